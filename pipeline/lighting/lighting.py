@@ -1,0 +1,43 @@
+"""The lighting that an engine is asked for."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from pipeline.types import Floats
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Lighting:
+    """A distant lighting, or one of two wishes that only an engine can fulfil.
+
+    Only the shape of the light counts: engines scale it so that its mean over all directions
+    matches the present light's, and leave brightness to `RelightSettings.intensity`.
+    """
+
+    mode: Literal["sh", "auto", "off"]
+    """`sh`: the coefficients below; `auto`: whatever lifts this face out of the dark; `off`: the
+    light that is there."""
+    sh: Floats
+    """`(9, 3)` RGB radiance, linear light, in the order and frame of `pipeline.lighting.sh`."""
+
+    @staticmethod
+    def from_sh(sh: Floats) -> "Lighting":
+        """A lighting of `(9, 3)` RGB radiance coefficients.
+
+        Raises:
+            ValueError: wrong shape, not finite, or no light at all.
+        """
+        sh = np.asarray(sh, np.float32)
+        if sh.shape != (9, 3):
+            raise ValueError(f"a lighting has 9 x 3 SH coefficients, not {sh.shape}")
+        if not np.isfinite(sh).all():
+            raise ValueError("a lighting's SH coefficients must be finite numbers")
+        if not (sh[0] > 0).any():
+            raise ValueError("the first SH coefficient (the mean light) must be above 0")
+        return Lighting("sh", sh)
+
+
+OFF = Lighting("off", np.zeros((9, 3), np.float32))
+AUTO = Lighting("auto", np.zeros((9, 3), np.float32))

@@ -1,0 +1,168 @@
+"""Named lightings in TOML: those that come with the program, and the user's own."""
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from importlib import resources
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from pipeline.lighting.light import NEUTRAL_K, Light, lights_to_sh, luminance, temperature_rgb
+from pipeline.lighting.lighting import AUTO, OFF, Lighting
+from pipeline.types import CONTROLS, RelightSettings
+
+_LIGHT_KEYS = {"azimuth", "elevation", "temperature", "colour", "intensity", "softness"}
+_PRESET_KEYS = {"title", "help", "mode", "light", "ambient", "controls"}
+_DRAGGED = Light(0.0, 0.0, (2.4, 2.4, 2.4), 0.35)
+"""The light that dragging makes under a preset that has none of its own."""
+_DRAGGED_AMBIENT = (0.45, 0.45, 0.45)
+
+
+@dataclass(frozen=True, slots=True)
+class Preset:
+    """A lighting with a name."""
+
+    name: str
+    title: str
+    help: str
+    mode: Literal["sh", "auto", "off"]
+    lights: tuple[Light, ...]
+    """The first one is the key light: the one that is dragged."""
+    ambient: tuple[float, float, float]
+    """RGB irradiance from all around, linear."""
+    controls: RelightSettings
+    """What the sliders are set to when the preset is chosen."""
+
+    def lighting(self, aim: tuple[float, float] | None = None) -> Lighting:
+        """The lighting, with the key light moved to azimuth and elevation `aim` (degrees)."""
+        if aim is None:
+            if self.mode == "off":
+                return OFF
+            if self.mode == "auto":
+                return AUTO
+            return Lighting.from_sh(lights_to_sh(self.lights, self.ambient))
+        key, others, ambient = _DRAGGED, self.lights[1:], self.ambient
+        if self.lights:
+            key = self.lights[0]
+        elif self.mode != "sh":
+            ambient = _DRAGGED_AMBIENT
+        key = replace(key, azimuth=aim[0], elevation=aim[1])
+        return Lighting.from_sh(lights_to_sh((key, *others), ambient))
+
+    def to_json(self) -> dict[str, Any]:
+        """For the panel and `vcam presets --json`."""
+        key = self.lights[0] if self.lights else None
+        return {
+            "name": self.name,
+            "title": self.title,
+            "help": self.help,
+            "key": [key.azimuth, key.elevation] if key else None,
+        }
+
+
+def load_presets(user_folder: Path | None = None) -> tuple[dict[str, Preset], list[str]]:
+    """The program's presets, then the user's from each `*.toml` in `user_folder`, by name.
+
+    A user's preset of the same name replaces the program's.
+
+    Returns:
+        The presets, and a line for each user file or preset that is wrong and was left out.
+    """
+    text = resources.files("pipeline.lighting").joinpath("presets.toml").read_text("utf-8")
+    presets = {name: _preset(name, table) for name, table in tomllib.loads(text).items()}
+    problems: list[str] = []
+    for path in sorted(user_folder.glob("*.toml")) if user_folder else []:
+        try:
+            tables = tomllib.loads(path.read_text("utf-8"))
+        except (OSError, ValueError) as error:
+            problems.append(f"{path}: {error}")
+            continue
+        for name, table in tables.items():
+            try:
+                presets[name] = _preset(name, table)
+            except ValueError as error:
+                problems.append(f"{path}: preset {name}: {error}")
+    return presets, problems
+
+
+def _preset(name: str, table: object) -> Preset:
+    if not isinstance(table, Mapping):
+        raise ValueError("a preset is a table")
+    _known(table, _PRESET_KEYS)
+    mode = table.get("mode", "sh")
+    if mode not in ("sh", "auto", "off"):
+        raise ValueError(f"mode is sh, auto or off, not {mode!r}")
+    lights = table.get("light", [])
+    if not isinstance(lights, list) or not all(isinstance(light, Mapping) for light in lights):
+        raise ValueError("light is a list of tables: [[name.light]]")
+    ambient_table = table.get("ambient", {})
+    _known(ambient_table, {"temperature", "colour", "intensity"})
+    ambient = _rgb(ambient_table, default_intensity=0.0)
+    controls = table.get("controls", {})
+    _known(controls, set(CONTROLS))
+    made = tuple(_light(light) for light in lights)
+    if mode == "sh" and not any(sum(light.rgb) for light in made) and not sum(ambient):
+        raise ValueError("it has no light: give [[light]] or [ambient] an intensity")
+    return Preset(
+        name=name,
+        title=str(table.get("title", name)),
+        help=str(table.get("help", "")),
+        mode=mode,
+        lights=made,
+        ambient=ambient,
+        controls=RelightSettings(**{key: _number(key, value) for key, value in controls.items()}),
+    )
+
+
+def _light(table: Mapping[str, Any]) -> Light:
+    _known(table, _LIGHT_KEYS)
+    softness = _number("softness", table.get("softness", 0.3))
+    if not 0 <= softness <= 1:
+        raise ValueError(f"softness is between 0 and 1, not {softness:g}")
+    return Light(
+        azimuth=_number("azimuth", table.get("azimuth", 0.0)),
+        elevation=_number("elevation", table.get("elevation", 0.0)),
+        rgb=_rgb(table, default_intensity=1.0),
+        softness=softness,
+    )
+
+
+def _rgb(table: Mapping[str, Any], default_intensity: float) -> tuple[float, float, float]:
+    """Linear RGB of luminance `intensity`, tinted by `temperature` (K) or `colour` (sRGB hex)."""
+    intensity = _number("intensity", table.get("intensity", default_intensity))
+    if intensity < 0:
+        raise ValueError("an intensity is not below 0")
+    if "colour" in table:
+        text = str(table["colour"]).lstrip("#")
+        try:
+            encoded = [int(text[i : i + 2], 16) / 255 for i in (0, 2, 4)]
+        except ValueError:
+            raise ValueError(f"colour is like #ff8800, not {table['colour']!r}") from None
+        rgb = [v / 12.92 if v <= 0.04045 else ((v + 0.055) / 1.055) ** 2.4 for v in encoded]
+        brightest = max(rgb)
+        if brightest == 0:
+            raise ValueError("black is no colour of light; use intensity 0")
+        # A saturated colour scaled to luminance 1 would blow out its channel: scale halfway.
+        scale = 1.0 / (0.5 * brightest + 0.5 * luminance(np.asarray(rgb, np.float32)))
+        rgb = [v * scale for v in rgb]
+    else:
+        kelvin = _number("temperature", table.get("temperature", NEUTRAL_K))
+        rgb = [float(v) for v in temperature_rgb(kelvin)]
+    r, g, b = (v * intensity for v in rgb)
+    return r, g, b
+
+
+def _known(table: object, keys: set[str]) -> None:
+    if not isinstance(table, Mapping):
+        raise ValueError(f"expected a table with {', '.join(sorted(keys))}")
+    unknown = set(table) - keys
+    if unknown:
+        raise ValueError(f"unknown key {sorted(unknown)[0]!r}; known: {', '.join(sorted(keys))}")
+
+
+def _number(name: str, value: object) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise ValueError(f"{name} is a number, not {value!r}")
+    return float(value)

@@ -1,0 +1,106 @@
+"""Real spherical harmonics to order 2 for distant lighting.
+
+Camera space: x to the right of the unmirrored picture, y up, z from the person to the camera.
+Coefficients are radiance in the real orthonormal basis, in the order of DPR's and the paper's
+files: 1, Y, Z, X, YX, YZ, 3Z^2-1, XZ, X^2-Y^2 with X = x, Y = -z, Z = y.
+"""
+
+import math
+from pathlib import Path
+
+import numpy as np
+
+from pipeline.types import Floats
+
+_C0 = 0.5 / math.sqrt(math.pi)
+_C1 = math.sqrt(3 / (4 * math.pi))
+_C2 = 0.5 * math.sqrt(15 / math.pi)
+_C20 = 0.25 * math.sqrt(5 / math.pi)
+_C22 = 0.25 * math.sqrt(15 / math.pi)
+
+LAMBERT = np.array([math.pi] + [2 * math.pi / 3] * 3 + [math.pi / 4] * 5, np.float32)
+"""`(9,)` factors from radiance to irradiance coefficients (Ramamoorthi and Hanrahan 2001, eq. 8)."""
+
+MEAN = _C0 * math.pi
+"""Irradiance of coefficient 0 alone, per unit: the mean irradiance over all normals."""
+
+
+def basis(directions: Floats) -> Floats:
+    """The nine basis functions.
+
+    Args:
+        directions: `(..., 3)` unit vectors in camera space.
+
+    Returns:
+        `(..., 9)` float32.
+    """
+    directions = np.asarray(directions, np.float32)
+    x, y, z = directions[..., 0], -directions[..., 2], directions[..., 1]
+    out = np.empty((*directions.shape[:-1], 9), np.float32)
+    out[..., 0] = _C0
+    out[..., 1] = _C1 * y
+    out[..., 2] = _C1 * z
+    out[..., 3] = _C1 * x
+    out[..., 4] = _C2 * y * x
+    out[..., 5] = _C2 * y * z
+    out[..., 6] = _C20 * (3 * z * z - 1)
+    out[..., 7] = _C2 * x * z
+    out[..., 8] = _C22 * (x * x - y * y)
+    return out
+
+
+def irradiance(sh: Floats, normals: Floats) -> Floats:
+    """Irradiance of surfaces, which times albedo / pi is the light they reflect.
+
+    Args:
+        sh: `(9, C)` radiance coefficients.
+        normals: `(..., 3)` unit vectors in camera space.
+
+    Returns:
+        `(..., C)` float32; may dip below 0 for hard light, where order 2 rings.
+    """
+    result: Floats = basis(normals) @ (LAMBERT[:, None] * np.asarray(sh, np.float32))
+    return result
+
+
+def dominant_direction(sh: Floats) -> Floats:
+    """The unit vector towards the brightest side, from the order-1 band of the mean of channels.
+
+    Args:
+        sh: `(9, C)` radiance coefficients.
+
+    Returns:
+        `(3,)` in camera space; straight to the camera when the light has no direction.
+    """
+    y, z, x = np.asarray(sh, np.float32)[1:4].mean(axis=1)
+    vector = np.array([x, z, -y], np.float32)
+    length = float(np.linalg.norm(vector))
+    if length < 1e-8:
+        return np.array([0, 0, 1], np.float32)
+    result: Floats = vector / length
+    return result
+
+
+def load_sh(path: Path) -> Floats:
+    """Reads `(9, 3)` coefficients from a `.npy` or text file of 9 or 9 x 3 numbers.
+
+    Raises:
+        OSError: the file cannot be read.
+        ValueError: it does not hold 9 or 27 finite numbers.
+    """
+    if path.suffix == ".npy":
+        values = np.load(path, allow_pickle=False)
+    else:
+        values = np.loadtxt(path, dtype=np.float32)
+    values = np.asarray(values, np.float32)
+    if values.size == 9:
+        values = np.repeat(values.reshape(9, 1), 3, axis=1)
+    if values.size != 27 or 9 not in values.shape:
+        raise ValueError(f"expected 9 or 9 x 3 numbers, found an array of shape {values.shape}")
+    values = np.squeeze(values)
+    if values.shape == (3, 9):
+        values = values.T
+    if not np.isfinite(values).all():
+        raise ValueError("not all numbers are finite")
+    result: Floats = np.ascontiguousarray(values.reshape(9, 3))
+    return result

@@ -1,0 +1,67 @@
+"""One stream's relighting: follows the faces, then runs the engine."""
+
+from typing import Protocol
+
+import numpy as np
+
+from pipeline.engine import Engine
+from pipeline.face import FaceTracker
+from pipeline.lighting import Lighting
+from pipeline.timing import StageTimer
+from pipeline.types import FaceState, Picture, RelightSettings
+
+
+class Relight(Protocol):
+    """What a frame loop needs of a relighter."""
+
+    timer: StageTimer
+
+    def process(
+        self, picture: Picture, time: float, lighting: Lighting, settings: RelightSettings
+    ) -> Picture:
+        """One frame; see `Relighter.process`."""
+
+    def reset(self) -> None:
+        """Forget the stream."""
+
+
+class Relighter:
+    """Face tracker, engine and the stream's state in one object; use it from one thread."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+        self.timer = StageTimer()
+        self._tracker = FaceTracker(self.timer) if engine.needs_faces else None
+        self._state = engine.new_state(self.timer)
+
+    def process(
+        self, picture: Picture, time: float, lighting: Lighting, settings: RelightSettings
+    ) -> Picture:
+        """Relights one frame.
+
+        Args:
+            picture: `(H, W, 3)` uint8 BGR; not written to.
+            time: media time in seconds, growing from frame to frame.
+            lighting: the light asked for.
+            settings: the user's controls.
+
+        Returns:
+            A picture of the same shape, possibly `picture` itself.
+        """
+        self.timer.start_frame()
+        if lighting.mode == "off" and not (settings.yaw or settings.pitch):
+            return picture
+        if self._tracker is None:
+            height, width = picture.shape[:2]
+            faces = FaceState((width, height), time, (), np.zeros((1, 1), np.float32), False)
+        else:
+            faces = self._tracker.update(picture, time)
+            if faces.cut:
+                self._state.reset()
+        return self.engine.relight(picture, faces, lighting, settings, self._state)
+
+    def reset(self) -> None:
+        """Forget the stream: a new source, a seek, a failed frame."""
+        if self._tracker is not None:
+            self._tracker.reset()
+        self._state.reset()

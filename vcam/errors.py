@@ -1,0 +1,36 @@
+"""The errors that users read. Each is one line: what failed, and how to mend it.
+
+VcamError
+ ├─ SourceError   a source cannot be opened or read
+ │   └─ SourceLost    it worked and then stopped: worth opening again
+ ├─ SinkError     a sink cannot be opened or written
+ └─ InputError    a file or value that the user gave is unusable
+"""
+
+
+class VcamError(Exception):
+    """Failed, with the mend in words."""
+
+    def __init__(self, what: str, mend: str = "") -> None:
+        super().__init__(what)
+        self.what = what
+        self.mend = mend
+
+    def __str__(self) -> str:
+        return f"{self.what}; {self.mend}" if self.mend else self.what
+
+
+class SourceError(VcamError):
+    """A source cannot be opened or read."""
+
+
+class SourceLost(SourceError):
+    """A source that worked stopped giving frames: unplugged, taken by another program, asleep."""
+
+
+class SinkError(VcamError):
+    """A sink cannot be opened or written."""
+
+
+class InputError(VcamError):
+    """A file or value that the user gave is unusable."""

@@ -1,0 +1,323 @@
+"""The frame loop: source thread -> slot -> inference thread -> one slot and thread per sink.
+
+Each slot is a `Mailbox`: size 1, the newest frame wins, drops are counted. Nothing here touches
+an event loop; sockets read `status()` and write the settings.
+"""
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import cv2
+
+from pipeline.relighter import Relight
+from vcam.errors import SinkError, SourceError, VcamError
+from vcam.frame import Frame
+from vcam.mailbox import Mailbox
+from vcam.settings import SettingsStore, Snapshot
+from vcam.sinks import Delivery, Sink
+from vcam.sources import Source
+from vcam.stats import LoopStats, Rate
+
+log = logging.getLogger(__name__)
+
+State = Literal["starting", "running", "degraded", "idle", "stopped"]
+
+FIRST_RETRY_S = 0.5
+LAST_RETRY_S = 8.0
+
+
+class Backoff:
+    """Doubling pauses between tries, from half a second to eight."""
+
+    def __init__(self) -> None:
+        self._pause = FIRST_RETRY_S
+
+    def next(self) -> float:
+        """The pause before the next try, in seconds."""
+        pause, self._pause = self._pause, min(self._pause * 2, LAST_RETRY_S)
+        return pause
+
+    def reset(self) -> None:
+        """It worked."""
+        self._pause = FIRST_RETRY_S
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """The loop's state at one moment."""
+
+    state: State
+    reason: str
+    """Why it is degraded or stopped, with the mend; empty when all is well."""
+    applied: int
+    """The id of the settings that made the newest picture."""
+    size: tuple[int, int] | None
+    """Width and height of the picture in pixels."""
+    stats: dict[str, Any]
+
+
+class SinkRunner:
+    """Feeds one sink from its own slot on its own thread; a failed sink is opened again later."""
+
+    def __init__(self, sink: Sink) -> None:
+        self.sink = sink
+        self.mailbox: Mailbox[Delivery] = Mailbox()
+        self.rate = Rate()
+        self.problem = ""
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name=f"sink {sink.label}", daemon=True)
+
+    def start(self) -> None:
+        """Starts the thread; the sink is opened on it."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Writes what is in the slot, closes the sink."""
+        self._stop.set()
+        self.mailbox.close()
+        self._thread.join(timeout=10.0)
+
+    def _run(self) -> None:
+        backoff = Backoff()
+        while True:
+            try:
+                self.sink.open()
+                self._write_all(backoff)
+                return
+            except SinkError as error:
+                self._fail(str(error))
+            except Exception as error:  # one sink must not end the others
+                log.exception("sink %s", self.sink.label)
+                self._fail(f"{self.sink.label} failed: {error}")
+            finally:
+                self.sink.close()
+            if self._stop.wait(backoff.next()):
+                return
+
+    def _write_all(self, backoff: Backoff) -> None:
+        while (delivery := self.mailbox.take()) is not None:
+            self.sink.write(delivery)
+            self.rate.tick()
+            self.problem = ""
+            backoff.reset()
+
+    def _fail(self, problem: str) -> None:
+        if problem != self.problem:
+            log.warning("%s", problem)
+        self.problem = problem
+
+
+class FrameLoop:
+    """Runs a stream from its source to its sinks until the source ends or `stop` is called."""
+
+    def __init__(
+        self,
+        source: Source,
+        make_relighter: Callable[[str], Relight],
+        settings: SettingsStore,
+        sinks: Sequence[Sink],
+    ) -> None:
+        """
+        Args:
+            source: gives the frames.
+            make_relighter: engine name -> a fresh relighter; runs on the inference thread, may
+                raise, in which case the picture passes through.
+            settings: read anew for each frame.
+            sinks: each gets every frame that it is quick enough for.
+        """
+        self.source = source
+        self.settings = settings
+        self.stats = LoopStats()
+        self.finished = threading.Event()
+        """Set when the source has ended or the loop was stopped."""
+        self.runners = [SinkRunner(sink) for sink in sinks]
+        self._make_relighter = make_relighter
+        self._inbox: Mailbox[Frame] = Mailbox()
+        self._stop = threading.Event()
+        self._started = False
+        self._source_problem = ""
+        self._engine_problem = ""
+        self._applied = 0
+        self._size: tuple[int, int] | None = None
+        self._idle = False
+        self._threads = [
+            threading.Thread(target=self._run_source, name="source", daemon=True),
+            threading.Thread(target=self._run_inference, name="inference", daemon=True),
+        ]
+
+    def start(self) -> None:
+        """Starts all threads and returns."""
+        for runner in self.runners:
+            runner.start()
+        for thread in self._threads:
+            thread.start()
+
+    def stop(self) -> None:
+        """Ends the stream, completes the sinks; returns when the threads have ended."""
+        self._stop.set()
+        self.source.close()
+        self._inbox.close()
+        for thread in self._threads:
+            if thread.ident is not None:
+                thread.join(timeout=5.0)
+        for runner in self.runners:
+            runner.stop()
+        self.finished.set()
+
+    @property
+    def problem(self) -> str:
+        """What is wrong now, with the mend; empty when all is well."""
+        problems = [self._source_problem, self._engine_problem]
+        problems += [runner.problem for runner in self.runners]
+        return "; ".join(filter(None, problems))
+
+    def status(self) -> Status:
+        """The state of the loop, from any thread."""
+        problem = self.problem
+        state: State
+        if self.finished.is_set():
+            state = "stopped"
+        elif problem:
+            state = "degraded"
+        elif not self._started:
+            state = "starting"
+        elif self._idle:
+            state = "idle"
+        else:
+            state = "running"
+        drops = {"source": self._inbox.dropped}
+        drops |= {runner.sink.label: runner.mailbox.dropped for runner in self.runners}
+        sinks = {
+            runner.sink.label: {"fps": round(runner.rate.per_second(), 1), "problem": runner.problem}
+            for runner in self.runners
+        }
+        stats = self.stats.to_json() | {"drops": drops, "sinks": sinks}
+        return Status(state, problem, self._applied, self._size, stats)
+
+    def _run_source(self) -> None:
+        backoff = Backoff()
+        try:
+            while not self._stop.is_set():
+                try:
+                    self.source.open()
+                    if self._read_all(backoff):
+                        return
+                except SourceError as error:
+                    self._source_failed(str(error))
+                except Exception as error:  # a driver's surprise must not end the program
+                    log.exception("source %s", self.source.label)
+                    self._source_failed(f"{self.source.label} failed: {error}")
+                finally:
+                    self.source.close()
+                self._stop.wait(backoff.next())
+        finally:
+            self._inbox.close()
+
+    def _read_all(self, backoff: Backoff) -> bool:
+        """Reads until the stream ends (True) or the loop stops (True); raises when it is lost."""
+        while not self._stop.is_set():
+            frame = self.source.read()
+            if frame is None:
+                return True
+            if self._source_problem:
+                log.info("%s is back", self.source.label)
+                self._source_problem = ""
+            backoff.reset()
+            self.stats.received.tick()
+            self._inbox.put(frame)
+        return True
+
+    def _source_failed(self, problem: str) -> None:
+        if self._stop.is_set():
+            return
+        if problem != self._source_problem:
+            log.warning("%s", problem)
+        self._source_problem = problem
+
+    def _run_inference(self) -> None:
+        worker = _Inference(self._make_relighter)
+        try:
+            while (frame := self._inbox.take()) is not None:
+                self._idle = not any(runner.sink.wanted for runner in self.runners)
+                self._started = True
+                height, width = frame.picture.shape[:2]
+                self._size = (width, height)
+                if self._idle:
+                    continue
+                snapshot = self.settings.current
+                delivery = worker.relight(frame, snapshot)
+                self._engine_problem = worker.problem
+                self._applied = snapshot.id
+                self.stats.add_stages(worker.stages)
+                self.stats.processed.tick()
+                self.stats.latency.add((time.perf_counter() - frame.captured) * 1e3)
+                for runner in self.runners:
+                    if runner.sink.wanted:
+                        runner.mailbox.put(delivery)
+        finally:
+            self.finished.set()
+
+
+class _Inference:
+    """Relights frames; when the engine fails the picture passes through, and later it is tried
+    again."""
+
+    def __init__(self, make_relighter: Callable[[str], Relight]) -> None:
+        self._make = make_relighter
+        self._relighter: Relight | None = None
+        self._engine = ""
+        self._retry_at = 0.0
+        self._backoff = Backoff()
+        self.problem = ""
+        self.stages: dict[str, float] = {}
+
+    def relight(self, frame: Frame, snapshot: Snapshot) -> Delivery:
+        settings = snapshot.settings
+        output = frame
+        self.stages = {}
+        if settings.engine != self._engine:
+            self._engine, self._relighter = settings.engine, None
+            self.problem, self._retry_at = "", 0.0
+            self._backoff.reset()
+        if time.perf_counter() >= self._retry_at:
+            try:
+                output = self._run_engine(frame, snapshot)
+            except Exception as error:  # whatever an engine raises, the picture goes on
+                self._fail(error)
+        if settings.mirror:
+            original = replace(frame, picture=cv2.flip(frame.picture, 1))
+            same = output is frame
+            output = original if same else replace(output, picture=cv2.flip(output.picture, 1))
+            return Delivery(output, original, snapshot.id)
+        return Delivery(output, frame, snapshot.id)
+
+    def _run_engine(self, frame: Frame, snapshot: Snapshot) -> Frame:
+        if self._relighter is None:
+            self._relighter = self._make(self._engine)
+        relighter = self._relighter
+        picture = relighter.process(
+            frame.picture, frame.seconds, snapshot.lighting, snapshot.settings.relight
+        )
+        self.stages = relighter.timer.ms
+        if self.problem:
+            log.info("engine %s works again", self._engine)
+            self.problem = ""
+            self._backoff.reset()
+        return frame if picture is frame.picture else replace(frame, picture=picture)
+
+    def _fail(self, error: Exception) -> None:
+        what = str(error) if isinstance(error, VcamError) else f"{type(error).__name__}: {error}"
+        problem = (
+            f"the engine {self._engine!r} failed ({what}), the picture passes through unchanged; "
+            "choose another engine, or run `vcam doctor`"
+        )
+        if problem != self.problem:
+            log.warning("%s", problem)
+            log.debug("engine %s", self._engine, exc_info=error)
+        self.problem = problem
+        self._relighter = None
+        self._retry_at = time.perf_counter() + self._backoff.next()

@@ -1,0 +1,5 @@
+"""Where frames go: virtual camera, browser preview, recording."""
+
+from vcam.sinks.sink import Delivery, Sink
+
+__all__ = ["Delivery", "Sink"]
