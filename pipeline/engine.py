@@ -86,6 +86,9 @@ ENGINES: dict[str, Callable[[str], Engine]] = {
 """Engine name -> maker, given a torch device name. Makers import lazily, so that an engine whose
 parts are missing fails alone."""
 
+VIEW_ENGINES: frozenset[str] = frozenset()
+"""The engines whose `views` is True: known without loading them."""
+
 DEFAULT_ENGINE = "geometry"
 
 

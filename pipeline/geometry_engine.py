@@ -1,11 +1,184 @@
-"""Placeholder replaced by the engine: brightens the left half, so that others can test against it."""
+"""The first engine: light from geometry, no network that relights.
+
+Face mesh and mask give normals; skin pixels give the present light; the frame is multiplied by
+the ratio of the shading asked for to the shading there is.
+"""
+
+from dataclasses import dataclass
+
 import cv2
 import numpy as np
-class _S:
-    def reset(self): pass
+
+from pipeline.color import DECODE_8BIT, LUMA_BGR
+from pipeline.composition import Compositor
+from pipeline.geometry import NormalMapper, grid_size
+from pipeline.lighting import Lighting
+from pipeline.lighting.auto import AutoLight
+from pipeline.lighting.light import temperature_rgb
+from pipeline.lighting.sh import LAMBERT, basis
+from pipeline.present_light import AMBIENT, estimate, exposure, skin_mask
+from pipeline.timing import StageTimer
+from pipeline.types import FaceState, Floats, Picture, RelightSettings
+
+_FLOOR = 0.12
+"""Added to both shadings, exposure being 1: light that order-2 SH does not know of."""
+_LIMIT = 1.5
+"""Natural logarithm that no gain of linear light reaches, up or down (x 4.5)."""
+_KNEE = 0.75
+"""Linear light from which on gains are rolled off towards white instead of clipped."""
+_SETTLE_S = 0.6
+"""Time constant of the present light: lamps and clouds change slower, exposure steps ease in."""
+_REST = 2e-3
+"""Closer than this the present light is taken as it is: a still picture comes to rest."""
+_WARMEST, _COOLEST = 3000.0, 14000.0
+
+
+@dataclass
+class GeometryState:
+    """What the engine remembers of a stream."""
+
+    timer: StageTimer
+    compositor: Compositor
+    present: Floats | None = None
+    """`(9, 3)` the present light, smoothed."""
+    auto: AutoLight | None = None
+    time: float = 0.0
+
+    def reset(self) -> None:
+        """Forget the stream."""
+        self.present = None
+        self.auto = None
+
+
 class GeometryEngine:
-    name='geometry'; needs_faces=True; views=False
-    def new_state(self,timer): return _S()
-    def relight(self,frame,faces,lighting,settings,state):
-        g=1+0.3*lighting.sh[3].mean()
-        return cv2.convertScaleAbs(frame,alpha=float(g)*settings.intensity)
+    """Ratio relighting with MediaPipe's face geometry; CPU only."""
+
+    name = "geometry"
+    needs_faces = True
+    views = False
+
+    def __init__(self) -> None:
+        self._mapper = NormalMapper()
+
+    def new_state(self, timer: StageTimer) -> GeometryState:
+        """A fresh stream."""
+        return GeometryState(timer, Compositor())
+
+    def relight(
+        self,
+        frame: Picture,
+        faces: FaceState,
+        lighting: Lighting,
+        settings: RelightSettings,
+        state: GeometryState,
+    ) -> Picture:
+        """See `pipeline.engine.Engine`; a frame without faces passes through."""
+        weight = max((face.weight for face in faces.faces), default=0.0) * settings.strength
+        width, height = grid_size(*faces.size)
+        with state.timer.stage("normals"):
+            small = cv2.resize(frame, (width, height), interpolation=cv2.INTER_AREA)
+            linear = DECODE_8BIT[small]
+            mask = cv2.resize(faces.mask, (width, height), interpolation=cv2.INTER_LINEAR)
+            if faces.faces:
+                normals, own = self._mapper.normals(faces, mask)
+        if not faces.faces:
+            return frame
+        with state.timer.stage("present light"):
+            skins = skin_mask(faces.faces, faces.size)
+            seen = estimate(linear, normals, skins, own)
+            present = _smooth(state, seen, faces.time)
+            if lighting.mode == "auto":
+                state.auto = AutoLight.update(state.auto, linear, mask, skins, present)
+        if weight == 0.0 or lighting.mode == "off":
+            return frame
+        with state.timer.stage("ratio"):
+            target = _target(lighting, settings, present, state.auto)
+            gain = _gain(normals, present, target, linear)
+            behind = _background_gain(present, target) ** np.float32(settings.background)
+            luma = small @ (np.float32([0.114, 0.587, 0.299]) / 255)
+        with state.timer.stage("composition"):
+            eased = np.power(gain, np.float32(weight)) if weight < 1 else gain
+            behind = behind ** np.float32(weight)
+            return state.compositor.apply(frame, eased, behind, mask, luma)
+
+    def present_light(self, faces: FaceState, frame: Picture) -> Floats | None:
+        """`(9, 3)` radiance of the light on the faces of one frame, of exposure 1; None when too
+        little skin is seen."""
+        width, height = grid_size(*faces.size)
+        linear = DECODE_8BIT[cv2.resize(frame, (width, height), interpolation=cv2.INTER_AREA)]
+        mask = cv2.resize(faces.mask, (width, height), interpolation=cv2.INTER_LINEAR)
+        normals, own = self._mapper.normals(faces, mask)
+        return estimate(linear, normals, skin_mask(faces.faces, faces.size), own)
+
+
+def _smooth(state: GeometryState, seen: Floats | None, time: float) -> Floats:
+    """The present light, followed over time; the last known one while no skin is seen."""
+    dt, state.time = time - state.time, time
+    if seen is None:
+        return AMBIENT if state.present is None else state.present
+    if state.present is None:
+        state.present = seen
+        return seen
+    step = seen - state.present
+    if float(np.abs(step).max()) < _REST:
+        return state.present
+    share = 1 - np.exp(-max(dt, 0.0) / _SETTLE_S)
+    state.present = (state.present + step * share).astype(np.float32)
+    return state.present
+
+
+def _target(
+    lighting: Lighting, settings: RelightSettings, present: Floats, auto: AutoLight | None
+) -> Floats:
+    """`(9, 3)` the lighting asked for, its exposure being `intensity` (or what auto lifts to)."""
+    level = settings.intensity
+    if lighting.mode == "auto" and auto is not None:
+        target = auto.target(present)
+        level *= auto.gain
+    else:
+        target = lighting.sh / _luminance(exposure(lighting.sh))
+    if settings.fill:
+        even = AMBIENT * exposure(target)
+        target = target + (even - target) * np.float32(settings.fill)
+    return np.asarray(target * _warmth_rgb(settings.warmth) * np.float32(level), np.float32)
+
+
+def _luminance(rgb: Floats) -> float:
+    return max(float(rgb @ LUMA_BGR[::-1]), 1e-4)
+
+
+def _warmth_rgb(warmth: float) -> Floats:
+    """`(3,)` tint of luminance 1: mireds run evenly from coolest over neutral to warmest."""
+    end = _WARMEST if warmth > 0 else _COOLEST
+    mired = 1e6 / 6500 + abs(warmth) * (1e6 / end - 1e6 / 6500)
+    return temperature_rgb(1e6 / mired)
+
+
+def _gain(normals: Floats, present: Floats, target: Floats, linear: Floats) -> Floats:
+    """`(h, w, 3)` BGR gain of linear light, bounded, rolled off where it would clip."""
+    both = np.concatenate([present[:, ::-1], target[:, ::-1]], axis=1) * LAMBERT[:, None]
+    shading = np.maximum(basis(normals) @ both, 0.0) + np.float32(_FLOOR)
+    ratio = np.log(shading[..., 3:] / shading[..., :3])
+    gain = np.exp(np.float32(_LIMIT) * np.tanh(ratio / np.float32(_LIMIT)))
+    # Where a channel would pass the knee all channels are held back alike, so that hue stays;
+    # relative to the present value, so that a gain of 1 changes nothing.
+    brightest = linear.max(axis=2)
+    lifted = (linear * gain).max(axis=2)
+    hold = _held(lifted) / _held(brightest)
+    return np.asarray(gain * np.minimum(hold, 1.0)[..., None], np.float32)
+
+
+def _held(x: Floats) -> Floats:
+    """The share of linear light `x` that is left by a shoulder which starts at the knee and ends
+    at 1."""
+    room = np.float32(1 - _KNEE)
+    over = np.maximum(x - np.float32(_KNEE), 0.0)
+    shoulder = np.float32(_KNEE) + room * (1 - np.exp(-over / room))
+    return np.asarray(np.where(over > 0, shoulder / np.maximum(x, _KNEE), 1.0), np.float32)
+
+
+def _background_gain(present: Floats, target: Floats) -> Floats:
+    """`(3,)` BGR gain of a wall behind the person that faces the camera."""
+    facing = basis(np.float32([0, 0, 1])) * LAMBERT
+    ratio = (np.maximum(facing @ target, 0) + _FLOOR) / (np.maximum(facing @ present, 0) + _FLOOR)
+    return np.asarray(np.clip(ratio, 0.2, 3.0)[::-1], np.float32)

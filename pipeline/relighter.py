@@ -34,6 +34,19 @@ class Relighter:
         self._tracker = FaceTracker(self.timer) if engine.needs_faces else None
         self._state = engine.new_state(self.timer)
 
+    def still(self, picture: Picture, lighting: Lighting, settings: RelightSettings) -> Picture:
+        """Relights a picture that is not part of a stream; forgets any stream before it.
+
+        Args and result: as of `process`.
+        """
+        self.reset()
+        if _unchanged(lighting, settings):
+            return picture
+        faces = self._tracker.still(picture) if self._tracker else _nobody(picture, 0.0)
+        result = self.engine.relight(picture, faces, lighting, settings, self._state)
+        self.reset()
+        return result
+
     def process(
         self, picture: Picture, time: float, lighting: Lighting, settings: RelightSettings
     ) -> Picture:
@@ -49,11 +62,10 @@ class Relighter:
             A picture of the same shape, possibly `picture` itself.
         """
         self.timer.start_frame()
-        if lighting.mode == "off" and not (settings.yaw or settings.pitch):
+        if _unchanged(lighting, settings):
             return picture
         if self._tracker is None:
-            height, width = picture.shape[:2]
-            faces = FaceState((width, height), time, (), np.zeros((1, 1), np.float32), False)
+            faces = _nobody(picture, time)
         else:
             faces = self._tracker.update(picture, time)
             if faces.cut:
@@ -65,3 +77,12 @@ class Relighter:
         if self._tracker is not None:
             self._tracker.reset()
         self._state.reset()
+
+
+def _unchanged(lighting: Lighting, settings: RelightSettings) -> bool:
+    return lighting.mode == "off" and not (settings.yaw or settings.pitch)
+
+
+def _nobody(picture: Picture, time: float) -> FaceState:
+    height, width = picture.shape[:2]
+    return FaceState((width, height), time, (), np.zeros((1, 1), np.float32), False)

@@ -12,8 +12,9 @@ from pipeline.types import Floats
 class Lighting:
     """A distant lighting, or one of two wishes that only an engine can fulfil.
 
-    Only the shape of the light counts: engines scale it so that its mean over all directions
-    matches the present light's, and leave brightness to `RelightSettings.intensity`.
+    Only the light's shape and colour count: engines scale it so that a face gets as much of it as
+    of the present light, as a camera's exposure would, and leave brightness to
+    `RelightSettings.intensity`.
     """
 
     mode: Literal["sh", "auto", "off"]

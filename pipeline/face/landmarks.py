@@ -1,0 +1,29 @@
+"""468 landmarks with depth inside a region (MediaPipe face mesh; Kartynnik et al. 2019)."""
+
+import cv2
+import numpy as np
+
+from pipeline.face.models import TfLiteModel
+from pipeline.face.region import Region
+from pipeline.types import Floats, Picture
+
+
+class FaceLandmarker:
+    """Wraps the model."""
+
+    def __init__(self) -> None:
+        self._model = TfLiteModel("face_landmark.tflite")
+
+    def find(self, picture: Picture, region: Region) -> tuple[Floats, float]:
+        """Landmarks in a region of a BGR picture.
+
+        Returns:
+            `(468, 3)` landmarks in pixels of the picture (z grows away from the camera), and the
+            probability that there is a face at all.
+        """
+        size = self._model.width
+        crop = region.crop(picture, size)
+        image = cv2.cvtColor(crop, cv2.COLOR_BGR2RGB).astype(np.float32) * (1 / 255)
+        points, logit = self._model(image)
+        landmarks = region.to_picture(points.reshape(468, 3), size)
+        return landmarks, float(1 / (1 + np.exp(-np.clip(logit.item(), -80, 80))))

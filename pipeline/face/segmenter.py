@@ -1,0 +1,51 @@
+"""Person mask (MediaPipe selfie segmentation), steadied over time."""
+
+import cv2
+import numpy as np
+
+from pipeline.face.models import TfLiteModel
+from pipeline.types import Picture, Plane
+
+_WIDE = 1.3
+"""Pictures wider than this over their height use the model trained on wide ones."""
+_STILL = 0.25
+"""Share of a small change that is taken over per frame; large changes pass whole."""
+_MOVED = 0.35
+
+
+class PersonSegmenter:
+    """One per stream: the mask is averaged over time where it hardly changes."""
+
+    def __init__(self) -> None:
+        self._models: dict[str, TfLiteModel] = {}
+        self._last: Plane | None = None
+
+    def reset(self) -> None:
+        """Forget the frames before."""
+        self._last = None
+
+    def segment(self, picture: Picture) -> Plane:
+        """The persons' share of each pixel.
+
+        Args:
+            picture: `(H, W, 3)` BGR.
+
+        Returns:
+            `(h, w)` in 0..1 at the model's resolution, stretched over the whole picture.
+        """
+        height, width = picture.shape[:2]
+        wide = width > height * _WIDE
+        name = "selfie_segmentation_landscape.tflite" if wide else "selfie_segmentation.tflite"
+        model = self._models.get(name)
+        if model is None:
+            model = self._models[name] = TfLiteModel(name)
+        small = cv2.resize(picture, (model.width, model.height), interpolation=cv2.INTER_AREA)
+        image = cv2.cvtColor(small, cv2.COLOR_BGR2RGB).astype(np.float32) * (1 / 255)
+        mask: Plane = np.ascontiguousarray(model(image)[0][0, :, :, 0])
+        last = self._last
+        if last is not None and last.shape == mask.shape:
+            change = mask - last
+            share = np.abs(change) * ((1 - _STILL) / _MOVED) + _STILL
+            mask = last + change * np.minimum(share, 1.0)
+        self._last = mask
+        return mask

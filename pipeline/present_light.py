@@ -1,0 +1,125 @@
+"""The light that is there: RGB SH from the pixels of the skin."""
+
+import cv2
+import numpy as np
+
+from pipeline.geometry import grid_size
+from pipeline.lighting.sh import LAMBERT, basis
+from pipeline.types import Face, Floats, Plane
+
+_OVAL = [
+    10, 338, 297, 332, 284, 251, 389, 356, 454, 323, 361, 288, 397, 365, 379, 378, 400, 377,
+    152, 148, 176, 149, 150, 136, 172, 58, 132, 93, 234, 127, 162, 21, 54, 103, 67, 109,
+]  # fmt: skip
+_NOT_SKIN = (
+    # eyes with lids and brows, one polygon a side, and the mouth: outlines in the face mesh
+    [46, 70, 63, 105, 66, 107, 55, 133, 112, 232, 230, 228, 226],
+    [276, 300, 293, 334, 296, 336, 285, 362, 341, 452, 450, 448, 446],
+    [61, 185, 40, 39, 37, 0, 267, 269, 270, 409, 291, 375, 321, 405, 314, 17, 84, 181, 91, 146],
+)
+_RIDGE = np.array([0.0] + [0.02] * 3 + [0.10] * 5, np.float32)
+"""Per band: how strongly coefficients are held at 0, against the number of pixels. A face shows
+half of all normals only, so that the second band is guessed rather than seen."""
+_CHROMA = 0.6
+"""Share kept of how channels differ in where light comes from: skin itself scatters red into its
+shadows, which is no coloured light."""
+_ROUNDS = 4
+_TUKEY = 4.685
+_MIN_PIXELS = 40
+_MAX_PIXELS = 1500
+"""More than these tell nothing new; every n-th is taken."""
+_LOWEST, _HIGHEST = 0.004, 0.92
+"""Linear light below and above which a pixel is noise or clipped."""
+
+
+def _front_mean() -> Floats:
+    """`(9,)` mean irradiance per coefficient over normals that a face shows: the half towards the
+    camera, weighted by how much of it is seen."""
+    steps = 48
+    u = (np.arange(steps) + 0.5) / steps
+    z, phi = np.meshgrid(np.sqrt(u), u * 2 * np.pi)  # even in z^2: cosine-weighted
+    r = np.sqrt(1 - z * z)
+    normals = np.stack([r * np.cos(phi), r * np.sin(phi), z], axis=-1).reshape(-1, 3)
+    result: Floats = (basis(normals.astype(np.float32)) * LAMBERT).mean(axis=0)
+    return result
+
+
+FRONT_MEAN: Floats = _front_mean()
+
+
+def exposure(sh: Floats) -> Floats:
+    """`(3,)` RGB irradiance that lighting `(9, 3)` gives a face on average, whatever its pose."""
+    result: Floats = FRONT_MEAN @ sh
+    return result
+
+
+AMBIENT: Floats = np.zeros((9, 3), np.float32)
+"""`(9, 3)` even light of exposure 1."""
+AMBIENT[0] = 1.0 / FRONT_MEAN[0]
+
+
+def skin_mask(faces: tuple[Face, ...], frame_size: tuple[int, int]) -> list[Plane]:
+    """For each face, `(h, w)` 0 or 1 on the grid: its skin without eyes, brows and mouth."""
+    width, height = grid_size(*frame_size)
+    scale = width / frame_size[0]
+    masks = []
+    for face in faces:
+        points = np.round(face.landmarks[:, :2] * (scale * 16)).astype(np.int32)
+        mask = np.zeros((height, width), np.uint8)
+        cv2.fillPoly(mask, [points[_OVAL]], 1, shift=4)
+        cv2.fillPoly(mask, [points[outline] for outline in _NOT_SKIN], 0, shift=4)
+        masks.append(mask.astype(np.float32))
+    return masks
+
+
+def estimate(linear: Floats, normals: Floats, skins: list[Plane], share: Plane) -> Floats | None:
+    """Robust least squares for the lighting of all faces together.
+
+    Skin is taken as Lambertian and of one albedo per face; what does not fit (beards, spectacles,
+    highlights) loses weight by Tukey's biweight. Each channel is divided by `exposure`, so that
+    neither skin tone nor white balance is taken for light: what is left is where light comes from.
+
+    Args:
+        linear: `(h, w, 3)` BGR linear light.
+        normals: `(h, w, 3)` unit normals in camera space.
+        skins: `(h, w)` skin of each face.
+        share: `(h, w)` where normals are the mesh's own.
+
+    Returns:
+        `(9, 3)` RGB radiance of exposure 1 in each channel; None when too little skin is seen.
+    """
+    pixels, rows = [], []
+    for skin in skins:
+        brightness = linear.max(axis=2)
+        use = (skin > 0) & (share > 0.5) & (brightness > _LOWEST) & (brightness < _HIGHEST)
+        if int(use.sum()) < _MIN_PIXELS:
+            continue
+        step = -(-int(use.sum()) // _MAX_PIXELS)
+        colour = linear[use][::step, ::-1]
+        pixels.append(colour / np.maximum(colour.mean(axis=0), 1e-4))
+        rows.append(basis(normals[use][::step]) * LAMBERT)
+    if not pixels:
+        return None
+    sh = _fit(np.concatenate(rows), np.concatenate(pixels))
+    level = exposure(sh)
+    if (level <= 0.05).any():
+        return None
+    sh /= level
+    gray = sh.mean(axis=1, keepdims=True)
+    result: Floats = gray + (sh - gray) * np.float32(_CHROMA)
+    return result
+
+
+def _fit(a: Floats, b: Floats) -> Floats:
+    """`(9, 3)` solution of a x = b, with weights shared by the channels."""
+    weights = np.ones(len(a), np.float32)
+    x = np.zeros((9, 3), np.float32)
+    ridge = np.diag(_RIDGE * len(a))
+    for _ in range(_ROUNDS):
+        weighted = a * weights[:, None]
+        x = np.linalg.solve(weighted.T @ a + ridge, weighted.T @ b).astype(np.float32)
+        residual = np.abs(a @ x - b).mean(axis=1)
+        scale = 1.4826 * float(np.median(residual)) + 1e-3
+        weights = np.clip(1 - (residual / (_TUKEY * scale)) ** 2, 0, 1) ** 2
+        weights = weights.astype(np.float32)
+    return x
