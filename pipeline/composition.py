@@ -13,6 +13,9 @@ _RADIUS = 4
 """Of the guided filter's box, in grid pixels."""
 _EPSILON = 2e-3
 """Variance of luma (0..1) below which the guide counts as flat."""
+_INNER, _OUTER = 0.85, 0.35
+"""Mask values taken as 1 and as 0: the model's edge is wider than the person's, and what it holds
+of the background would shine."""
 _MARGIN = 0.01
 """Masks below this are left out of the worked-on rectangle."""
 
@@ -49,6 +52,7 @@ class Compositor:
             `(H, W, 3)`, a new picture, or `frame` itself where nothing changes.
         """
         height, width = frame.shape[:2]
+        mask = np.clip((mask - _OUTER) * np.float32(1 / (_INNER - _OUTER)), 0.0, 1.0)
         # A power of the gain works on encoded values, see above.
         power = np.float32(1 / 2.4)
         behind = np.power(background, power)
@@ -58,7 +62,7 @@ class Compositor:
                 return frame
         else:
             window = np.s_[0:height, 0:width]
-        encoded_gain = self._upsample(np.power(gain, power), behind, mask, luma, frame, window)
+        encoded_gain = self._upsample(cv2.pow(gain, float(power)), behind, mask, luma, frame, window)
         part = np.ascontiguousarray(frame[window])
         if self._lifted.shape != part.shape:
             self._lifted = np.empty(part.shape, np.float32)

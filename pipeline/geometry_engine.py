@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from pipeline.color import DECODE_8BIT, LUMA_BGR
+from pipeline.color import DECODE_8BIT, LUMA_BGR, brightest_channel
 from pipeline.composition import Compositor
 from pipeline.geometry import NormalMapper, grid_size
 from pipeline.lighting import Lighting
@@ -21,7 +21,8 @@ from pipeline.timing import StageTimer
 from pipeline.types import FaceState, Floats, Picture, RelightSettings
 
 _FLOOR = 0.12
-"""Added to both shadings, exposure being 1: light that order-2 SH does not know of."""
+"""Share of a light's exposure added to its shading everywhere: light that order-2 SH does not know
+of, bounced by whatever is near."""
 _LIMIT = 1.5
 """Natural logarithm that no gain of linear light reaches, up or down (x 4.5)."""
 _KNEE = 0.75
@@ -77,7 +78,7 @@ class GeometryEngine:
         width, height = grid_size(*faces.size)
         with state.timer.stage("normals"):
             small = cv2.resize(frame, (width, height), interpolation=cv2.INTER_AREA)
-            linear = DECODE_8BIT[small]
+            linear = cv2.LUT(small, DECODE_8BIT)
             mask = cv2.resize(faces.mask, (width, height), interpolation=cv2.INTER_LINEAR)
             if faces.faces:
                 normals, own = self._mapper.normals(faces, mask)
@@ -95,9 +96,9 @@ class GeometryEngine:
             target = _target(lighting, settings, present, state.auto)
             gain = _gain(normals, present, target, linear)
             behind = _background_gain(present, target) ** np.float32(settings.background)
-            luma = small @ (np.float32([0.114, 0.587, 0.299]) / 255)
+            luma = cv2.cvtColor(small, cv2.COLOR_BGR2GRAY) * np.float32(1 / 255)
         with state.timer.stage("composition"):
-            eased = np.power(gain, np.float32(weight)) if weight < 1 else gain
+            eased = cv2.pow(gain, weight) if weight < 1 else gain
             behind = behind ** np.float32(weight)
             return state.compositor.apply(frame, eased, behind, mask, luma)
 
@@ -105,7 +106,8 @@ class GeometryEngine:
         """`(9, 3)` radiance of the light on the faces of one frame, of exposure 1; None when too
         little skin is seen."""
         width, height = grid_size(*faces.size)
-        linear = DECODE_8BIT[cv2.resize(frame, (width, height), interpolation=cv2.INTER_AREA)]
+        small = cv2.resize(frame, (width, height), interpolation=cv2.INTER_AREA)
+        linear = cv2.LUT(small, DECODE_8BIT)
         mask = cv2.resize(faces.mask, (width, height), interpolation=cv2.INTER_LINEAR)
         normals, own = self._mapper.normals(faces, mask)
         return estimate(linear, normals, skin_mask(faces.faces, faces.size), own)
@@ -156,16 +158,19 @@ def _warmth_rgb(warmth: float) -> Floats:
 
 def _gain(normals: Floats, present: Floats, target: Floats, linear: Floats) -> Floats:
     """`(h, w, 3)` BGR gain of linear light, bounded, rolled off where it would clip."""
-    both = np.concatenate([present[:, ::-1], target[:, ::-1]], axis=1) * LAMBERT[:, None]
-    shading = np.maximum(basis(normals) @ both, 0.0) + np.float32(_FLOOR)
-    ratio = np.log(shading[..., 3:] / shading[..., :3])
-    gain = np.exp(np.float32(_LIMIT) * np.tanh(ratio / np.float32(_LIMIT)))
+    both = np.concatenate([present[:, ::-1], target[:, ::-1]], axis=1)
+    shading = np.maximum(basis(normals) @ (both * LAMBERT[:, None]), 0.0) + _floor(both)
+    ratio = cv2.log(shading[..., 3:] / shading[..., :3])
+    # Algebraic rather than tanh: strong changes keep more of their modelling.
+    gain = cv2.exp(ratio / np.sqrt(1 + (ratio / np.float32(_LIMIT)) ** 2))
     # Where a channel would pass the knee all channels are held back alike, so that hue stays;
     # relative to the present value, so that a gain of 1 changes nothing.
-    brightest = linear.max(axis=2)
-    lifted = (linear * gain).max(axis=2)
-    hold = _held(lifted) / _held(brightest)
+    hold = _held(brightest_channel(linear * gain)) / _held(brightest_channel(linear))
     return np.asarray(gain * np.minimum(hold, 1.0)[..., None], np.float32)
+
+
+def _floor(sh: Floats) -> Floats:
+    return np.asarray(np.maximum(exposure(sh), 0.05) * np.float32(_FLOOR), np.float32)
 
 
 def _held(x: Floats) -> Floats:
@@ -180,5 +185,7 @@ def _held(x: Floats) -> Floats:
 def _background_gain(present: Floats, target: Floats) -> Floats:
     """`(3,)` BGR gain of a wall behind the person that faces the camera."""
     facing = basis(np.float32([0, 0, 1])) * LAMBERT
-    ratio = (np.maximum(facing @ target, 0) + _FLOOR) / (np.maximum(facing @ present, 0) + _FLOOR)
+    ratio = (np.maximum(facing @ target, 0) + _floor(target)) / (
+        np.maximum(facing @ present, 0) + _floor(present)
+    )
     return np.asarray(np.clip(ratio, 0.2, 3.0)[::-1], np.float32)

@@ -3,6 +3,7 @@
 import cv2
 import numpy as np
 
+from pipeline.color import brightest_channel
 from pipeline.geometry import grid_size
 from pipeline.lighting.sh import LAMBERT, basis
 from pipeline.types import Face, Floats, Plane
@@ -23,10 +24,10 @@ half of all normals only, so that the second band is guessed rather than seen.""
 _CHROMA = 0.6
 """Share kept of how channels differ in where light comes from: skin itself scatters red into its
 shadows, which is no coloured light."""
-_ROUNDS = 4
+_ROUNDS = 3
 _TUKEY = 4.685
 _MIN_PIXELS = 40
-_MAX_PIXELS = 1500
+_MAX_PIXELS = 900
 """More than these tell nothing new; every n-th is taken."""
 _LOWEST, _HIGHEST = 0.004, 0.92
 """Linear light below and above which a pixel is noise or clipped."""
@@ -90,7 +91,7 @@ def estimate(linear: Floats, normals: Floats, skins: list[Plane], share: Plane) 
     """
     pixels, rows = [], []
     for skin in skins:
-        brightness = linear.max(axis=2)
+        brightness = brightest_channel(linear)
         use = (skin > 0) & (share > 0.5) & (brightness > _LOWEST) & (brightness < _HIGHEST)
         if int(use.sum()) < _MIN_PIXELS:
             continue

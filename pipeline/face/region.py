@@ -15,6 +15,8 @@ MARGIN = 1.5
 _STAY_SHIFT = 0.04
 _STAY_SCALE = 0.05
 _STAY_TURN = math.radians(3)
+_SLIP_SHIFT = 0.20
+_SLIP_SCALE = math.log(1.5)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +63,11 @@ class Region:
         turn = abs(math.remainder(wanted.angle - self.angle, math.tau))
         near = shift < _STAY_SHIFT and scale < _STAY_SCALE and turn < _STAY_TURN
         return self if near else wanted
+
+    def slipped(self, detected: "Region") -> bool:
+        """Whether a region followed from landmarks has lost the face that was detected."""
+        shift = math.hypot(detected.x - self.x, detected.y - self.y) / self.side
+        return shift > _SLIP_SHIFT or abs(math.log(detected.side / self.side)) > _SLIP_SCALE
 
     def crop(self, picture: Picture, size: int) -> Picture:
         """`(size, size, 3)` pixels of the region, black outside the picture."""

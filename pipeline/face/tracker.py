@@ -16,8 +16,10 @@ from pipeline.types import Face, FaceState, Floats, Picture
 MAX_FACES = 4
 ANALYSIS_SIDE = 640
 """The tracker looks at pictures of at most this many pixels on the longer side."""
-_LOOK_EVERY = 0.5
+_LOOK_EVERY = 0.25
 """Seconds between looks for further faces while one is followed; each frame while none is."""
+_NEAR_IOU = 0.15
+"""A detection and a track that share more than this are the same face."""
 _MIN_PRESENCE = 0.5
 _FADE_IN = 0.25
 _FADE_OUT = 0.4
@@ -144,24 +146,25 @@ class FaceTracker:
             self._meet(small, found)
 
     def _meet(self, small: Picture, found: Detection) -> None:
+        """Takes up a detected face: a new one, one that was lost, or one whose landmarks have
+        slipped (a hand in front of a mouth makes a fine face to the landmark model)."""
         box = np.array(found.box, np.float32)
-        near = [track for track in self._tracks if iou(track.box(), box) > 0.2]
-        if any(track.seen for track in near):
+        near = [track for track in self._tracks if iou(track.box(), box) > _NEAR_IOU]
+        if any(track.seen and not track.region.slipped(found.region) for track in near):
             return
         if not near and len(self._tracks) >= MAX_FACES:
             return
         landmarks, presence = self._landmarker.find(small, found.region)
-        if presence <= _MIN_PRESENCE:
+        if presence <= _MIN_PRESENCE or Region.of_landmarks(landmarks).slipped(found.region):
             return
-        if near:  # a face that was lost a moment ago
+        if near:
             track = near[0]
             track.region, track.seen = found.region, True
-            self._move(track, landmarks, 0.0)
-            return
-        track = _Track(self._next_ident, found.region, landmarks)
-        self._next_ident += 1
+        else:
+            track = _Track(self._next_ident, found.region, landmarks)
+            self._next_ident += 1
+            self._tracks.append(track)
         self._move(track, landmarks, 0.0)
-        self._tracks.append(track)
 
     def _fade(self, dt: float) -> None:
         for track in self._tracks:

@@ -35,18 +35,18 @@ def basis(directions: Floats) -> Floats:
         `(..., 9)` float32.
     """
     directions = np.asarray(directions, np.float32)
-    x, y, z = directions[..., 0], -directions[..., 2], directions[..., 1]
-    out = np.empty((*directions.shape[:-1], 9), np.float32)
-    out[..., 0] = _C0
-    out[..., 1] = _C1 * y
-    out[..., 2] = _C1 * z
-    out[..., 3] = _C1 * x
-    out[..., 4] = _C2 * y * x
-    out[..., 5] = _C2 * y * z
-    out[..., 6] = _C20 * (3 * z * z - 1)
-    out[..., 7] = _C2 * x * z
-    out[..., 8] = _C22 * (x * x - y * y)
-    return out
+    x, y, z = (directions[..., 0].copy(), -directions[..., 2], directions[..., 1].copy())
+    out = np.empty((9, *directions.shape[:-1]), np.float32)  # by function: a third of the time
+    out[0] = _C0
+    out[1] = _C1 * y
+    out[2] = _C1 * z
+    out[3] = _C1 * x
+    out[4] = _C2 * y * x
+    out[5] = _C2 * y * z
+    out[6] = _C20 * (3 * z * z - 1)
+    out[7] = _C2 * x * z
+    out[8] = _C22 * (x * x - y * y)
+    return np.moveaxis(out, 0, -1)
 
 
 def irradiance(sh: Floats, normals: Floats) -> Floats:
