@@ -22,7 +22,7 @@ def encode_srgb(linear: Floats) -> Floats:
     return result
 
 
-DECODE_8BIT: Floats = decode_srgb(np.arange(256, dtype=np.float32) / 255)
+DECODE_8BIT: Floats = decode_srgb(np.linspace(0, 1, 256, dtype=np.float32))
 """`(256,)` linear light of each 8-bit value; fits `cv2.LUT`."""
 
 LUMA_BGR: Floats = np.array([0.0722, 0.7152, 0.2126], np.float32)

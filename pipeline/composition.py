@@ -7,6 +7,7 @@ again at full resolution by a guided filter (He, Sun and Tang 2013).
 import cv2
 import numpy as np
 
+from pipeline.resample import resize
 from pipeline.types import Floats, Picture, Plane
 
 _RADIUS = 4
@@ -62,7 +63,8 @@ class Compositor:
                 return frame
         else:
             window = np.s_[0:height, 0:width]
-        encoded_gain = self._upsample(cv2.pow(gain, float(power)), behind, mask, luma, frame, window)
+        gain = np.asarray(cv2.pow(gain, float(power)), np.float32)
+        encoded_gain = self._upsample(gain, behind, mask, luma, frame, window)
         part = np.ascontiguousarray(frame[window])
         if self._lifted.shape != part.shape:
             self._lifted = np.empty(part.shape, np.float32)
@@ -92,18 +94,14 @@ class Compositor:
         """
         height, width = frame.shape[:2]
         half = (max(1, width // 2), max(1, height // 2))
-        small = cv2.resize(frame, half, interpolation=cv2.INTER_AREA)
-        guide = cv2.cvtColor(small, cv2.COLOR_BGR2GRAY)
-        a, b = _guided_filter(luma, mask)
-        a = cv2.resize(a, half, interpolation=cv2.INTER_LINEAR)
-        b = cv2.resize(b, half, interpolation=cv2.INTER_LINEAR)
+        guide = cv2.cvtColor(resize(frame, half), cv2.COLOR_BGR2GRAY)
+        a, b = (resize(plane, half) for plane in _guided_filter(luma, mask))
         share = cv2.multiply(guide, a, scale=1 / 255, dtype=cv2.CV_32F)
         share = np.clip(share + b, 0.0, 1.0)
-        field = cv2.resize(gain - behind, half, interpolation=cv2.INTER_LINEAR)
+        field = resize(gain - behind, half)
         field *= share[..., None]
         field += behind
-        full = cv2.resize(field, (width, height), interpolation=cv2.INTER_LINEAR)
-        return np.ascontiguousarray(full[window])
+        return np.ascontiguousarray(resize(field, (width, height))[window])
 
 
 def _guided_filter(guide: Plane, mask: Plane) -> tuple[Plane, Plane]:
@@ -118,7 +116,7 @@ def _guided_filter(guide: Plane, mask: Plane) -> tuple[Plane, Plane]:
     covariance = mean(guide * mask) - mean_guide * mean_mask
     a = covariance / (variance + np.float32(_EPSILON))
     b = mean_mask - a * mean_guide
-    return mean(a), mean(b)
+    return mean(np.asarray(a)), mean(np.asarray(b))
 
 
 def _rectangle(mask: Plane, width: int, height: int) -> tuple[slice, slice] | None:
@@ -130,7 +128,8 @@ def _rectangle(mask: Plane, width: int, height: int) -> tuple[slice, slice] | No
     h, w = mask.shape
     reach = 2 * _RADIUS + 1  # two box filters spread the mask this far
     top, bottom = max(rows[0] - reach, 0) * height // h, -(-(rows[-1] + 1 + reach) * height // h)
-    left, right = max(columns[0] - reach, 0) * width // w, -(
-        -(columns[-1] + 1 + reach) * width // w
+    left, right = (
+        max(columns[0] - reach, 0) * width // w,
+        -(-(columns[-1] + 1 + reach) * width // w),
     )
     return slice(int(top), min(int(bottom), height)), slice(int(left), min(int(right), width))

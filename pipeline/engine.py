@@ -1,7 +1,7 @@
 """The interface of every relighting engine, and the table of those that exist."""
 
 from collections.abc import Callable
-from typing import Protocol
+from typing import Any, Protocol
 
 from pipeline.lighting import Lighting
 from pipeline.timing import StageTimer
@@ -37,11 +37,12 @@ class Engine(Protocol):
         faces: FaceState,
         lighting: Lighting,
         settings: RelightSettings,
-        state: StreamState,
+        state: Any,
     ) -> Picture:
         """Returns `frame` under `lighting`.
 
-        `frame` is never written to; it may be returned as it is when nothing changes.
+        `state` is what this engine's `new_state` gave for the stream. `frame` is never written
+        to; it may be returned as it is when nothing changes.
         """
 
 

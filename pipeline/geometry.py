@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 
 from pipeline.face.models import load_triangles
+from pipeline.resample import resize
 from pipeline.types import FaceState, Floats, Plane
 
 GRID_SIDE = 256
@@ -57,7 +58,7 @@ class NormalMapper:
             if right - left < 4 or bottom - top < 4:
                 continue
             window = np.s_[top:bottom, left:right]
-            local = landmarks - np.float32([left, top, 0])
+            local = landmarks - np.array([left, top, 0], np.float32)
             own, own_share, soft = self._face(local, right - left, bottom - top)
             normals[window] += (own - normals[window]) * soft[..., None]
             face_share[window] = np.maximum(face_share[window], own_share)
@@ -115,17 +116,16 @@ def _wide_blur(picture: Floats, sigma: float) -> Floats:
     height, width = picture.shape[:2]
     step = max(1, int(sigma / 2))
     size = (max(1, -(-width // step)), max(1, -(-height // step)))
-    small = cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
-    small = cv2.GaussianBlur(small, (0, 0), sigma / step)
-    return np.asarray(cv2.resize(small, (width, height), interpolation=cv2.INTER_LINEAR))
+    small = np.asarray(cv2.GaussianBlur(resize(picture, size), (0, 0), sigma / step), np.float32)
+    return resize(small, (width, height))
 
 
 def _surroundings(faces: list[Floats], mask: Plane) -> Floats:
     """`(h, w, 3)` normals of everything but faces: bodies, and heads around the faces."""
     height, width = mask.shape
     size = (max(1, width // _COARSE), max(1, height // _COARSE))
-    scale = np.float32([size[0] / width, size[1] / height, size[0] / width])
-    small = cv2.resize(mask, size, interpolation=cv2.INTER_AREA)
+    scale = np.array([size[0] / width, size[1] / height, size[0] / width], np.float32)
+    small = resize(mask, size)
     heads = [landmarks * scale for landmarks in faces]
     widths = [float(np.ptp(head[:, 0])) for head in heads]
     # The edge of a person is rounded over a share of the face's width.
@@ -133,7 +133,7 @@ def _surroundings(faces: list[Floats], mask: Plane) -> Floats:
     for head in heads:
         own, share = _ellipsoid(head, *size)
         normals += (own - normals) * share[..., None]
-    return np.asarray(cv2.resize(normals, (width, height), interpolation=cv2.INTER_CUBIC))
+    return resize(normals, (width, height))
 
 
 def _samples(rows: int) -> Floats:
@@ -148,11 +148,11 @@ def _samples(rows: int) -> Floats:
 
 def _cushion(mask: Plane, reach: float) -> Floats:
     """Normals that lean outwards near the mask's edge and face the camera inside."""
-    normals = np.empty((*mask.shape, 3), np.float32)
+    normals: Floats = np.empty((*mask.shape, 3), np.float32)
     normals[..., 2] = 0.75
     normals[..., :2] = 0.0
     if min(mask.shape) < 2:
-        return normals / np.float32(0.75)
+        return _unit(normals)
     for sigma, share in ((reach, 1.6), (reach * 0.4, 0.5)):
         # Replicated borders: where the picture cuts a body off is no edge of the body.
         soft = cv2.GaussianBlur(mask, (0, 0), sigma, borderType=cv2.BORDER_REPLICATE)

@@ -17,6 +17,7 @@ from pipeline.lighting.auto import AutoLight
 from pipeline.lighting.light import temperature_rgb
 from pipeline.lighting.sh import LAMBERT, basis
 from pipeline.present_light import AMBIENT, estimate, exposure, skin_mask
+from pipeline.resample import resize
 from pipeline.timing import StageTimer
 from pipeline.types import FaceState, Floats, Picture, RelightSettings
 
@@ -77,9 +78,9 @@ class GeometryEngine:
         weight = max((face.weight for face in faces.faces), default=0.0) * settings.strength
         width, height = grid_size(*faces.size)
         with state.timer.stage("normals"):
-            small = cv2.resize(frame, (width, height), interpolation=cv2.INTER_AREA)
-            linear = cv2.LUT(small, DECODE_8BIT)
-            mask = cv2.resize(faces.mask, (width, height), interpolation=cv2.INTER_LINEAR)
+            small = resize(frame, (width, height))
+            linear = np.asarray(cv2.LUT(small, DECODE_8BIT), np.float32)
+            mask = resize(faces.mask, (width, height))
             if faces.faces:
                 normals, own = self._mapper.normals(faces, mask)
         if not faces.faces:
@@ -98,7 +99,7 @@ class GeometryEngine:
             behind = _background_gain(present, target) ** np.float32(settings.background)
             luma = cv2.cvtColor(small, cv2.COLOR_BGR2GRAY) * np.float32(1 / 255)
         with state.timer.stage("composition"):
-            eased = cv2.pow(gain, weight) if weight < 1 else gain
+            eased = np.asarray(cv2.pow(gain, weight), np.float32)
             behind = behind ** np.float32(weight)
             return state.compositor.apply(frame, eased, behind, mask, luma)
 
@@ -106,10 +107,9 @@ class GeometryEngine:
         """`(9, 3)` radiance of the light on the faces of one frame, of exposure 1; None when too
         little skin is seen."""
         width, height = grid_size(*faces.size)
-        small = cv2.resize(frame, (width, height), interpolation=cv2.INTER_AREA)
-        linear = cv2.LUT(small, DECODE_8BIT)
-        mask = cv2.resize(faces.mask, (width, height), interpolation=cv2.INTER_LINEAR)
-        normals, own = self._mapper.normals(faces, mask)
+        small = resize(frame, (width, height))
+        linear = np.asarray(cv2.LUT(small, DECODE_8BIT), np.float32)
+        normals, own = self._mapper.normals(faces, resize(faces.mask, (width, height)))
         return estimate(linear, normals, skin_mask(faces.faces, faces.size), own)
 
 
@@ -184,7 +184,7 @@ def _held(x: Floats) -> Floats:
 
 def _background_gain(present: Floats, target: Floats) -> Floats:
     """`(3,)` BGR gain of a wall behind the person that faces the camera."""
-    facing = basis(np.float32([0, 0, 1])) * LAMBERT
+    facing = basis(np.array([0, 0, 1], np.float32)) * LAMBERT
     ratio = (np.maximum(facing @ target, 0) + _floor(target)) / (
         np.maximum(facing @ present, 0) + _floor(present)
     )

@@ -18,7 +18,7 @@ _NOT_SKIN = (
     [276, 300, 293, 334, 296, 336, 285, 362, 341, 452, 450, 448, 446],
     [61, 185, 40, 39, 37, 0, 267, 269, 270, 409, 291, 375, 321, 405, 314, 17, 84, 181, 91, 146],
 )
-_RIDGE = np.array([0.0] + [0.02] * 3 + [0.10] * 5, np.float32)
+_RIDGE = np.array([0.0] + [0.01] * 3 + [0.05] * 5, np.float32)
 """Per band: how strongly coefficients are held at 0, against the number of pixels. A face shows
 half of all normals only, so that the second band is guessed rather than seen."""
 _CHROMA = 0.6

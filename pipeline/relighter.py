@@ -1,14 +1,18 @@
 """One stream's relighting: follows the faces, then runs the engine."""
 
-from typing import Protocol
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
 from pipeline.engine import Engine
-from pipeline.face import FaceTracker
 from pipeline.lighting import Lighting
 from pipeline.timing import StageTimer
 from pipeline.types import FaceState, Picture, RelightSettings
+
+if TYPE_CHECKING:
+    from pipeline.face import FaceTracker
 
 
 class Relight(Protocol):
@@ -31,7 +35,7 @@ class Relighter:
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
         self.timer = StageTimer()
-        self._tracker = FaceTracker(self.timer) if engine.needs_faces else None
+        self._tracker = _tracker(self.timer) if engine.needs_faces else None
         self._state = engine.new_state(self.timer)
 
     def still(self, picture: Picture, lighting: Lighting, settings: RelightSettings) -> Picture:
@@ -86,3 +90,10 @@ def _unchanged(lighting: Lighting, settings: RelightSettings) -> bool:
 def _nobody(picture: Picture, time: float) -> FaceState:
     height, width = picture.shape[:2]
     return FaceState((width, height), time, (), np.zeros((1, 1), np.float32), False)
+
+
+def _tracker(timer: StageTimer) -> FaceTracker:
+    # Imported late: without its TFLite runtime other engines, and the picture, go on.
+    from pipeline.face import FaceTracker
+
+    return FaceTracker(timer)

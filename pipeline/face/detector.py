@@ -8,6 +8,7 @@ import numpy as np
 
 from pipeline.face.models import TfLiteModel
 from pipeline.face.region import Region
+from pipeline.resample import resize
 from pipeline.types import Floats, Picture
 
 _MIN_SCORE = 0.5
@@ -40,9 +41,7 @@ class FaceDetector:
         w, h = max(1, round(width * scale)), max(1, round(height * scale))
         left, top = (size - w) // 2, (size - h) // 2
         canvas = np.zeros((size, size, 3), np.uint8)
-        canvas[top : top + h, left : left + w] = cv2.resize(
-            picture, (w, h), interpolation=cv2.INTER_AREA
-        )
+        canvas[top : top + h, left : left + w] = resize(picture, (w, h))
         image = cv2.cvtColor(canvas, cv2.COLOR_BGR2RGB).astype(np.float32) / 127.5 - 1.0
         boxes, logits = (output[0] for output in self._model(image))
         scores = 1 / (1 + np.exp(-np.clip(logits[:, 0], -80, 80)))
@@ -73,8 +72,8 @@ def _suppress(points: Floats, scores: Floats) -> list[Detection]:
         keys = np.einsum("n,nkc->kc", weights, points[group, 2:])
         corners = box.reshape(2, 2).astype(np.float32)
         region = _region(corners, keys[0], keys[1])
-        l, t, r, b = (float(v) for v in box)
-        detections.append(Detection((l, t, r, b), region, float(scores[left[0]])))
+        edges = (float(box[0]), float(box[1]), float(box[2]), float(box[3]))
+        detections.append(Detection(edges, region, float(scores[left[0]])))
         left = left[~same]
     return detections
 

@@ -37,7 +37,7 @@ class OneEuroFilter:
             return value
         speed = (value - self._value) / dt
         self._speed = self._speed + _share(1.0, dt) * (speed - self._speed)
-        cutoff = self._min_cutoff + self._beta * np.abs(self._speed) / unit
+        cutoff = np.asarray(self._min_cutoff + self._beta * np.abs(self._speed) / unit, np.float32)
         step = value - self._value
         moved = self._value + _share(cutoff, dt) * step
         near = np.abs(step) < self._rest * unit

@@ -4,6 +4,7 @@ import cv2
 import numpy as np
 
 from pipeline.face.models import TfLiteModel
+from pipeline.resample import resize
 from pipeline.types import Picture, Plane
 
 _WIDE = 1.3
@@ -39,7 +40,7 @@ class PersonSegmenter:
         model = self._models.get(name)
         if model is None:
             model = self._models[name] = TfLiteModel(name)
-        small = cv2.resize(picture, (model.width, model.height), interpolation=cv2.INTER_AREA)
+        small = resize(picture, (model.width, model.height))
         image = cv2.cvtColor(small, cv2.COLOR_BGR2RGB).astype(np.float32) * (1 / 255)
         mask: Plane = np.ascontiguousarray(model(image)[0][0, :, :, 0])
         last = self._last

@@ -10,6 +10,7 @@ from pipeline.face.landmarks import FaceLandmarker
 from pipeline.face.one_euro import OneEuroFilter
 from pipeline.face.region import Region
 from pipeline.face.segmenter import PersonSegmenter
+from pipeline.resample import resize
 from pipeline.timing import StageTimer
 from pipeline.types import Face, FaceState, Floats, Picture
 
@@ -84,9 +85,7 @@ class FaceTracker:
         scale = min(1.0, ANALYSIS_SIDE / max(height, width))
         with self._timer.stage("scale"):
             size = (max(1, round(width * scale)), max(1, round(height * scale)))
-            small = cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
-            if scale == 1.0:
-                small = picture
+            small = resize(picture, size)
         with self._timer.stage("face"):
             thumb = _thumbnail(small)
             cut = self._is_cut(thumb, time)
@@ -175,7 +174,7 @@ class FaceTracker:
 
 def _thumbnail(picture: Picture) -> Floats:
     """A few gray pixels around their mean."""
-    small = cv2.resize(picture, _THUMB, interpolation=cv2.INTER_AREA)
+    small = resize(picture, _THUMB)
     gray = cv2.cvtColor(small, cv2.COLOR_BGR2GRAY).astype(np.float32)
     result: Floats = gray - gray.mean()
     return result

@@ -24,9 +24,7 @@ def direction(azimuth: float, elevation: float) -> Floats:
         `(3,)` in camera space.
     """
     a, e = math.radians(azimuth), math.radians(elevation)
-    return np.array(
-        [math.sin(a) * math.cos(e), math.sin(e), math.cos(a) * math.cos(e)], np.float32
-    )
+    return np.array([math.sin(a) * math.cos(e), math.sin(e), math.cos(a) * math.cos(e)], np.float32)
 
 
 def temperature_rgb(kelvin: float) -> Floats:
@@ -119,9 +117,5 @@ def lights_to_sh(lights: Sequence[Light], ambient: tuple[float, float, float]) -
 def _cone_bands(half_angle: float) -> Floats:
     """`(9,)` factors by which a uniform cone of unit total light weakens each band."""
     c = math.cos(half_angle)
-    if c > 1 - 1e-6:
-        bands = (1.0, 1.0, 1.0)
-    else:
-        # means of the Legendre polynomials P1 and P2 over the cone
-        bands = (1.0, (1 + c) / 2, c * (1 + c) / 2)
-    return np.array([bands[0]] + [bands[1]] * 3 + [bands[2]] * 5, np.float32)
+    # means of the Legendre polynomials P0, P1 and P2 over the cone
+    return np.array([1.0] + [(1 + c) / 2] * 3 + [c * (1 + c) / 2] * 5, np.float32)

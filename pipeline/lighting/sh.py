@@ -19,7 +19,7 @@ _C20 = 0.25 * math.sqrt(5 / math.pi)
 _C22 = 0.25 * math.sqrt(15 / math.pi)
 
 LAMBERT = np.array([math.pi] + [2 * math.pi / 3] * 3 + [math.pi / 4] * 5, np.float32)
-"""`(9,)` factors from radiance to irradiance coefficients (Ramamoorthi and Hanrahan 2001, eq. 8)."""
+"""`(9,)` factors from radiance to irradiance coefficients (Ramamoorthi, Hanrahan 2001, eq. 8)."""
 
 MEAN = _C0 * math.pi
 """Irradiance of coefficient 0 alone, per unit: the mean irradiance over all normals."""
