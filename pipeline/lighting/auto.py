@@ -14,9 +14,9 @@ _EVEN = 0.45
 _FRONT: Floats = lights_to_sh([Light(6.0, 20.0, (1.2, 1.2, 1.2), 0.8)], (0.5, 0.5, 0.5))
 _WHITE = 0.55
 """Linear light that the brightest hundredth of a well exposed picture reaches."""
-_BACKLIT = 2.5
-"""A background this many times brighter than the face is back light; skin tones alone reach it
-rarely. Lifting is partial, since dark skin must not be taken for a dark picture."""
+_BACKLIT = 5.0
+"""A background this many times brighter than the face is back light. Dark skin before a white wall
+reaches 8, so that lifting starts late and is partial: skin must not be taken for a dark picture."""
 _MOST = 2.2
 _SHARE = 0.06
 """Of the way to a new gain that is gone per frame."""
@@ -68,5 +68,5 @@ def _wanted_gain(luminance: Plane, mask: Plane, skins: list[Plane]) -> float:
     if skin.any() and behind.any():
         contrast = float(luminance[behind].mean()) / max(float(np.median(luminance[skin])), 0.01)
         if contrast > _BACKLIT:
-            gain *= (contrast / _BACKLIT) ** 0.5
+            gain *= (contrast / _BACKLIT) ** 0.45
     return min(max(gain, 1.0), _MOST)
