@@ -5,6 +5,7 @@ VcamError
  │   └─ SourceLost    it worked and then stopped: worth opening again
  ├─ SinkError     a sink cannot be opened or written
  └─ InputError    a file or value that the user gave is unusable
+     └─ UsageError    the command line itself is wrong: exit status 2
 """
 
 
@@ -34,3 +35,7 @@ class SinkError(VcamError):
 
 class InputError(VcamError):
     """A file or value that the user gave is unusable."""
+
+
+class UsageError(InputError):
+    """The command line itself is wrong: an unknown name, options that exclude each other."""

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import cv2
+import numpy as np
 
 from pipeline.relighter import Relight
 from vcam.errors import SinkError, SourceError, VcamError
@@ -79,24 +80,32 @@ class SinkRunner:
         """Writes what is in the slot, closes the sink."""
         self._stop.set()
         self.mailbox.close()
-        self._thread.join(timeout=10.0)
+        if self._thread.ident is not None:
+            self._thread.join(timeout=10.0)
 
     def _run(self) -> None:
         backoff = Backoff()
         while True:
-            try:
-                self.sink.open()
-                self._write_all(backoff)
+            complete = self._guarded(self._open_and_write, backoff)
+            self._guarded(self.sink.close)  # a file may fail to complete: a full disk
+            if complete or self._stop.wait(backoff.next()):
                 return
-            except SinkError as error:
-                self._fail(str(error))
-            except Exception as error:  # one sink must not end the others
-                log.exception("sink %s", self.sink.label)
-                self._fail(f"{self.sink.label} failed: {error}")
-            finally:
-                self.sink.close()
-            if self._stop.wait(backoff.next()):
-                return
+
+    def _guarded(self, call: Callable[..., None], *args: object) -> bool:
+        """Calls it; False when it failed, which must not end the other sinks."""
+        try:
+            call(*args)
+            return True
+        except SinkError as error:
+            self._fail(str(error))
+        except Exception as error:
+            log.debug("sink %s", self.sink.label, exc_info=True)
+            self._fail(f"{self.sink.label} failed: {error}")
+        return False
+
+    def _open_and_write(self, backoff: Backoff) -> None:
+        self.sink.open()
+        self._write_all(backoff)
 
     def _write_all(self, backoff: Backoff) -> None:
         while (delivery := self.mailbox.take()) is not None:
@@ -192,7 +201,10 @@ class FrameLoop:
         drops = {"source": self._inbox.dropped}
         drops |= {runner.sink.label: runner.mailbox.dropped for runner in self.runners}
         sinks = {
-            runner.sink.label: {"fps": round(runner.rate.per_second(), 1), "problem": runner.problem}
+            runner.sink.label: {
+                "fps": round(runner.rate.per_second(), 1),
+                "problem": runner.problem,
+            }
             for runner in self.runners
         }
         stats = self.stats.to_json() | {"drops": drops, "sinks": sinks}
@@ -209,7 +221,7 @@ class FrameLoop:
                 except SourceError as error:
                     self._source_failed(str(error))
                 except Exception as error:  # a driver's surprise must not end the program
-                    log.exception("source %s", self.source.label)
+                    log.debug("source %s", self.source.label, exc_info=True)
                     self._source_failed(f"{self.source.label} failed: {error}")
                 finally:
                     self.source.close()
@@ -289,9 +301,8 @@ class _Inference:
             except Exception as error:  # whatever an engine raises, the picture goes on
                 self._fail(error)
         if settings.mirror:
-            original = replace(frame, picture=cv2.flip(frame.picture, 1))
-            same = output is frame
-            output = original if same else replace(output, picture=cv2.flip(output.picture, 1))
+            original = _mirrored(frame)
+            output = original if output is frame else _mirrored(output)
             return Delivery(output, original, snapshot.id)
         return Delivery(output, frame, snapshot.id)
 
@@ -321,3 +332,7 @@ class _Inference:
         self.problem = problem
         self._relighter = None
         self._retry_at = time.perf_counter() + self._backoff.next()
+
+
+def _mirrored(frame: Frame) -> Frame:
+    return replace(frame, picture=np.asarray(cv2.flip(frame.picture, 1), np.uint8))

@@ -27,7 +27,8 @@ class Settings:
     def to_json(self) -> dict[str, Any]:
         """Flat: the controls beside the rest, as the panel and `SettingsStore.change` use them."""
         flat = asdict(self)
-        return flat | flat.pop("relight")
+        controls: dict[str, Any] = flat.pop("relight")
+        return flat | controls
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,12 +93,12 @@ def _apply(now: Settings, changes: Mapping[str, Any], presets: Mapping[str, Pres
             raise InputError("mirror must be true or false")
         now = replace(now, mirror=changes["mirror"])
     if "engine" in changes:
-        if changes["engine"] not in ENGINES:
+        engine = changes["engine"]
+        if not isinstance(engine, str) or engine not in ENGINES:
             raise InputError(
-                f"there is no engine called {changes['engine']!r}",
-                f"choose of {', '.join(ENGINES)}",
+                f"there is no engine called {engine!r}", f"choose of {', '.join(ENGINES)}"
             )
-        now = replace(now, engine=changes["engine"])
+        now = replace(now, engine=engine)
     controls = {name: _number(name, changes[name]) for name in CONTROLS if name in changes}
     try:
         return replace(now, relight=replace(now.relight, **controls))
@@ -108,7 +109,10 @@ def _apply(now: Settings, changes: Mapping[str, Any], presets: Mapping[str, Pres
 def _number(name: str, value: object) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise InputError(f"{name} must be a number, not {value!r}")
-    return float(value)
+    try:
+        return float(value)
+    except OverflowError as error:
+        raise InputError(f"{name} is far too large") from error
 
 
 def _aim(value: object) -> tuple[float, float] | None:

@@ -1,0 +1,38 @@
+"""`vcam image`: relights one picture file."""
+
+import argparse
+import logging
+from dataclasses import replace
+from pathlib import Path
+
+from vcam.lighting_args import add_lighting_arguments, engine_of_args, lighting_of_args
+
+log = logging.getLogger(__name__)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """IN, OUT and the lighting options."""
+    parser.add_argument("input", type=Path, metavar="IN", help="PNG, JPEG, WebP, BMP or TIFF")
+    parser.add_argument("output", type=Path, metavar="OUT", help="its ending says the format")
+    add_lighting_arguments(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Writes OUT and returns 0.
+
+    Raises:
+        VcamError: with what failed; OUT is then as it was.
+    """
+    from pipeline.relighter import Relighter
+    from vcam.picture_file import read_picture, write_picture, writer_of
+    from vcam.safe_file import check_in_out
+
+    check_in_out(args.input, args.output)
+    writer_of(args.output)
+    lighting, settings = lighting_of_args(args)
+    file = read_picture(args.input)
+    relighter = Relighter(engine_of_args(args, settings))
+    picture = relighter.still(file.picture, lighting, settings)
+    for note in write_picture(args.output, replace(file, picture=picture)):
+        log.warning("%s: %s", args.input, note)
+    return 0

@@ -1,0 +1,178 @@
+"""`vcam run`: live, from a source to the panel, the virtual camera and a recording."""
+
+import argparse
+import asyncio
+import logging
+import re
+from collections.abc import Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from vcam.commands import frame_rate, port, seconds, size
+from vcam.errors import UsageError, VcamError
+
+if TYPE_CHECKING:
+    from pipeline.relighter import Relighter
+    from vcam.live import Live
+    from vcam.loop import FrameLoop
+    from vcam.settings import SettingsStore
+
+log = logging.getLogger(__name__)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of the live program."""
+    parser.add_argument(
+        "--source",
+        metavar="camera|camera:N|PATH_OR_URL|peer|demo",
+        help="where the picture comes from (default: the first camera that works, else demo)",
+    )
+    parser.add_argument(
+        "--sink",
+        default="auto",
+        metavar="auto|none|device|device:NAME",
+        help="the virtual camera to write to (default: auto, if one can be opened)",
+    )
+    parser.add_argument("--record", type=Path, metavar="FILE", help="also write a video file")
+    parser.add_argument("--size", type=size, default=(1280, 720), metavar="WxH", help="1280x720")
+    parser.add_argument("--fps", type=frame_rate, default=30.0, help="frames per second (30)")
+    parser.add_argument("--preset", metavar="NAME", help="the light; `vcam presets` lists them")
+    parser.add_argument("--engine", metavar="NAME", help="what makes the light")
+    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
+    parser.add_argument(
+        "--mirror", action=argparse.BooleanOptionalAction, help="mirror the picture"
+    )
+    parser.add_argument("--seconds", type=seconds, metavar="N", help="stop after so many seconds")
+    web = parser.add_argument_group("panel")
+    web.add_argument("--host", default="127.0.0.1", help="address to listen on (127.0.0.1)")
+    web.add_argument("--port", type=port, default=8088, help="port to listen on (8088)")
+    web.add_argument("--no-browser", action="store_true", help="do not open the panel")
+    web.add_argument("--tls-cert", type=Path, metavar="FILE", help="PEM certificate, for HTTPS")
+    web.add_argument("--tls-key", type=Path, metavar="FILE", help="PEM private key")
+    web.add_argument(
+        "--ice-server",
+        action="append",
+        type=_ice_server,
+        default=[],
+        metavar="URL",
+        help="STUN or TURN server for browsers elsewhere; none by default; may be repeated",
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Runs until the source ends, the time is over or somebody stops it; returns 0.
+
+    Raises:
+        VcamError: it could not start, or something was still wrong at the end.
+    """
+    from vcam.config import save_changes
+    from vcam.live import serve
+
+    store, saved = _settings(args)
+    before = store.current.settings
+    _check_device(args.device, before.engine)
+    with ExitStack() as stack:
+        live = _build(args, store, stack)
+        elapsed = asyncio.run(serve(live))
+        save_changes(saved, before, store.current.settings)
+    if args.seconds is not None:
+        print(_summary(live.loop, elapsed), flush=True)
+    if live.loop.problem:
+        raise VcamError(live.loop.problem)
+    return 0
+
+
+def _build(args: argparse.Namespace, store: "SettingsStore", stack: ExitStack) -> "Live":
+    """Opens what was asked for; `stack` closes it again, also when something later fails."""
+    from vcam.live import Live
+    from vcam.loop import FrameLoop
+    from vcam.sinks import Sink
+    from vcam.sinks.choose import choose_virtual_camera
+    from vcam.sinks.recorder import RecorderSink
+    from vcam.sources.choose import choose_source
+    from web.peer import PeerPort
+    from web.preview import PreviewSink
+    from web.server import WebConfig, WebServer
+
+    def make_relighter(engine: str) -> "Relighter":
+        from pipeline.relighter import Relighter
+        from vcam.compute import engine_on
+
+        return Relighter(engine_on(engine, args.device))
+
+    peer = PeerPort() if args.source == "peer" else None
+    source = peer.source if peer else choose_source(args.source, args.size, args.fps)
+    stack.callback(source.close)
+    preview = PreviewSink()
+    sinks: list[Sink] = [preview]
+    if peer:
+        sinks.append(peer.sink)
+    if args.record is not None:
+        recorder = RecorderSink(args.record, args.fps)
+        stack.callback(recorder.close)
+        recorder.open()  # tried out, so that what cannot be written fails before anything runs
+        sinks.append(recorder)
+    camera = choose_virtual_camera(args.sink, args.size, args.fps)
+    if camera is not None:
+        stack.callback(camera.close)
+        sinks.append(camera)
+    loop = FrameLoop(source, make_relighter, store, sinks)
+    config = WebConfig(args.host, args.port, args.tls_cert, args.tls_key, tuple(args.ice_server))
+    return Live(
+        loop,
+        lambda: WebServer(config, loop, store, preview, make_relighter, peer),
+        args.seconds,
+        browser=not args.no_browser,
+    )
+
+
+def _ice_server(text: str) -> str:
+    if not re.fullmatch(r"(stuns?|turns?):[^\s/]+", text):
+        raise argparse.ArgumentTypeError(f"{text!r} is no URL like stun:stun.example.org:3478")
+    return text
+
+
+def _summary(loop: "FrameLoop", elapsed: float) -> str:
+    stats = loop.status().stats
+    relit = stats["frames_out"]
+    drops = sum(stats["drops"].values())
+    latency = stats["latency_ms"]
+    line = f"{elapsed:.1f} s: {stats['frames_in']} frames in, {relit} out"
+    line += f" ({relit / max(elapsed, 1e-6):.1f} fps), {drops} dropped"
+    return line + (f", latency {latency['p50']:.0f} ms (median)" if latency else "")
+
+
+def _settings(args: argparse.Namespace) -> "tuple[SettingsStore, dict[str, Any]]":
+    """What was saved, then what the command line says; and what was saved alone."""
+    from pipeline.engine import ENGINES
+    from pipeline.lighting.presets import load_presets
+    from vcam.config import presets_folder, restore
+    from vcam.lighting_args import DEFAULT_PRESET
+    from vcam.settings import Settings, SettingsStore
+
+    presets, problems = load_presets(presets_folder())
+    for problem in problems:
+        log.warning("left out: %s", problem)
+    _check_name("preset", args.preset, presets)
+    _check_name("engine", args.engine, ENGINES)
+    store = SettingsStore(presets, Settings(DEFAULT_PRESET))
+    saved = restore(store)
+    wishes = {"preset": args.preset, "engine": args.engine, "mirror": args.mirror}
+    store.change({name: wish for name, wish in wishes.items() if wish is not None})
+    return store, saved
+
+
+def _check_name(what: str, name: str | None, known: Mapping[str, object]) -> None:
+    if name is not None and name not in known:
+        raise UsageError(f"there is no {what} called {name!r}", f"choose of {', '.join(known)}")
+
+
+def _check_device(wish: str, engine: str) -> None:
+    if wish != "cuda":
+        return
+    from vcam.compute import CPU_ENGINES, torch_device
+
+    torch_device(wish, engine)  # raises where there is none
+    if engine in CPU_ENGINES:
+        log.info("the engine %s runs on the CPU: --device cuda changes nothing", engine)

@@ -1,0 +1,92 @@
+"""The user's folder: their own presets, and the settings that the panel leaves behind."""
+
+import json
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import platformdirs
+
+from vcam.errors import InputError
+from vcam.safe_file import replacing
+from vcam.settings import Settings, SettingsStore
+
+log = logging.getLogger(__name__)
+
+LARGEST_FILE = 64 * 1024
+"""Bytes of saved settings that are read; the program writes less than 1 KiB."""
+
+_ALONE = ("mirror", "engine")
+"""Settings that are saved one by one; all others make up the look, which is saved whole."""
+
+
+def config_folder() -> Path:
+    """This platform's place for the program's configuration; it survives upgrades."""
+    return platformdirs.user_config_path("vcam", appauthor=False)
+
+
+def presets_folder() -> Path:
+    """Where the user puts `*.toml` files with presets of their own."""
+    return config_folder() / "presets"
+
+
+def settings_file() -> Path:
+    """What the panel was left at, as JSON."""
+    return config_folder() / "settings.json"
+
+
+def restore(store: SettingsStore) -> dict[str, Any]:
+    """Brings back what the panel was left at, and returns it for `save_changes`.
+
+    A file that cannot be used is one warning, and counts as empty.
+    """
+    saved = _read()
+    if not saved:
+        return {}
+    try:
+        store.change(saved)
+    except InputError as error:
+        log.warning("saved settings are ignored: %s (%s)", error.what, settings_file())
+        return {}
+    return saved
+
+
+def save_changes(saved: Mapping[str, Any], before: Settings, after: Settings) -> None:
+    """Saves what was changed while the program ran; what only the command line asked for is not.
+
+    A file that cannot be written is one warning.
+
+    Args:
+        saved: what `restore` returned.
+        before: the settings at the start.
+        after: the settings at the end.
+    """
+    old, new = before.to_json(), after.to_json()
+    changed = {name: new[name] for name in _ALONE if new[name] != old[name]}
+    if any(new[name] != old[name] for name in new if name not in _ALONE):
+        changed |= {name: value for name, value in new.items() if name not in _ALONE}
+    if not changed:
+        return
+    try:
+        settings_file().parent.mkdir(parents=True, exist_ok=True)
+        with replacing(settings_file()) as path:
+            path.write_text(json.dumps(dict(saved) | changed, indent=2) + "\n", encoding="utf-8")
+    except OSError as error:
+        log.warning("the settings were not saved: %s", error)
+
+
+def _read() -> dict[str, Any]:
+    path = settings_file()
+    try:
+        with path.open(encoding="utf-8") as file:
+            saved = json.loads(file.read(LARGEST_FILE))
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError, RecursionError) as error:
+        log.warning("saved settings are ignored: %s is damaged (%s)", path, error)
+        return {}
+    if not isinstance(saved, dict):
+        log.warning("saved settings are ignored: %s is damaged (no JSON object)", path)
+        return {}
+    return saved

@@ -1,0 +1,78 @@
+"""From `--source` to the source that it means."""
+
+import logging
+import re
+from pathlib import Path
+
+from vcam.devices import list_cameras
+from vcam.errors import InputError, SourceError, UsageError
+from vcam.sources.camera import CameraSource
+from vcam.sources.source import Source
+
+log = logging.getLogger(__name__)
+
+
+def choose_source(wish: str | None, size: tuple[int, int], fps: float) -> Source:
+    """The source that is meant, tried out, so that what cannot work fails before anything runs.
+
+    Args:
+        wish: `camera` (the first that works), `camera:N`, `demo`, a path or a URL; None: a
+            camera if one works, else the demo clip.
+        size: width and height asked of a camera, in pixels.
+        fps: frames per second asked of a camera.
+
+    Raises:
+        UsageError: `camera:` with something that is no number.
+        InputError: there is no such file.
+        SourceError: it does not open.
+    """
+    if wish is None:
+        try:
+            return _first_camera(size, fps)
+        except SourceError as error:
+            log.info("%s: showing the demo clip", error.what)
+            wish = "demo"
+    if wish == "camera":
+        return _first_camera(size, fps)
+    source: Source
+    if wish == "demo":
+        from vcam.sources.demo import DemoSource
+
+        source = DemoSource(size)
+    elif wish.startswith("camera:"):
+        number = wish.removeprefix("camera:")
+        if not re.fullmatch(r"[0-9]{1,4}", number):
+            raise UsageError(f"{wish!r} names no camera", "give its number, as in camera:0")
+        source = CameraSource(int(number), size, fps)
+    else:
+        source = _file(wish, size, fps)
+    source.open()  # handed over open: opening a webcam takes a second
+    return source
+
+
+def _first_camera(size: tuple[int, int], fps: float) -> CameraSource:
+    problems = []
+    for found in list_cameras():
+        camera = CameraSource(found.index, size, fps, found.name)
+        try:
+            camera.open()
+        except SourceError as error:
+            problems.append(error.what)
+        else:
+            log.info("the camera is %s", camera.label)
+            return camera
+    raise SourceError(
+        "; ".join(problems) or "no camera was found",
+        "plug one in, close the program that uses it, or use --source demo",
+    )
+
+
+def _file(wish: str, size: tuple[int, int], fps: float) -> Source:
+    from vcam.sources.file import FileSource
+
+    is_url = re.match(r"[a-zA-Z][a-zA-Z0-9+.-]+://", wish)
+    if not is_url and not Path(wish).exists():
+        raise InputError(
+            f"there is no file {wish}", "--source takes camera, camera:N, peer, demo, a path, a URL"
+        )
+    return FileSource(wish, size, fps)

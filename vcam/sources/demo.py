@@ -1,0 +1,63 @@
+"""The demo clip that comes with the program: a rendered head, so that no camera is needed."""
+
+from dataclasses import replace
+from importlib import resources
+from pathlib import Path
+
+from vcam.errors import SourceError
+from vcam.frame import Frame
+from vcam.letterbox import Letterbox
+from vcam.sources.file import FileSource
+
+
+def demo_clip() -> Path:
+    """The clip's file.
+
+    Raises:
+        SourceError: it is not there.
+    """
+    path = Path(str(resources.files("vcam.assets").joinpath("demo.mp4")))
+    if not path.is_file():
+        raise SourceError(
+            "the demo clip is missing", f"install the program again, or put {path} back"
+        )
+    return path
+
+
+class DemoSource:
+    """Plays the demo clip in a loop."""
+
+    label = "demo clip"
+
+    def __init__(self, size: tuple[int, int] | None) -> None:
+        """
+        Args:
+            size: width and height of the frames in pixels, letterboxed; None: the clip's own.
+        """
+        self._letterbox = Letterbox(size) if size else None
+        self._file: FileSource | None = None
+
+    def open(self) -> None:
+        """Opens the clip.
+
+        Raises:
+            SourceError: it is missing or damaged.
+        """
+        if self._file is None:
+            self._file = FileSource(str(demo_clip()))
+        self._file.open()
+
+    def read(self) -> Frame | None:
+        """The next frame at the time it is due; None once `close` was called."""
+        frame = self._file.read() if self._file else None
+        if frame is None or self._letterbox is None:
+            return frame
+        fitted = self._letterbox.fit(frame.picture)
+        if fitted is frame.picture:
+            return frame
+        return replace(frame, picture=fitted.copy())  # the letterbox uses its buffer again
+
+    def close(self) -> None:
+        """Closes the clip; a second call does nothing."""
+        if self._file is not None:
+            self._file.close()
