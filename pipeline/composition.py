@@ -4,8 +4,11 @@ The gain is smooth and known on a coarse grid; the edge between person and backg
 again at full resolution by a guided filter (He, Sun and Tang 2013).
 """
 
+from dataclasses import dataclass
+
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from pipeline.resample import resize
 from pipeline.types import Floats, Picture, Plane
@@ -30,11 +33,11 @@ _OFFSET_LUT: Floats = np.ascontiguousarray(_OFFSET.reshape(256, 1))
 
 
 class Compositor:
-    """Holds buffers for one stream's frame size."""
+    """Holds buffers for one stream: fresh ones of this size cost more in page faults than all of
+    the arithmetic."""
 
     def __init__(self) -> None:
-        self._lifted = np.empty((0, 0, 3), np.float32)
-        self._offset = np.empty((0, 0, 3), np.float32)
+        self._buffers: dict[str, Floats] = {}
 
     def apply(
         self, frame: Picture, gain: Floats, background: Floats, mask: Plane, luma: Plane
@@ -55,53 +58,82 @@ class Compositor:
         height, width = frame.shape[:2]
         mask = np.clip((mask - _OUTER) * np.float32(1 / (_INNER - _OUTER)), 0.0, 1.0)
         # A power of the gain works on encoded values, see above.
-        power = np.float32(1 / 2.4)
-        behind = np.power(background, power)
+        behind = np.power(background, np.float32(1 / 2.4))
+        half = Window(0, 0, max(1, width // 2), max(1, height // 2))
+        window: Window | None = half
         if np.abs(behind - 1).max() < 1e-4:
-            window = _rectangle(mask, width, height)
-            if window is None:
-                return frame
-        else:
-            window = np.s_[0:height, 0:width]
-        gain = np.asarray(cv2.pow(gain, float(power)), np.float32)
-        encoded_gain = self._upsample(gain, behind, mask, luma, frame, window)
-        part = np.ascontiguousarray(frame[window])
-        if self._lifted.shape != part.shape:
-            self._lifted = np.empty(part.shape, np.float32)
-            self._offset = np.empty(part.shape, np.float32)
-        lifted = cv2.LUT(part, _LIFTED_LUT, dst=self._lifted)
-        offset = cv2.LUT(part, _OFFSET_LUT, dst=self._offset)
-        cv2.multiply(lifted, encoded_gain, dst=lifted)
-        relit = cv2.subtract(lifted, offset, dtype=cv2.CV_8U)
-        if relit.shape == frame.shape:
-            return np.asarray(relit, np.uint8)
-        out = frame.copy()
-        out[window] = relit
-        return out
+            window = _touched(mask, half)
+        if window is None:
+            return frame
+        power = np.asarray(cv2.pow(gain, 1 / 2.4), np.float32)
+        field = self._field(power, behind, mask, luma, frame, half, window)
+        whole = window.doubled(half, width, height)
+        return self._multiply(frame, field, whole)
 
-    @staticmethod
-    def _upsample(
+    def _field(
+        self,
         gain: Floats,
         behind: Floats,
         mask: Plane,
         luma: Plane,
         frame: Picture,
-        window: tuple[slice, slice],
+        half: "Window",
+        window: "Window",
     ) -> Floats:
-        """`(H', W', 3)` gain of encoded values for the window of the frame.
-
-        The mask is sharpened at half resolution: soft enough for hair, a quarter of the work.
-        """
-        height, width = frame.shape[:2]
-        half = (max(1, width // 2), max(1, height // 2))
-        guide = cv2.cvtColor(resize(frame, half), cv2.COLOR_BGR2GRAY)
-        a, b = (resize(plane, half) for plane in _guided_filter(luma, mask))
+        """Gain of encoded values in a window of the frame at half resolution: soft enough for
+        hair, a quarter of the work."""
+        size = (half.right, half.bottom)
+        guide = cv2.cvtColor(resize(frame, size), cv2.COLOR_BGR2GRAY)[window.slices]
+        a, b = (resize(plane, size)[window.slices] for plane in _guided_filter(luma, mask))
         share = cv2.multiply(guide, a, scale=1 / 255, dtype=cv2.CV_32F)
-        share = np.clip(share + b, 0.0, 1.0)
-        field = resize(gain - behind, half)
-        field *= share[..., None]
-        field += behind
-        return np.ascontiguousarray(resize(field, (width, height))[window])
+        share = np.clip(cv2.add(share, b), 0.0, 1.0)
+        planes = []
+        for channel, outside in enumerate(behind):  # planes: numpy broadcasts over pixels slowly
+            change = resize(np.ascontiguousarray(gain[..., channel]) - outside, size)
+            planes.append(change[window.slices] * share + outside)
+        field = self._buffer("field", (*share.shape, 3))
+        return np.asarray(cv2.merge(planes, dst=field), np.float32)
+
+    def _multiply(self, frame: Picture, field: Floats, window: "Window") -> Picture:
+        part = frame[window.slices]
+        gain = self._buffer("gain", part.shape)
+        size = (part.shape[1], part.shape[0])
+        cv2.resize(field, size, dst=gain, interpolation=cv2.INTER_LINEAR)
+        lifted = cv2.LUT(part, _LIFTED_LUT, dst=self._buffer("lifted", part.shape))
+        cv2.multiply(lifted, gain, dst=lifted)
+        offset = cv2.LUT(part, _OFFSET_LUT, dst=gain)
+        out = frame.copy() if part.shape != frame.shape else np.empty_like(frame)
+        cv2.subtract(lifted, offset, dst=out[window.slices], dtype=cv2.CV_8U)
+        return out
+
+    def _buffer(self, name: str, shape: tuple[int, ...]) -> Floats:
+        """Memory of this shape that is used again in the next frame."""
+        size = int(np.prod(shape))
+        flat = self._buffers.get(name)
+        if flat is None or flat.size < size:
+            flat = self._buffers[name] = np.empty(size, np.float32)
+        return flat[:size].reshape(shape)
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """A rectangle of pixels; right and bottom are outside."""
+
+    left: int
+    top: int
+    right: int
+    bottom: int
+
+    @property
+    def slices(self) -> tuple[slice, slice]:
+        """To index a picture with."""
+        return slice(self.top, self.bottom), slice(self.left, self.right)
+
+    def doubled(self, half: "Window", width: int, height: int) -> "Window":
+        """The same in a picture of twice the size, which may have an odd last row or column."""
+        right = width if self.right == half.right else 2 * self.right
+        bottom = height if self.bottom == half.bottom else 2 * self.bottom
+        return Window(2 * self.left, 2 * self.top, right, bottom)
 
 
 def _guided_filter(guide: Plane, mask: Plane) -> tuple[Plane, Plane]:
@@ -119,17 +151,18 @@ def _guided_filter(guide: Plane, mask: Plane) -> tuple[Plane, Plane]:
     return mean(np.asarray(a)), mean(np.asarray(b))
 
 
-def _rectangle(mask: Plane, width: int, height: int) -> tuple[slice, slice] | None:
-    """The part of the frame that the person may touch."""
+def _touched(mask: Plane, half: Window) -> Window | None:
+    """The part of the half-size frame that the person may touch; None when nobody is there."""
     rows = np.flatnonzero(mask.max(axis=1) > _MARGIN)
     columns = np.flatnonzero(mask.max(axis=0) > _MARGIN)
     if not len(rows) or not len(columns):
         return None
-    h, w = mask.shape
-    reach = 2 * _RADIUS + 1  # two box filters spread the mask this far
-    top, bottom = max(rows[0] - reach, 0) * height // h, -(-(rows[-1] + 1 + reach) * height // h)
-    left, right = (
-        max(columns[0] - reach, 0) * width // w,
-        -(-(columns[-1] + 1 + reach) * width // w),
-    )
-    return slice(int(top), min(int(bottom), height)), slice(int(left), min(int(right), width))
+    reach = 2 * _RADIUS + 2  # two box filters and the interpolation spread the mask this far
+
+    def span(places: NDArray[np.intp], cells: int, pixels: int) -> tuple[int, int]:
+        first, last = int(places[0]) - reach, int(places[-1]) + 1 + reach
+        return max(first, 0) * pixels // cells, min(-(-last * pixels // cells), pixels)
+
+    top, bottom = span(rows, mask.shape[0], half.bottom)
+    left, right = span(columns, mask.shape[1], half.right)
+    return Window(left, top, right, bottom)
