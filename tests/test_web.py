@@ -259,6 +259,7 @@ async def test_what_cannot_be_started_says_why_and_the_mend(tmp_path: Path) -> N
             ({"port": 0, "host": "0.0.0.0"}, "TLS"),
             ({"port": 0, "host": "192.0.2.1", "tls_cert": empty, "tls_key": empty}, "TLS files"),
             ({"port": 0, "tls_cert": empty}, "both"),
+            ({"port": 0, "ice_servers": ("stun.example.org",)}, "stun:"),
             ({"port": 0, "host": "no.such.host.invalid"}, "TLS"),
         ):
             server = server_like(served, **config)

@@ -1,0 +1,165 @@
+"""Every change that this project makes to aiortc and aioice, in one place.
+
+Each has its reason and a check, so that a release that has mended the matter is left alone. They
+were read and measured against aiortc 1.16 and aioice 0.13 (pinned in pyproject.toml).
+"""
+
+import logging
+from collections.abc import Callable
+from typing import Any
+
+import aioice.ice
+from aiortc import rtcrtpreceiver
+from aiortc.codecs import h264, is_rtx, vpx
+from aiortc.jitterbuffer import JitterBuffer, JitterFrame
+from aiortc.rtp import RtpPacket
+
+log = logging.getLogger(__name__)
+
+VIDEO_BITRATE = 2_500_000
+"""Bits per second of the picture that goes back: 720p at 30 fps without visible blocks."""
+
+QUICK_VP8 = {"cpu-used": "-12", "noise-sensitivity": "0"}
+
+_all_host_addresses = aioice.ice.get_host_addresses
+
+
+def apply(loopback: bool) -> None:
+    """Applies all patches; a second call only changes which addresses are offered.
+
+    Args:
+        loopback: offer 127.0.0.1 alone as an ICE candidate.
+    """
+    offer_addresses(loopback)
+    quick_consent()
+    pin_bitrates()
+    quick_vp8()
+    marker_bit()
+    drain_jitter_buffer()
+
+
+def offer_addresses(loopback: bool) -> None:
+    """aioice offers every address but 127.0.0.1, which puts media sockets of a server that was
+    bound to loopback onto the LAN. There is no option for it."""
+    if not hasattr(aioice.ice, "get_host_addresses"):
+        log.warning("this aioice chooses its addresses by itself")
+        return
+    chosen = _loopback_addresses if loopback else _all_host_addresses
+    aioice.ice.get_host_addresses = chosen
+
+
+def _loopback_addresses(use_ipv4: bool, use_ipv6: bool) -> list[str]:
+    return ["127.0.0.1"] if use_ipv4 else []
+
+
+def quick_consent() -> None:
+    """A browser that was killed is noticed after 6 checks 5 s apart (aiortc#225, #934), and its
+    place and its inference thread stay taken as long; 3 checks 1 s apart find it in 4 s."""
+    if hasattr(aioice.ice, "CONSENT_INTERVAL") and hasattr(aioice.ice, "CONSENT_FAILURES"):
+        aioice.ice.CONSENT_INTERVAL = min(aioice.ice.CONSENT_INTERVAL, 1)
+        aioice.ice.CONSENT_FAILURES = min(aioice.ice.CONSENT_FAILURES, 3)
+
+
+def pin_bitrates() -> None:
+    """aiortc follows REMB between bounds that blur 720p (VP8: 1.5 Mb/s), and builds a new encoder,
+    with a new keyframe, at each step over 10%. Equal bounds keep one encoder at one rate."""
+    for codec in (vpx, h264):
+        for name in ("MIN_BITRATE", "DEFAULT_BITRATE", "MAX_BITRATE"):
+            if hasattr(codec, name):
+                setattr(codec, name, VIDEO_BITRATE)
+
+
+def quick_vp8() -> None:
+    """aiortc's VP8 encoder is set up for small calls: 8.6 ms for a 720p frame, of which 3.6 go into
+    a finer search and a noise filter that a relit picture has no use for. The settings are local
+    to its `encode`, so they are exchanged on the codec before its first frame."""
+    if hasattr(vpx.Vp8Encoder, "codec") or "-6" not in vpx.Vp8Encoder.encode.__code__.co_consts:
+        return  # patched already, or no longer the settings that were measured
+
+    def get(self: Any) -> Any:
+        codec = self.__dict__.get("codec")
+        if codec is not None and not codec.is_open and codec.options.get("cpu-used") == "-6":
+            codec.options = {**codec.options, **QUICK_VP8}
+        return codec
+
+    def put(self: Any, codec: Any) -> None:
+        self.__dict__["codec"] = codec
+
+    vpx.Vp8Encoder.codec = property(get, put)  # type: ignore[assignment]
+
+
+def marker_bit() -> None:
+    """aiortc's jitter buffer gives a video frame only when the next one begins: 33 ms of delay.
+    The RTP marker bit says that a frame is complete (RFC 7741, section 4.1; RFC 6184, 5.1)."""
+    if emits_on_marker(JitterBuffer):
+        return
+    stock: Callable[[JitterBuffer, int], JitterFrame | None] = JitterBuffer._remove_frame
+
+    def remove_frame(self: JitterBuffer, sequence_number: int) -> JitterFrame | None:
+        return _complete_frame(self) if self._is_video else stock(self, sequence_number)
+
+    JitterBuffer._remove_frame = remove_frame  # type: ignore[method-assign]
+
+
+def emits_on_marker(buffer_type: type[JitterBuffer]) -> bool:
+    """Whether a one-packet frame comes out of the buffer at once."""
+    packet = RtpPacket(sequence_number=0, timestamp=0, marker=1)
+    packet._data = b""  # type: ignore[attr-defined]
+    return buffer_type(capacity=2, is_video=True).add(packet)[1] is not None
+
+
+def _complete_frame(buffer: Any) -> JitterFrame | None:
+    """Takes the first frame out if it is complete: up to a marker, or to a new timestamp."""
+    packets: list[Any] = []
+    for count in range(buffer.capacity):
+        packet = buffer._packets[(buffer._origin + count) % buffer.capacity]
+        if packet is None:
+            return None
+        new_frame = bool(packets) and packet.timestamp != packets[0].timestamp
+        if not new_frame:
+            packets.append(packet)
+        if new_frame or packet.marker:
+            frame = JitterFrame(b"".join(p._data for p in packets), packets[0].timestamp)
+            buffer.remove(len(packets))
+            return frame
+    return None
+
+
+_RECEIVER_PARTS = ("codecs", "decoder_queue", "decoder_thread", "jitter_buffer", "timestamp_mapper")
+
+
+def drain_jitter_buffer() -> None:
+    """The jitter buffer gives at most one frame for a packet. When a retransmission completes
+    several at once, all but one stay inside, and every later frame is late by as many, for ever
+    (aiortc#1416). So what is complete is taken out after each packet."""
+    receiver_type = rtcrtpreceiver.RTCRtpReceiver
+    stock = receiver_type._handle_rtp_packet
+    names = stock.__code__.co_names
+    expected = all(f"_RTCRtpReceiver__{part}" in names for part in _RECEIVER_PARTS)
+    if stock.__name__ == "handle_and_drain" or not expected:
+        return
+
+    async def handle_and_drain(
+        self: rtcrtpreceiver.RTCRtpReceiver, packet: RtpPacket, arrival_time_ms: int
+    ) -> None:
+        await stock(self, packet, arrival_time_ms=arrival_time_ms)
+        try:
+            _queue_complete_frames(self, packet)
+        except Exception:  # an exception here would close the whole transport
+            log.exception("draining the jitter buffer")
+
+    receiver_type._handle_rtp_packet = handle_and_drain  # type: ignore[method-assign]
+
+
+def _queue_complete_frames(receiver: Any, packet: RtpPacket) -> None:
+    codecs, queue, thread, buffer, mapper = (
+        getattr(receiver, f"_RTCRtpReceiver__{part}") for part in _RECEIVER_PARTS
+    )
+    codec = codecs.get(packet.payload_type)
+    if codec is not None and is_rtx(codec):
+        codec = codecs.get(codec.parameters.get("apt"))
+    if codec is None or not buffer._is_video or buffer._origin is None or thread is None:
+        return
+    while (frame := buffer._remove_frame(packet.sequence_number)) is not None:
+        frame.timestamp = mapper.map(frame.timestamp)
+        queue.put((codec, frame))

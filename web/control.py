@@ -1,0 +1,139 @@
+"""The control messages that the panel (WebSocket) and the peer page (data channel) share.
+
+Server to client: `hello`, `state`, `ack`, `error`. Client to server: `set`. All are JSON objects
+in text messages of at most `MAX_MESSAGE` bytes.
+"""
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import asdict
+from typing import Any
+
+from pipeline.engine import ENGINES, VIEW_ENGINES
+from pipeline.types import CONTROLS
+from vcam.errors import InputError, VcamError
+from vcam.loop import FrameLoop
+from vcam.stats import Distribution
+
+MAX_MESSAGE = 4096
+"""Bytes of a message from a client; the longest honest one has about 300."""
+
+STATE_EVERY_S = 0.5
+POLL_S = 0.05
+"""How soon a change made elsewhere (another panel, the engine) is noticed."""
+LAG_EVERY_S = 0.25
+
+
+def parse_message(text: str) -> dict[str, Any]:
+    """One message of a client.
+
+    Raises:
+        InputError: not a JSON object, or too long.
+    """
+    if len(text) > MAX_MESSAGE:
+        raise InputError(f"a message has at most {MAX_MESSAGE} characters")
+    try:
+        message = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise InputError("the message is not JSON") from error
+    if not isinstance(message, dict):
+        raise InputError("a message is a JSON object")
+    return message
+
+
+class LagMeter:
+    """How late the event loop runs its timers: high values mean that something blocks it."""
+
+    def __init__(self) -> None:
+        self.lag = Distribution()
+
+    async def run(self) -> None:
+        """Measures until cancelled."""
+        clock = asyncio.get_running_loop().time
+        while True:
+            due = clock() + LAG_EVERY_S
+            await asyncio.sleep(LAG_EVERY_S)
+            self.lag.add(max(0.0, clock() - due) * 1e3)
+
+
+class Control:
+    """Speaks the control messages for one frame loop."""
+
+    def __init__(self, loop: FrameLoop, lag: LagMeter) -> None:
+        self.loop = loop
+        self._lag = lag
+
+    def hello(self) -> dict[str, Any]:
+        """What can be chosen: presets with their slider values, ranges, engines."""
+        presets = [
+            preset.to_json() | {"controls": asdict(preset.controls)}
+            for preset in self.loop.settings.presets.values()
+        ]
+        return {
+            "type": "hello",
+            "presets": presets,
+            "controls": {name: asdict(control) for name, control in CONTROLS.items()},
+            "engines": list(ENGINES),
+        }
+
+    def state(self) -> dict[str, Any]:
+        """What is so now: the loop's state and reason, settings, statistics."""
+        status = self.loop.status()
+        snapshot = self.loop.settings.current
+        return {
+            "type": "state",
+            "state": status.state,
+            "reason": status.reason,
+            "applied": status.applied,
+            "size": status.size,
+            "settings_id": snapshot.id,
+            "settings": snapshot.settings.to_json(),
+            "views": snapshot.settings.engine in VIEW_ENGINES,
+            "stats": status.stats | {"event_loop_lag_ms": self._lag.lag.summary()},
+        }
+
+    def change(self, message: Mapping[str, Any]) -> dict[str, Any]:
+        """Answers a `set` message, or any other that nobody knows, with `ack` or `error`."""
+        ident = message.get("id")
+        if not isinstance(ident, int):
+            ident = None
+        changes = message.get("changes")
+        try:
+            if message.get("type") != "set":
+                raise InputError("there is no message of that type")
+            if not isinstance(changes, dict):
+                raise InputError("changes must be a JSON object")
+            snapshot = self.loop.settings.change(changes)
+        except VcamError as error:
+            return {"type": "error", "id": ident, "error": str(error)}
+        return {
+            "type": "ack",
+            "id": ident,
+            "settings_id": snapshot.id,
+            "settings": snapshot.settings.to_json(),
+        }
+
+    def answer(self, text: str) -> dict[str, Any]:
+        """Answers the text of one message."""
+        try:
+            message = parse_message(text)
+        except InputError as error:
+            return {"type": "error", "id": None, "error": str(error)}
+        return self.change(message)
+
+    async def report(self, send: Callable[[dict[str, Any]], Awaitable[None]]) -> None:
+        """Sends `state` twice a second and right after each change, until cancelled."""
+        clock = asyncio.get_running_loop().time
+        known: tuple[int, str, bool] | None = None
+        due = 0.0
+        while True:
+            now = (
+                self.loop.settings.current.id,
+                self.loop.problem,
+                self.loop.finished.is_set(),
+            )
+            if now != known or clock() >= due:
+                known, due = now, clock() + STATE_EVERY_S
+                await send(self.state())
+            await asyncio.sleep(POLL_S)

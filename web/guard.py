@@ -1,0 +1,134 @@
+"""Who may talk to the server: checked before any handler runs.
+
+A page of another site can make a browser send requests to a local server (CSRF), and with DNS
+rebinding its requests even look same-origin. So the Host header must be on an exact list, Origin
+and Sec-Fetch-Site must be ours, POST bodies must be JSON (which forces a CORS preflight that
+nobody answers), and everything but the pages themselves needs the token of this run.
+"""
+
+import hmac
+import ipaddress
+import logging
+import secrets
+import socket
+from urllib.parse import urlsplit
+
+from aiohttp import web
+from aiohttp.typedefs import Handler, Middleware
+
+log = logging.getLogger(__name__)
+
+LOOPBACK_HOSTS = frozenset({"localhost", "127.0.0.1", "::1"})
+TOKEN_PROTOCOL = "token."  # noqa: S105  the prefix under which a WebSocket carries the token
+
+HEADERS = {
+    "Content-Security-Policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; "
+        "connect-src 'self'; media-src 'self' blob:; base-uri 'none'; form-action 'none'; "
+        "frame-ancestors 'none'"
+    ),
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Permissions-Policy": "camera=(self), microphone=(), geolocation=()",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Cache-Control": "no-cache",
+}
+
+
+def new_token() -> str:
+    """A token for one run: 32 bytes of randomness, safe in URLs and as a WebSocket subprotocol."""
+    return secrets.token_urlsafe(32)
+
+
+def is_loopback(host: str) -> bool:
+    """Whether binding to `host` keeps the server on this machine."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host.lower() == "localhost"
+
+
+def allowed_hosts(bind: str) -> frozenset[str]:
+    """Host names and addresses under which a server bound to `bind` may be asked for."""
+    if is_loopback(bind):
+        return LOOPBACK_HOSTS | {bind.lower()}
+    names = {bind, socket.gethostname(), socket.getfqdn()} - {"0.0.0.0", "::"}  # noqa: S104
+    return LOOPBACK_HOSTS | {name.lower() for name in names}
+
+
+class Guard:
+    """The checks; `middleware` goes first into the application."""
+
+    def __init__(self, token: str, hosts: frozenset[str], open_paths: frozenset[str]) -> None:
+        """
+        Args:
+            token: needed for every path that is not open.
+            hosts: lower-case host names that the Host header may name.
+            open_paths: paths that need no token, because a page must load before it can show one.
+        """
+        self._token = token
+        self._hosts = hosts
+        self._open_paths = open_paths
+
+    @property
+    def middleware(self) -> Middleware:
+        """Checks a request, answers 4xx or hands it on, and adds the security headers."""
+
+        @web.middleware
+        async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
+            try:
+                self._check(request)
+                response = await handler(request)
+            except web.HTTPException as error:
+                response = web.json_response({"error": error.text}, status=error.status)
+            except Exception:
+                log.exception("%s %s", request.method, request.path)
+                response = web.json_response({"error": "internal error"}, status=500)
+            if not response.prepared:
+                response.headers.update(HEADERS)
+            return response
+
+        return guard
+
+    def _check(self, request: web.Request) -> None:
+        host = request.headers.get("Host", "")
+        if not self._known_host(request, host):
+            raise web.HTTPMisdirectedRequest(text="this server does not go by that name")
+        origin = request.headers.get("Origin")
+        if origin is not None and origin.lower() != f"{request.scheme}://{host}".lower():
+            raise web.HTTPForbidden(text="requests of other sites are refused")
+        if request.headers.get("Sec-Fetch-Site", "none") not in ("same-origin", "none"):
+            raise web.HTTPForbidden(text="requests of other sites are refused")
+        if request.path in self._open_paths:
+            return
+        given = _token_of(request)
+        if not hmac.compare_digest(given.encode(errors="replace"), self._token.encode()):
+            raise web.HTTPUnauthorized(text="the token is missing or of an earlier run")
+        if request.method == "POST" and request.content_type != "application/json":
+            raise web.HTTPUnsupportedMediaType(text="only application/json is accepted")
+
+    def _known_host(self, request: web.Request, host: str) -> bool:
+        """The name must be on the list or the very address that the connection came to."""
+        transport = request.transport
+        here = transport.get_extra_info("sockname") if transport else None
+        if here is None:
+            return False
+        try:
+            parts = urlsplit(f"//{host}")
+            name, port = (parts.hostname or "").lower(), parts.port
+        except ValueError:
+            return False
+        default_port = 443 if request.scheme == "https" else 80
+        return (name in self._hosts or name == here[0]) and bool((port or default_port) == here[1])
+
+
+def _token_of(request: web.Request) -> str:
+    if request.headers.get("Upgrade", "").lower() == "websocket":
+        # A browser's WebSocket can send no headers of its own, but it can name subprotocols.
+        names = request.headers.get("Sec-WebSocket-Protocol", "").split(",")
+        tokens = [n.strip().removeprefix(TOKEN_PROTOCOL) for n in names if TOKEN_PROTOCOL in n]
+        return tokens[0] if tokens else ""
+    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+    return token if scheme == "Bearer" else ""

@@ -1,0 +1,272 @@
+"""The web server: pages, the panel's WebSocket, and offers of peers. It holds sockets and control
+only; pixels stay on the frame loop's threads."""
+
+import asyncio
+import errno
+import ipaddress
+import json
+import logging
+import socket
+import ssl
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from aiohttp import WSCloseCode, web
+from aiortc.rtcicetransport import parse_stun_turn_uri
+
+from pipeline.relighter import Relight
+from vcam.errors import VcamError
+from vcam.loop import FrameLoop
+from vcam.settings import SettingsStore
+from web import aiortc_patches
+from web.control import MAX_MESSAGE, Control, LagMeter
+from web.guard import Guard, allowed_hosts, is_loopback, new_token
+from web.panel_socket import PanelSocket
+from web.peer import PeerHub, PeerPort, PeerRefused
+from web.preview import PreviewSink
+
+log = logging.getLogger(__name__)
+
+MAX_SDP = 64 * 1024
+"""Bytes of an offer; Chrome's have about 6 KiB."""
+MAX_BODY = MAX_SDP + 16 * 1024
+"""Bytes of a request: an offer with its line ends escaped as JSON."""
+
+STATIC = Path(__file__).parent / "static"
+PAGES = {"/": "index.html", "/peer": "peer.html"}
+FILES = {
+    ".css": "text/css",
+    ".js": "text/javascript",
+    ".svg": "image/svg+xml",
+}
+"""What in `static/` is served besides the pages, by suffix."""
+
+
+@dataclass(frozen=True)
+class WebConfig:
+    """Where the server listens and whom it accepts."""
+
+    host: str = "127.0.0.1"
+    port: int = 8088
+    """0 takes any free port."""
+    tls_cert: Path | None = None
+    """PEM file; needed with `tls_key` for any host that is not loopback."""
+    tls_key: Path | None = None
+    ice_servers: tuple[str, ...] = ()
+    """`stun:` and `turn:` URLs; none are asked unless named."""
+    max_peers: int = 2
+
+
+class WebServer:
+    """Serves the panel and the peer page for one frame loop."""
+
+    def __init__(
+        self,
+        config: WebConfig,
+        loop: FrameLoop,
+        settings: SettingsStore,
+        preview: PreviewSink,
+        make_relighter: Callable[[str], Relight],
+        peer_port: PeerPort | None = None,
+    ) -> None:
+        """
+        Args:
+            loop: the program's own loop, which the panel shows and controls.
+            settings: the loop's settings; each peer with a loop of its own starts with a copy.
+            preview: one of the loop's sinks.
+            make_relighter: engine name -> relighter, for the loops of peers.
+            peer_port: the loop's source and sink when a browser is its camera.
+        """
+        self.config = config
+        self.token = new_token()
+        self._settings = settings
+        self._make_relighter = make_relighter
+        self._preview = preview
+        self._peer_port = peer_port
+        self._lag = LagMeter()
+        self._control = Control(loop, self._lag)
+        self._hub = PeerHub(
+            self._peer_loop,
+            (peer_port, loop) if peer_port else None,
+            self._lag,
+            config.ice_servers,
+            config.max_peers,
+        )
+        self._sockets: set[web.WebSocketResponse] = set()
+        self._runner: web.AppRunner | None = None
+        self._lag_task: asyncio.Task[None] | None = None
+        self._port = config.port
+
+    @property
+    def url(self) -> str:
+        """The panel's address with the token, for the browser of whoever started the program."""
+        return f"{self.origin}/#token={self.token}"
+
+    @property
+    def origin(self) -> str:
+        """Scheme, host and port."""
+        host = self.config.host
+        try:
+            address = ipaddress.ip_address(host)
+            if address.is_unspecified:
+                host = socket.gethostname()
+            elif address.version == 6:
+                host = f"[{host}]"
+        except ValueError:
+            pass
+        return f"{'https' if self.config.tls_cert else 'http'}://{host}:{self._port}"
+
+    async def start(self) -> None:
+        """Listens.
+
+        Raises:
+            VcamError: the address is in use or not ours, TLS is missing or unusable, or an ICE
+                server's URL is malformed.
+        """
+        for url in self.config.ice_servers:
+            try:
+                parse_stun_turn_uri(url)
+            except ValueError as error:
+                raise VcamError(
+                    f"{url} is no ICE server", "write it like stun:stun.example.org:3478"
+                ) from error
+        loopback = is_loopback(self.config.host)
+        context = self._tls(loopback)
+        aiortc_patches.apply(loopback)
+        self._runner = web.AppRunner(self._application(), access_log=None, shutdown_timeout=2.0)
+        await self._runner.setup()
+        site = web.TCPSite(self._runner, self.config.host, self.config.port, ssl_context=context)
+        try:
+            await site.start()
+        except (OSError, OverflowError) as error:
+            await self._runner.cleanup()
+            where = f"{self.config.host}:{self.config.port}"
+            if isinstance(error, OSError) and error.errno == errno.EADDRINUSE:
+                raise VcamError(
+                    f"the port of {where} is in use", "choose another with --port, or --port 0"
+                ) from error
+            raise VcamError(
+                f"cannot listen on {where} ({error})", "choose another --host or --port"
+            ) from error
+        self._port = self._runner.addresses[0][1]
+        if self._peer_port is not None and not self._peer_port.source.invitation:
+            # Without the token: the placeholder may be seen in a video call.
+            self._peer_port.source.invitation = f"{self.origin}/peer"
+        self._lag_task = asyncio.ensure_future(self._lag.run())
+
+    async def stop(self) -> None:
+        """Closes all connections and the port; a second call does nothing."""
+        if self._lag_task is not None:
+            self._lag_task.cancel()
+        await self._hub.close()
+        if self._runner is not None:
+            await self._runner.cleanup()
+            self._runner = None
+
+    def _tls(self, loopback: bool) -> ssl.SSLContext | None:
+        cert, key = self.config.tls_cert, self.config.tls_key
+        if cert is None or key is None:
+            if not loopback:
+                raise VcamError(
+                    f"{self.config.host} can be reached from other machines, which needs TLS",
+                    "give a certificate and its key, or use --host 127.0.0.1",
+                )
+            if cert is not None or key is not None:
+                raise VcamError("TLS needs a certificate and its key", "give both files")
+            return None
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        try:
+            context.load_cert_chain(cert, key)
+        except (OSError, ssl.SSLError) as error:
+            raise VcamError(
+                f"the TLS files {cert} and {key} cannot be used ({error})",
+                "give a PEM certificate and its unencrypted key",
+            ) from error
+        return context
+
+    def _application(self) -> web.Application:
+        files = {f"/{path.name}": path for path in STATIC.iterdir() if path.suffix in FILES} | {
+            route: STATIC / name for route, name in PAGES.items()
+        }
+        open_paths = frozenset(files) | {"/healthz"}
+        guard = Guard(self.token, allowed_hosts(self.config.host), open_paths)
+        app = web.Application(middlewares=[guard.middleware], client_max_size=MAX_BODY)
+        for route, path in files.items():
+            app.router.add_get(route, _page(path))
+        app.router.add_get("/healthz", self._health)
+        app.router.add_get("/api/state", self._state)
+        app.router.add_post("/api/settings", self._change)
+        app.router.add_post("/api/offer", self._offer)
+        app.router.add_get("/ws", self._websocket)
+        app.on_shutdown.append(self._close_sockets)
+        return app
+
+    def _peer_loop(self, port: PeerPort) -> FrameLoop:
+        store = SettingsStore(self._settings.presets, self._settings.current.settings)
+        return FrameLoop(port.source, self._make_relighter, store, [port.sink])
+
+    async def _health(self, request: web.Request) -> web.Response:
+        status = self._control.loop.status()
+        answer = {"state": status.state, "reason": status.reason}
+        return web.json_response(answer, status=503 if status.state == "stopped" else 200)
+
+    async def _state(self, request: web.Request) -> web.Response:
+        more = {"peers": self._hub.peers, "ice_servers": list(self.config.ice_servers)}
+        return web.json_response(self._control.state() | more)
+
+    async def _change(self, request: web.Request) -> web.Response:
+        answer = self._control.change(
+            {"type": "set", "id": None, "changes": await _json(request, MAX_MESSAGE)}
+        )
+        return web.json_response(answer, status=200 if answer["type"] == "ack" else 400)
+
+    async def _offer(self, request: web.Request) -> web.Response:
+        sdp = (await _json(request, MAX_BODY)).get("sdp")
+        if not isinstance(sdp, str):
+            raise web.HTTPBadRequest(text="an offer has its SDP in `sdp`")
+        if len(sdp) > MAX_SDP:
+            raise web.HTTPRequestEntityTooLarge(MAX_SDP, len(sdp))
+        try:
+            return web.json_response({"type": "answer", "sdp": await self._hub.offer(sdp)})
+        except PeerRefused as error:
+            return web.json_response({"error": str(error)}, status=error.status)
+
+    async def _websocket(self, request: web.Request) -> web.WebSocketResponse:
+        response = web.WebSocketResponse(
+            protocols=("vcam",), heartbeat=10.0, max_msg_size=MAX_MESSAGE, compress=False
+        )
+        await response.prepare(request)
+        self._sockets.add(response)
+        try:
+            await PanelSocket(response, self._control, self._preview).run()
+        finally:
+            self._sockets.discard(response)
+        return response
+
+    async def _close_sockets(self, app: web.Application) -> None:
+        for response in list(self._sockets):
+            await response.close(code=WSCloseCode.GOING_AWAY)
+
+
+async def _json(request: web.Request, limit: int) -> dict[str, object]:
+    body = await request.read()
+    if len(body) > limit:
+        raise web.HTTPRequestEntityTooLarge(limit, len(body))
+    try:
+        data = json.loads(body)
+    except (ValueError, RecursionError) as error:
+        raise web.HTTPBadRequest(text="the body is not JSON") from error
+    if not isinstance(data, dict):
+        raise web.HTTPBadRequest(text="the body is a JSON object")
+    return data
+
+
+def _page(path: Path) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+    body = path.read_bytes()
+    kind = FILES.get(path.suffix, "text/html")
+
+    async def page(request: web.Request) -> web.StreamResponse:
+        return web.Response(body=body, content_type=kind, charset="utf-8")
+
+    return page

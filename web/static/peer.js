@@ -1,0 +1,162 @@
+// The peer page: this browser's camera goes to the engine over WebRTC and comes back relit.
+
+import { api, withToken } from "./api.js";
+import { buildControls } from "./controls.js";
+import { wireLight } from "./light.js";
+import { Settings } from "./settings.js";
+import { numbers, showState } from "./status.js";
+import { wireTheme } from "./theme.js";
+
+const $ = (id) => document.getElementById(id);
+const indicator = { pill: $("state"), banner: $("banner") };
+const GATHER_MS = 2000;
+const STATS_MS = 1000;
+const CAMERA = { width: { ideal: 1280 }, height: { ideal: 720 }, frameRate: { ideal: 30 } };
+const CAMERA_ERRORS = {
+  NotAllowedError: "The browser may not use the camera. Allow it in the address bar, then start again.",
+  NotFoundError: "No camera was found. Connect one, then start again.",
+  NotReadableError: "The camera is in use by another program. Close that, then start again.",
+};
+
+let session = null; // {connection, channel, stream, timer}
+
+const settings = new Settings((message) => {
+  if (session?.channel.readyState !== "open") return false;
+  session.channel.send(JSON.stringify(message));
+  return true;
+});
+
+async function start() {
+  $("start").disabled = true;
+  showState(indicator, "connecting");
+  try {
+    session = await open();
+  } catch (error) {
+    stop("ended", CAMERA_ERRORS[error.name] ?? error.message);
+  }
+  $("start").disabled = false;
+  refreshButton();
+}
+
+async function open() {
+  if (!navigator.mediaDevices) {
+    throw new Error("Browsers allow the camera only on https pages and on this machine itself.");
+  }
+  const { ice_servers } = await api("/api/state");
+  const stream = await navigator.mediaDevices.getUserMedia({ video: CAMERA, audio: false });
+  const connection = new RTCPeerConnection({
+    iceServers: ice_servers.map((urls) => ({ urls })),
+    bundlePolicy: "max-bundle",
+  });
+  const channel = connection.createDataChannel("control");
+  const timer = setInterval(() => showNumbers(connection), STATS_MS);
+  session = { connection, channel, stream, timer };
+  channel.addEventListener("message", ({ data }) => settings.receive(JSON.parse(data)));
+  connection.addEventListener("track", ({ track }) => {
+    $("relit").srcObject = new MediaStream([track]);
+  });
+  connection.addEventListener("connectionstatechange", () => {
+    const state = connection.connectionState;
+    $("connection").textContent = state;
+    if (state === "failed") stop("lost", "The connection was lost. Start the camera again.");
+    if (state === "disconnected") showState(indicator, "lost", "The connection is interrupted…");
+  });
+  channel.addEventListener("close", () => {
+    if (session?.channel === channel) stop("ended", "The server has ended the connection.");
+  });
+  const [track] = stream.getVideoTracks();
+  track.contentHint = "motion";
+  track.addEventListener("ended", () => stop("ended", "The camera has stopped."));
+  $("original").srcObject = stream;
+  connection.addTransceiver(track, { direction: "sendrecv", streams: [stream] });
+  await connection.setLocalDescription(await connection.createOffer());
+  await gathered(connection);
+  const answer = await api("/api/offer", { type: "offer", sdp: connection.localDescription.sdp });
+  await connection.setRemoteDescription(answer);
+  return session;
+}
+
+function gathered(connection) {
+  if (connection.iceGatheringState === "complete") return undefined;
+  return new Promise((done) => {
+    setTimeout(done, GATHER_MS);
+    connection.addEventListener("icegatheringstatechange", () => {
+      if (connection.iceGatheringState === "complete") done();
+    });
+  });
+}
+
+function stop(state = "ended", reason = "") {
+  const ending = session;
+  session = null;
+  settings.disconnected();
+  if (ending) {
+    clearInterval(ending.timer);
+    ending.stream.getTracks().forEach((track) => track.stop());
+    ending.connection.close();
+  }
+  $("original").srcObject = $("relit").srcObject = null;
+  $("connection").textContent = "not connected";
+  $("numbers").textContent = "";
+  document.body.classList.remove("connected");
+  showState(indicator, state, reason);
+  refreshButton();
+}
+
+function refreshButton() {
+  $("start").textContent = session ? "Stop camera" : "Start camera";
+}
+
+async function showNumbers(connection) {
+  const reports = await connection.getStats();
+  if (session?.connection !== connection) return;
+  const parts = [];
+  for (const report of reports.values()) {
+    if (report.type === "inbound-rtp" && report.frameWidth) {
+      parts.unshift(`${report.frameWidth} × ${report.frameHeight}`);
+      parts.push(`${Math.round(report.framesPerSecond ?? 0)} fps`);
+    } else if (report.type === "transport") {
+      const trip = reports.get(report.selectedCandidatePairId)?.currentRoundTripTime;
+      if (trip !== undefined) parts.push(`round trip ${(trip * 1e3).toFixed(1)} ms`);
+    }
+  }
+  const relighting = settings.state?.stats.latency_ms.p50;
+  if (relighting !== undefined) parts.push(`relit in ${Math.round(relighting)} ms`);
+  $("numbers").textContent = parts.map((part) => `  ·  ${part}`).join("");
+  if (settings.state) $("numbers").title = numbers(settings.state).detail;
+}
+
+settings.addEventListener("state", () => {
+  document.body.classList.add("connected");
+  showState(indicator, settings.state.state, settings.state.reason);
+});
+settings.addEventListener("change", () => {
+  $("original").classList.toggle("mirrored", Boolean(settings.current?.mirror));
+});
+settings.addEventListener("error", ({ detail }) => {
+  showState(indicator, settings.state.state, detail);
+});
+for (const video of [$("original"), $("relit")]) {
+  // the box takes the picture's shape, so that the light's place in it is its place in the picture
+  video.addEventListener("resize", () => {
+    if (video.videoWidth) video.style.aspectRatio = video.videoWidth / video.videoHeight;
+  });
+}
+let frames = 0;
+function count() {
+  $("relit").dataset.frames = ++frames;
+  $("relit").requestVideoFrameCallback(count);
+}
+$("relit").requestVideoFrameCallback?.(count);
+
+buildControls(settings, {
+  presets: $("presets"),
+  sliders: $("sliders"),
+  mirror: $("mirror"),
+  engine: $("engine"),
+});
+wireLight(settings, $("stage"), $("light"), $("aim"));
+wireTheme($("theme"));
+$("panel-link").href = withToken("/");
+$("start").addEventListener("click", () => (session ? stop() : start()));
+addEventListener("pagehide", () => stop());

@@ -1,0 +1,108 @@
+// The settings as the server has them, with the user's latest changes laid over until they are
+// acknowledged. One change is on its way at a time; meanwhile newer ones are merged (newest wins).
+
+const ACK_TIMEOUT_MS = 2000;
+
+/** Events: `hello`, `change` (settings), `state`, `error` (detail: text). */
+export class Settings extends EventTarget {
+  /** @param send takes a message object; returns false when there is no connection. */
+  constructor(send) {
+    super();
+    this.send = send;
+    this.hello = null;
+    this.state = null;
+    this.acknowledged = 0;
+    this.server = null;
+    this.queued = null;
+    this.inFlight = null;
+    this.nextId = 1;
+  }
+
+  /** The settings to show. */
+  get current() {
+    if (!this.server) return null;
+    return { ...this.server, ...this.inFlight?.shown, ...this.shown(this.queued) };
+  }
+
+  /** The preset that is chosen, with the values it brings. */
+  get preset() {
+    return this.hello?.presets.find((preset) => preset.name === this.current?.preset);
+  }
+
+  /** Asks for changes, e.g. `{warmth: 0.3}`. */
+  set(changes) {
+    this.queued = "preset" in changes ? { ...changes } : { ...this.queued, ...changes };
+    this.dispatchEvent(new Event("change"));
+    this.flushSoon();
+  }
+
+  /** A message of the server. */
+  receive(message) {
+    if (message.type === "hello") {
+      this.hello = message;
+      this.dispatchEvent(new Event("hello"));
+    } else if (message.type === "state") {
+      this.state = message;
+      this.adopt(message);
+      this.dispatchEvent(new Event("state"));
+    } else if (message.type === "ack") {
+      this.settle(message.id);
+      this.adopt(message);
+    } else if (message.type === "error") {
+      this.settle(message.id);
+      this.dispatchEvent(new CustomEvent("error", { detail: message.error }));
+      this.dispatchEvent(new Event("change"));
+    }
+  }
+
+  /** The connection is gone, and what was on its way with it. */
+  disconnected() {
+    clearTimeout(this.inFlight?.timer);
+    this.inFlight = null;
+    this.queued = null;
+    this.acknowledged = 0;
+  }
+
+  adopt({ settings, settings_id }) {
+    if (settings_id < this.acknowledged) return;
+    const news = settings_id !== this.acknowledged || !this.server;
+    this.acknowledged = settings_id;
+    this.server = settings;
+    if (news) this.dispatchEvent(new Event("change"));
+  }
+
+  settle(id) {
+    if (this.inFlight?.id !== id) return;
+    clearTimeout(this.inFlight.timer);
+    this.inFlight = null;
+    if (this.queued) this.flushSoon();
+  }
+
+  flushSoon() {
+    if (this.inFlight || this.flushing) return;
+    this.flushing = true;
+    const flush = () => {
+      this.flushing = false;
+      this.flush();
+    };
+    if (document.hidden) setTimeout(flush);
+    else requestAnimationFrame(flush);
+  }
+
+  flush() {
+    if (!this.queued || this.inFlight) return;
+    const id = this.nextId++;
+    const changes = this.queued;
+    this.queued = null;
+    if (!this.send({ type: "set", id, changes })) return;
+    const timer = setTimeout(() => this.settle(id), ACK_TIMEOUT_MS);
+    this.inFlight = { id, timer, shown: this.shown(changes) };
+  }
+
+  /** What `changes` will look like: a preset brings its own sliders and light. */
+  shown(changes) {
+    if (!changes?.preset) return changes;
+    const preset = this.hello?.presets.find(({ name }) => name === changes.preset);
+    return { aim: null, ...preset?.controls, ...changes };
+  }
+}

@@ -1,0 +1,132 @@
+// Draws preview frames, and compares: the whole original while held, or both sides of a wipe.
+
+/** A preview message (see PreviewSink.write) -> {head, parts: [ArrayBuffer views]}. */
+export function parseFrame(buffer) {
+  const length = new DataView(buffer).getUint32(0);
+  const head = JSON.parse(new TextDecoder().decode(new Uint8Array(buffer, 4, length)));
+  let offset = 4 + length;
+  const parts = head.parts.map((size) => {
+    const part = new Uint8Array(buffer, offset, size);
+    offset += size;
+    return part;
+  });
+  return { head, parts };
+}
+
+const decode = (part) => createImageBitmap(new Blob([part], { type: "image/jpeg" }));
+
+/** The picture. `onNeeds` is called when it begins or stops to need originals. */
+export class Stage {
+  constructor(elements, onNeeds) {
+    this.elements = elements; // {stage, canvas, wipe}
+    this.context = elements.canvas.getContext("2d", { alpha: false });
+    this.onNeeds = onNeeds;
+    this.comparing = false;
+    this.wiping = false;
+    this.split = 0.5;
+    this.relit = null;
+    this.original = null;
+    this.frames = 0;
+    this.wireWipe();
+  }
+
+  /** Whether originals are to be sent along. */
+  get needsOriginal() {
+    return this.comparing || this.wiping;
+  }
+
+  /** Decodes and draws a frame; resolves when it is on the canvas. */
+  async show({ head, parts }) {
+    const [relit, original] = await Promise.all(parts.map(decode));
+    this.relit?.close();
+    this.relit = relit;
+    if (original || !this.needsOriginal) {
+      // else it is on its way: keeping the last one for a frame does not flicker
+      this.original?.close();
+      this.original = original ?? null;
+    }
+    const { canvas, stage } = this.elements;
+    if (canvas.width !== head.width || canvas.height !== head.height) {
+      canvas.width = head.width;
+      canvas.height = head.height;
+      stage.style.setProperty("--ratio", head.width / head.height);
+    }
+    this.frames += 1;
+    canvas.dataset.frames = this.frames;
+    canvas.dataset.settingsId = head.settings_id;
+    stage.classList.add("live");
+    this.draw();
+  }
+
+  /** Holds the original in view, or lets go. */
+  compare(on) {
+    this.change(() => (this.comparing = on));
+  }
+
+  /** Shows both sides of a divider, or not. */
+  wipe(on) {
+    this.change(() => (this.wiping = on));
+  }
+
+  change(make) {
+    const before = this.needsOriginal;
+    make();
+    if (this.needsOriginal !== before) this.onNeeds();
+    if (!this.needsOriginal) {
+      // an old one would flash up at the next comparison
+      this.original?.close();
+      this.original = null;
+    }
+    const { stage, wipe } = this.elements;
+    stage.classList.toggle("comparing", this.comparing);
+    stage.classList.toggle("wiping", this.wiping && !this.comparing);
+    wipe.hidden = !this.wiping || this.comparing;
+    this.draw();
+  }
+
+  draw() {
+    if (!this.relit) return;
+    const { width, height } = this.elements.canvas;
+    const whole = this.comparing && this.original;
+    this.context.drawImage(whole ? this.original : this.relit, 0, 0, width, height);
+    this.elements.canvas.dataset.shows = whole ? "original" : "relit";
+    if (this.wiping && !this.comparing && this.original) {
+      const edge = Math.round(width * this.split);
+      this.context.save();
+      this.context.beginPath();
+      this.context.rect(0, 0, edge, height);
+      this.context.clip();
+      this.context.drawImage(this.original, 0, 0, width, height);
+      this.context.restore();
+      this.elements.canvas.dataset.shows = "both";
+    }
+  }
+
+  wireWipe() {
+    const { stage, wipe } = this.elements;
+    const set = (split) => {
+      this.split = Math.min(1, Math.max(0, split));
+      stage.style.setProperty("--split", this.split);
+      wipe.ariaValueNow = String(Math.round(this.split * 100));
+      this.draw();
+    };
+    let held = false;
+    wipe.addEventListener("pointerdown", (event) => {
+      held = true;
+      wipe.setPointerCapture(event.pointerId);
+    });
+    wipe.addEventListener("pointermove", (event) => {
+      const box = stage.getBoundingClientRect();
+      if (held) set((event.clientX - box.x) / box.width);
+    });
+    wipe.addEventListener("lostpointercapture", () => (held = false));
+    wipe.addEventListener("dblclick", () => set(0.5));
+    wipe.addEventListener("keydown", (event) => {
+      const way = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
+      if (!way) return;
+      event.preventDefault();
+      set(this.split + way * (event.shiftKey || event.ctrlKey ? 0.01 : 0.05));
+    });
+    set(0.5);
+  }
+}

@@ -1,0 +1,38 @@
+// Words for the loop's state: the pill, the banner, the line of numbers.
+
+const STATES = {
+  connecting: "Connecting",
+  starting: "Starting",
+  running: "Live",
+  degraded: "Degraded",
+  idle: "Idle",
+  stopped: "Stopped",
+  lost: "Disconnected",
+  refused: "No access",
+  ended: "Ended",
+};
+
+/** Shows `state` in the pill; `reason`, if any, in the banner. */
+export function showState({ pill, banner }, state, reason = "") {
+  pill.textContent = STATES[state] ?? state;
+  pill.dataset.state = state;
+  const text = reason.charAt(0).toUpperCase() + reason.slice(1);
+  banner.hidden = !text;
+  if (banner.textContent !== text) banner.textContent = text;
+}
+
+/** The line of numbers of a state message, and details for its tooltip. */
+export function numbers({ stats, size }) {
+  const drops = Object.values(stats.drops).reduce((sum, count) => sum + count, 0);
+  const parts = [`${Math.round(stats.fps_out)} fps`];
+  if (stats.latency_ms.p50 !== undefined) parts.push(`${Math.round(stats.latency_ms.p50)} ms`);
+  parts.push(`${drops} dropped`);
+  if (size) parts.push(`${size[0]} × ${size[1]}`);
+  const detail = [
+    `camera ${stats.fps_in} fps`,
+    ...Object.entries(stats.stages_ms).map(([name, ms]) => `${name} ${ms.p50} ms`),
+    ...Object.entries(stats.drops).map(([name, count]) => `dropped before ${name}: ${count}`),
+    `event loop lag p99 ${stats.event_loop_lag_ms.p99 ?? 0} ms`,
+  ];
+  return { line: parts.join("  ·  "), detail: detail.join("\n") };
+}
