@@ -1,6 +1,7 @@
 """The interface of every relighting engine, and the table of those that exist."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from pipeline.lighting import Lighting
@@ -25,8 +26,6 @@ class Engine(Protocol):
     name: str
     needs_faces: bool
     """Whether `relight` reads the face state; if not, no tracker runs."""
-    views: bool
-    """Whether `yaw` and `pitch` other than 0 can be shown."""
 
     def new_state(self, timer: StageTimer) -> StreamState:
         """A fresh state for one stream; stages are timed with `timer`."""
@@ -56,7 +55,6 @@ class PassthroughEngine:
 
     name = "passthrough"
     needs_faces = False
-    views = False
 
     def new_state(self, timer: StageTimer) -> StreamState:
         """Nothing to remember."""
@@ -74,21 +72,30 @@ class PassthroughEngine:
         return frame
 
 
+@dataclass(frozen=True, slots=True)
+class EngineInfo:
+    """What is known of an engine without loading it."""
+
+    make: Callable[[str], Engine]
+    """Given a torch device name. Imports lazily, so that an engine whose parts are missing fails
+    alone."""
+    uses_torch: bool
+    """Whether the device matters; others run on the CPU."""
+    views: bool
+    """Whether `yaw` and `pitch` other than 0 can be shown."""
+
+
 def _geometry(device: str) -> Engine:
     from pipeline.geometry_engine import GeometryEngine
 
     return GeometryEngine()
 
 
-ENGINES: dict[str, Callable[[str], Engine]] = {
-    "geometry": _geometry,
-    "passthrough": lambda device: PassthroughEngine(),
+ENGINES: dict[str, EngineInfo] = {
+    "geometry": EngineInfo(_geometry, uses_torch=False, views=False),
+    "passthrough": EngineInfo(lambda device: PassthroughEngine(), uses_torch=False, views=False),
 }
-"""Engine name -> maker, given a torch device name. Makers import lazily, so that an engine whose
-parts are missing fails alone."""
-
-VIEW_ENGINES: frozenset[str] = frozenset()
-"""The engines whose `views` is True: known without loading them."""
+"""Every engine by name; command line, panel and bench find them here."""
 
 DEFAULT_ENGINE = "geometry"
 
@@ -100,4 +107,4 @@ def load_engine(name: str, device: str = "cpu") -> Engine:
         KeyError: there is no such engine.
         OSError, RuntimeError: its files are missing or do not load.
     """
-    return ENGINES[name](device)
+    return ENGINES[name].make(device)

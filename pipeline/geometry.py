@@ -15,8 +15,8 @@ GRID_SIDE = 256
 """Longer side of normal maps and shading, in pixels: shading is smooth, edges come later."""
 _COARSE = 4
 """What surrounds the face is drawn on a grid this many times coarser."""
-_SPLITS = 5
-"""Each mesh triangle is drawn as this many rows of points, 15 in all."""
+_SPLITS = 4
+"""Each mesh triangle is drawn as this many rows of points, 10 in all."""
 _CHIN, _FOREHEAD, _RIGHT_EAR, _LEFT_EAR = 152, 10, 234, 454
 
 

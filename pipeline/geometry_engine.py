@@ -57,7 +57,6 @@ class GeometryEngine:
 
     name = "geometry"
     needs_faces = True
-    views = False
 
     def __init__(self) -> None:
         self._mapper = NormalMapper()

@@ -1,10 +1,7 @@
 """Which device an engine runs on."""
 
-from pipeline.engine import Engine, load_engine
+from pipeline.engine import ENGINES, Engine, load_engine
 from vcam.errors import VcamError
-
-CPU_ENGINES = frozenset({"geometry", "passthrough"})
-"""Engines that use no torch, for which importing it (seconds) would be waste."""
 
 
 def torch_device(wish: str, engine: str) -> str:
@@ -17,9 +14,9 @@ def torch_device(wish: str, engine: str) -> str:
     Raises:
         VcamError: `cuda` is asked for and torch finds none.
     """
-    if wish == "cpu" or (wish == "auto" and engine in CPU_ENGINES):
+    if wish == "cpu" or (wish == "auto" and not ENGINES[engine].uses_torch):
         return "cpu"
-    import torch
+    import torch  # takes seconds, so only where an engine needs it
 
     if torch.cuda.is_available():
         return "cuda"

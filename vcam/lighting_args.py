@@ -88,7 +88,7 @@ def engine_of_args(args: argparse.Namespace, settings: RelightSettings) -> Engin
         VcamError: it does not load, or cannot show the view asked for.
     """
     engine = engine_on(args.engine, args.device)
-    if (settings.yaw or settings.pitch) and not engine.views:
+    if (settings.yaw or settings.pitch) and not ENGINES[engine.name].views:
         raise VcamError(
             f"the engine {engine.name!r} cannot turn the view", "leave out --yaw and --pitch"
         )

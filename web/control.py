@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import asdict
 from typing import Any
 
-from pipeline.engine import ENGINES, VIEW_ENGINES
+from pipeline.engine import ENGINES
 from pipeline.types import CONTROLS
 from vcam.errors import InputError, VcamError
 from vcam.loop import FrameLoop
@@ -89,7 +89,7 @@ class Control:
             "size": status.size,
             "settings_id": snapshot.id,
             "settings": snapshot.settings.to_json(),
-            "views": snapshot.settings.engine in VIEW_ENGINES,
+            "views": ENGINES[snapshot.settings.engine].views,
             "stats": status.stats | {"event_loop_lag_ms": self._lag.lag.summary()},
         }
 

@@ -156,7 +156,9 @@ def _settings(args: argparse.Namespace) -> "tuple[SettingsStore, dict[str, Any]]
         log.warning("left out: %s", problem)
     _check_name("preset", args.preset, presets)
     _check_name("engine", args.engine, ENGINES)
-    store = SettingsStore(presets, Settings(DEFAULT_PRESET))
+    store = SettingsStore(
+        presets, Settings(DEFAULT_PRESET, relight=presets[DEFAULT_PRESET].controls)
+    )
     saved = restore(store)
     wishes = {"preset": args.preset, "engine": args.engine, "mirror": args.mirror}
     store.change({name: wish for name, wish in wishes.items() if wish is not None})
@@ -171,8 +173,9 @@ def _check_name(what: str, name: str | None, known: Mapping[str, object]) -> Non
 def _check_device(wish: str, engine: str) -> None:
     if wish != "cuda":
         return
-    from vcam.compute import CPU_ENGINES, torch_device
+    from pipeline.engine import ENGINES
+    from vcam.compute import torch_device
 
     torch_device(wish, engine)  # raises where there is none
-    if engine in CPU_ENGINES:
+    if not ENGINES[engine].uses_torch:
         log.info("the engine %s runs on the CPU: --device cuda changes nothing", engine)

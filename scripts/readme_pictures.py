@@ -1,0 +1,102 @@
+"""Makes the README's pictures from the demo clip: `python -m scripts.readme_pictures`.
+
+The grid of presets needs nothing more; the panel's screenshot needs Playwright and a Chromium.
+"""
+
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import av
+import cv2
+import numpy as np
+
+from pipeline.engine import load_engine
+from pipeline.lighting.presets import load_presets
+from pipeline.relighter import Relighter
+from pipeline.types import Picture
+from vcam.sources.demo import demo_clip
+
+FOLDER = Path(__file__).parent.parent / "docs" / "pictures"
+SHOWN = ("off", "key-left", "rembrandt", "golden-hour", "neon-duo", "candle")
+FRAME = 18
+TILE = (400, 340)
+"""Width and height of a tile in pixels."""
+
+
+def main() -> None:
+    """Writes both pictures."""
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    cv2.imwrite(str(FOLDER / "presets.jpg"), presets_grid(), [cv2.IMWRITE_JPEG_QUALITY, 88])
+    panel_screenshot(FOLDER / "panel.png")
+
+
+def presets_grid() -> Picture:
+    """One frame of the demo clip under six presets, each with its title."""
+    presets, _ = load_presets()
+    relighter = Relighter(load_engine("geometry"))
+    frame = demo_frame(FRAME)
+    tiles = []
+    for name in SHOWN:
+        preset = presets[name]
+        relit = relighter.still(frame, preset.lighting(), preset.controls)
+        height, width = relit.shape[:2]
+        crop = round(height * TILE[0] / TILE[1])
+        left = (width - crop) // 2
+        tile = cv2.resize(relit[:, left : left + crop], TILE, interpolation=cv2.INTER_AREA)
+        cv2.putText(
+            tile, preset.title, (14, 28), cv2.FONT_HERSHEY_SIMPLEX, 0.7, (255, 255, 255), 2,
+            cv2.LINE_AA,
+        )  # fmt: skip
+        tiles.append(tile)
+    rows = [np.hstack(tiles[start : start + 3]) for start in (0, 3)]
+    return np.asarray(np.vstack(rows), np.uint8)
+
+
+def demo_frame(index: int) -> Picture:
+    """One frame of the demo clip."""
+    with av.open(str(demo_clip())) as container:
+        for number, frame in enumerate(container.decode(video=0)):
+            if number == index:
+                return np.asarray(frame.to_ndarray(format="bgr24"), np.uint8)
+    raise IndexError(f"the demo clip has no frame {index}")
+
+
+def panel_screenshot(target: Path) -> None:
+    """The panel as a newcomer sees it: the demo clip, the key light from the left."""
+    from playwright.sync_api import sync_playwright
+
+    chromium = shutil.which("chromium")
+    if chromium is None:
+        raise SystemExit("no chromium on the PATH: the panel was not photographed")
+    command = [sys.executable, "run_vcam.py", "--source", "demo", "--sink", "none"]
+    command += ["--no-browser", "--port", "0", "--preset", "golden-hour", "--seconds", "60"]
+    with tempfile.TemporaryDirectory() as profile, sync_playwright() as playwright:
+        program = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        try:
+            assert program.stdout is not None
+            match = re.search(r"https?://\S+", program.stdout.readline())
+            assert match, "the program printed no address"
+            browser = playwright.chromium.launch_persistent_context(
+                profile,
+                executable_path=chromium,
+                headless=True,
+                args=["--no-sandbox", "--disable-gpu", "--disable-quic"],
+                viewport={"width": 1200, "height": 860},
+                color_scheme="dark",
+            )
+            page = browser.pages[0]
+            page.goto(match[0])
+            page.wait_for_timeout(3000)  # some seconds of film, for the figures to settle
+            page.screenshot(path=str(target))
+            browser.close()
+        finally:
+            program.terminate()
+            program.wait(10)
+
+
+if __name__ == "__main__":
+    main()
