@@ -22,7 +22,7 @@ from vcam.sources.demo import demo_clip
 
 FOLDER = Path(__file__).parent.parent / "docs" / "pictures"
 SHOWN = ("off", "key-left", "rembrandt", "golden-hour", "neon-duo", "candle")
-FRAME = 18
+FRAME = 220
 TILE = (400, 340)
 """Width and height of a tile in pixels."""
 
@@ -85,12 +85,12 @@ def panel_screenshot(target: Path) -> None:
                 executable_path=chromium,
                 headless=True,
                 args=["--no-sandbox", "--disable-gpu", "--disable-quic"],
-                viewport={"width": 1200, "height": 860},
+                viewport={"width": 1200, "height": 740},
                 color_scheme="dark",
             )
             page = browser.pages[0]
             page.goto(match[0])
-            page.wait_for_timeout(3000)  # some seconds of film, for the figures to settle
+            page.wait_for_timeout(4000)  # for the figures to settle
             page.screenshot(path=str(target))
             browser.close()
         finally:
