@@ -1,5 +1,6 @@
 """Follows the faces of one stream: detect, then landmarks from the place they were last."""
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 
 import cv2
@@ -61,6 +62,8 @@ class FaceTracker:
         self._detector = FaceDetector()
         self._landmarker = FaceLandmarker()
         self._segmenter = PersonSegmenter()
+        self._pool = ThreadPoolExecutor(1, "mask")
+        """Holds one picture at most: each frame waits for its own mask."""
         self._tracks: list[_Track] = []
         self._next_ident = 1
         self._time: float | None = None
@@ -86,19 +89,21 @@ class FaceTracker:
         with self._timer.stage("scale"):
             size = (max(1, round(width * scale)), max(1, round(height * scale)))
             small = resize(picture, size)
-        with self._timer.stage("face"):
             thumb = _thumbnail(small)
             cut = self._is_cut(thumb, time)
             if cut:
                 self.reset()
             self._thumb = thumb
+        # The two networks know nothing of each other: they share two cores.
+        segmentation = self._pool.submit(self._segmenter.segment, small)
+        with self._timer.stage("face"):
             dt = 0.0 if self._time is None else time - self._time
             self._time = time
             self._follow(small, dt)
             self._look(small, time)
             self._fade(dt)
-        with self._timer.stage("mask"):
-            mask = self._segmenter.segment(small)
+        with self._timer.stage("mask (wait)"):
+            mask = segmentation.result()
         grow = np.array([width / size[0], height / size[1], width / size[0]], np.float32)
         faces = tuple(Face(t.ident, t.landmarks * grow, t.weight) for t in self._tracks)
         return FaceState((width, height), time, faces, mask, cut)
