@@ -181,6 +181,13 @@ def test_a_change_of_light_is_there_in_the_next_frame(relighter: Relighter) -> N
     assert difference < tolerances.LIGHT_CHANGE_LEVELS
 
 
+def test_switching_the_light_on_is_seen_in_the_next_frame(relighter: Relighter) -> None:
+    frame = demo_frames(1)[0]
+    play(relighter, [frame] * 5, OFF)
+    on = play(relighter, [frame] * 40, PRESETS["key-left"].lighting(), start=5 / 30)
+    assert np.abs(on[0].astype(int) - on[-1]).mean() < tolerances.LIGHT_CHANGE_LEVELS
+
+
 def test_light_fades_when_a_face_comes_and_goes_and_never_pops(
     relighter: Relighter, face_box: tuple[slice, slice]
 ) -> None:
@@ -188,15 +195,16 @@ def test_light_fades_when_a_face_comes_and_goes_and_never_pops(
     warm = PRESETS["candle"].lighting()
     covered = frame.copy()
     covered[face_box] = cv2.GaussianBlur(frame, (0, 0), 60)[face_box]
-    shown = play(relighter, [frame] * 30 + [covered] * 30, warm)
+    # nobody, somebody, nobody
+    film = [covered] * 10 + [frame] * 30 + [covered] * 30
+    shown = play(relighter, film, warm)
 
     def blue(picture: Picture) -> float:
         return float(picture[face_box][..., 0].mean())
 
-    inputs = [blue(frame)] * 30 + [blue(covered)] * 30
-    lift = np.array([blue(picture) for picture in shown]) - inputs
+    lift = np.array([blue(a) - blue(b) for a, b in zip(shown, film, strict=True)])
     assert np.abs(np.diff(lift)).max() < tolerances.FADE_LEVELS
-    assert abs(lift[29]) > 15
+    assert abs(lift[39]) > 15 and lift[9] == 0
     assert np.array_equal(shown[-1], covered)
 
 

@@ -1,7 +1,7 @@
 """Follows the faces of one stream: detect, then landmarks from the place they were last."""
 
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import cv2
 import numpy as np
@@ -29,7 +29,6 @@ _GAP = 1.0
 """A pause in media time of more seconds than this starts the stream anew."""
 _CUT_CORRELATION = 0.5
 _THUMB = (32, 18)
-_STILL_PASSES = 3
 
 
 @dataclass
@@ -101,7 +100,7 @@ class FaceTracker:
             self._time = time
             self._follow(small, dt)
             self._look(small, time)
-            self._fade(dt)
+            self._fade(dt, at_once=cut)
         with self._timer.stage("mask (wait)"):
             mask = segmentation.result()
         grow = np.array([width / size[0], height / size[1], width / size[0]], np.float32)
@@ -109,14 +108,11 @@ class FaceTracker:
         return FaceState((width, height), time, faces, mask, cut)
 
     def still(self, picture: Picture) -> FaceState:
-        """The people in a picture that is not part of a stream, at once at full weight."""
+        """The people in a picture that is not part of a stream."""
         self.reset()
-        # The first pass finds the faces; the next ones look from where their landmarks were.
-        for _ in range(_STILL_PASSES):
-            state = self.update(picture, 0.0)
-        faces = tuple(replace(face, weight=1.0) for face in state.faces)
+        state = self.update(picture, 0.0)
         self.reset()
-        return replace(state, faces=faces)
+        return state
 
     def _is_cut(self, thumb: Floats, time: float) -> bool:
         last = self._thumb
@@ -159,21 +155,26 @@ class FaceTracker:
         if not near and len(self._tracks) >= MAX_FACES:
             return
         landmarks, presence = self._landmarker.find(small, found.region)
-        if presence <= _MIN_PRESENCE or Region.of_landmarks(landmarks).slipped(found.region):
+        region = Region.of_landmarks(landmarks)
+        if presence <= _MIN_PRESENCE or region.slipped(found.region):
             return
+        # Looked at again from where the landmarks are, as in each frame from now on.
+        landmarks, _ = self._landmarker.find(small, region)
         if near:
             track = near[0]
-            track.region, track.seen = found.region, True
+            track.region, track.seen = region, True
         else:
-            track = _Track(self._next_ident, found.region, landmarks)
+            track = _Track(self._next_ident, region, landmarks)
             self._next_ident += 1
             self._tracks.append(track)
         self._move(track, landmarks, 0.0)
 
-    def _fade(self, dt: float) -> None:
+    def _fade(self, dt: float, at_once: bool) -> None:
+        """Faces that come into a running picture fade in; those of a new picture are just there,
+        and so is the light when somebody switches it on."""
         for track in self._tracks:
             step = dt / _FADE_IN if track.seen else -dt / _FADE_OUT
-            track.weight = float(np.clip(track.weight + step, 0.0, 1.0))
+            track.weight = 1.0 if at_once else float(np.clip(track.weight + step, 0.0, 1.0))
         self._tracks = [track for track in self._tracks if track.seen or track.weight > 0]
 
 
