@@ -1,20 +1,19 @@
 """Frames of the demo clip: the face that the pipeline's tests look at."""
 
 from functools import cache
-from importlib import resources
 
 import av
 import numpy as np
 
 from pipeline.types import Picture
+from vcam.sources.demo import demo_clip
 
 
 @cache
 def demo_frames(count: int, step: int = 1) -> tuple[Picture, ...]:
     """The first `count` frames of the clip, or of every `step`-th; nobody may write to them."""
     frames: list[Picture] = []
-    path = resources.files("vcam.assets").joinpath("demo.mp4")
-    with resources.as_file(path) as file, av.open(str(file)) as container:
+    with av.open(str(demo_clip())) as container:
         for index, frame in enumerate(container.decode(video=0)):
             if index % step == 0:
                 frames.append(np.asarray(frame.to_ndarray(format="bgr24"), np.uint8))

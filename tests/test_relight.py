@@ -1,7 +1,6 @@
 """The relighting engine on the demo clip: what a user would notice."""
 
 import hashlib
-from importlib import resources
 
 import cv2
 import numpy as np
@@ -12,6 +11,7 @@ from demo import demo_frames
 from pipeline.color import decode_srgb, encode_srgb
 from pipeline.engine import load_engine
 from pipeline.face import FaceTracker
+from pipeline.face.models import FOLDER
 from pipeline.geometry import NormalMapper, grid_size
 from pipeline.lighting import AUTO, OFF, Lighting
 from pipeline.lighting.light import Light, direction, lights_to_sh
@@ -311,12 +311,11 @@ def test_controls_outside_their_range_are_refused(value: float) -> None:
 
 
 def test_the_models_are_the_files_that_were_checked() -> None:
-    folder = resources.files("third_party.mediapipe")
-    lines = folder.joinpath("SHA256SUMS").read_text().splitlines()
+    lines = (FOLDER / "SHA256SUMS").read_text().splitlines()
     assert len(lines) == 5
     for line in lines:
         digest, name = line.split()
-        assert hashlib.sha256(folder.joinpath(name).read_bytes()).hexdigest() == digest, name
+        assert hashlib.sha256((FOLDER / name).read_bytes()).hexdigest() == digest, name
 
 
 def test_srgb_round_trip() -> None:

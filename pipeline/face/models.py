@@ -1,13 +1,14 @@
 """Loads MediaPipe's TensorFlow Lite models."""
 
-from importlib import resources
+from pathlib import Path
 
 import numpy as np
 from ai_edge_litert.interpreter import Interpreter
 
 from pipeline.types import Floats
 
-_FOLDER = "third_party.mediapipe"
+FOLDER = Path(__file__).resolve().parents[2] / "third_party" / "mediapipe"
+"""Beside this package, in a checkout and where it is installed."""
 
 
 class TfLiteModel:
@@ -23,7 +24,7 @@ class TfLiteModel:
             RuntimeError: it is not a model.
         """
         # Read here rather than by the interpreter: a missing file then says which.
-        content = resources.files(_FOLDER).joinpath(name).read_bytes()
+        content = (FOLDER / name).read_bytes()
         try:
             # One thread: these nets are too small for a second to help.
             self._interpreter = Interpreter(model_content=content, num_threads=1)
@@ -51,6 +52,4 @@ class TfLiteModel:
 
 def load_triangles() -> np.ndarray[tuple[int, ...], np.dtype[np.int32]]:
     """The face mesh's triangles, `(852, 3)` landmark indices."""
-    path = resources.files(_FOLDER).joinpath("face_mesh_triangles.txt")
-    with path.open("r", encoding="utf-8") as file:
-        return np.loadtxt(file, dtype=np.int32)
+    return np.loadtxt(FOLDER / "face_mesh_triangles.txt", dtype=np.int32)

@@ -3,7 +3,6 @@
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from importlib import resources
 from pathlib import Path
 from typing import Any, Literal
 
@@ -70,7 +69,7 @@ def load_presets(user_folder: Path | None = None) -> tuple[dict[str, Preset], li
     Returns:
         The presets, and a line for each user file or preset that is wrong and was left out.
     """
-    text = resources.files("pipeline.lighting").joinpath("presets.toml").read_text("utf-8")
+    text = Path(__file__).with_name("presets.toml").read_text("utf-8")
     presets = {name: _preset(name, table) for name, table in tomllib.loads(text).items()}
     problems: list[str] = []
     for path in sorted(user_folder.glob("*.toml")) if user_folder else []:

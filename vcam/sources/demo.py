@@ -1,7 +1,6 @@
 """The demo clip that comes with the program: a rendered head, so that no camera is needed."""
 
 from dataclasses import replace
-from importlib import resources
 from pathlib import Path
 
 from vcam.errors import SourceError
@@ -16,7 +15,7 @@ def demo_clip() -> Path:
     Raises:
         SourceError: it is not there.
     """
-    path = Path(str(resources.files("vcam.assets").joinpath("demo.mp4")))
+    path = Path(__file__).parent.parent / "assets" / "demo.mp4"
     if not path.is_file():
         raise SourceError(
             "the demo clip is missing", f"install the program again, or put {path} back"
