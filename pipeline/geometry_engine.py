@@ -21,7 +21,7 @@ from pipeline.resample import resize
 from pipeline.timing import StageTimer
 from pipeline.types import FaceState, Floats, Picture, RelightSettings
 
-_FLOOR = 0.12
+_FLOOR = 0.08
 """Share of a light's exposure added to its shading everywhere: light that order-2 SH does not know
 of, bounced by whatever is near."""
 _LIMIT = 1.5

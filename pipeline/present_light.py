@@ -21,10 +21,14 @@ _NOT_SKIN = (
 _RIDGE = np.array([0.0] + [0.01] * 3 + [0.05] * 5, np.float32)
 """Per band: how strongly coefficients are held at 0, against the number of pixels. A face shows
 half of all normals only, so that the second band is guessed rather than seen."""
-_CHROMA = 0.6
+_MOST_DIRECTED = np.array([1.0, 0.8], np.float32)
+"""Lengths of bands 1 and 2 over coefficient 0 that are believed at most; a point light has 1.7 and
+2.2. Beyond, the half of all normals that no face shows would be darker than black."""
+_CHROMA = 0.5
 """Share kept of how channels differ in where light comes from: skin itself scatters red into its
 shadows, which is no coloured light."""
 _ROUNDS = 3
+_STIFFENINGS = 20
 _TUKEY = 4.685
 _MIN_PIXELS = 40
 _MAX_PIXELS = 900
@@ -115,12 +119,25 @@ def _fit(a: Floats, b: Floats) -> Floats:
     """`(9, 3)` solution of a x = b, with weights shared by the channels."""
     weights = np.ones(len(a), np.float32)
     x = np.zeros((9, 3), np.float32)
-    ridge = np.diag(_RIDGE * len(a))
     for _ in range(_ROUNDS):
         weighted = a * weights[:, None]
-        x = np.linalg.solve(weighted.T @ a + ridge, weighted.T @ b).astype(np.float32)
+        x = _solve(weighted.T @ a, weighted.T @ b, len(a))
         residual = np.abs(a @ x - b).mean(axis=1)
         scale = 1.4826 * float(np.median(residual)) + 1e-3
         weights = np.clip(1 - (residual / (_TUKEY * scale)) ** 2, 0, 1) ** 2
         weights = weights.astype(np.float32)
+    return x
+
+
+def _solve(matrix: Floats, right: Floats, count: int) -> Floats:
+    """`(9, 3)` ridge solution, with a ridge that grows until the light is believable."""
+    ridge = _RIDGE * count
+    for _ in range(_STIFFENINGS):
+        x: Floats = np.linalg.solve(matrix + np.diag(ridge), right).astype(np.float32)
+        gray = x.mean(axis=1)
+        limits = _MOST_DIRECTED * max(float(gray[0]), 0.0)
+        first, second = np.linalg.norm(gray[1:4]), np.linalg.norm(gray[4:])
+        if first <= limits[0] and second <= limits[1]:
+            break
+        ridge = ridge * np.float32(1.5)
     return x
