@@ -117,21 +117,20 @@ def estimate(linear: Floats, normals: Floats, skins: list[Plane], share: Plane) 
 
 def _fit(a: Floats, b: Floats) -> Floats:
     """`(9, 3)` solution of a x = b, with weights shared by the channels."""
-    weights = np.ones(len(a), np.float32)
-    x = np.zeros((9, 3), np.float32)
+    weights: Floats = np.ones(len(a), np.float32)
     for _ in range(_ROUNDS):
-        weighted = a * weights[:, None]
-        x = _solve(weighted.T @ a, weighted.T @ b, len(a))
+        x = _solve(a, b, weights)
         residual = np.abs(a @ x - b).mean(axis=1)
         scale = 1.4826 * float(np.median(residual)) + 1e-3
-        weights = np.clip(1 - (residual / (_TUKEY * scale)) ** 2, 0, 1) ** 2
-        weights = weights.astype(np.float32)
+        weights = np.clip(1 - (residual / (_TUKEY * scale)) ** 2, 0, 1).astype(np.float32) ** 2
     return x
 
 
-def _solve(matrix: Floats, right: Floats, count: int) -> Floats:
-    """`(9, 3)` ridge solution, with a ridge that grows until the light is believable."""
-    ridge = _RIDGE * count
+def _solve(a: Floats, b: Floats, weights: Floats) -> Floats:
+    """Weighted ridge solution, with a ridge that grows until the light is believable."""
+    weighted = (a * weights[:, None]).T
+    matrix, right = weighted @ a, weighted @ b
+    ridge = _RIDGE * len(a)
     for _ in range(_STIFFENINGS):
         x: Floats = np.linalg.solve(matrix + np.diag(ridge), right).astype(np.float32)
         gray = x.mean(axis=1)
