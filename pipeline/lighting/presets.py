@@ -14,10 +14,6 @@ from pipeline.types import CONTROLS, RelightSettings
 
 _LIGHT_KEYS = {"azimuth", "elevation", "temperature", "colour", "intensity", "softness"}
 _PRESET_KEYS = {"title", "help", "mode", "light", "ambient", "controls"}
-_DRAGGED = Light(0.0, 0.0, (2.4, 2.4, 2.4), 0.35)
-"""The light that dragging makes under a preset that has none of its own."""
-_DRAGGED_AMBIENT = (0.45, 0.45, 0.45)
-
 
 @dataclass(frozen=True, slots=True)
 class Preset:
@@ -35,23 +31,20 @@ class Preset:
     """What the sliders are set to when the preset is chosen."""
 
     def lighting(self, aim: tuple[float, float] | None = None) -> Lighting:
-        """The lighting, with the key light moved to azimuth and elevation `aim` (degrees)."""
-        if aim is None:
-            if self.mode == "off":
-                return OFF
-            if self.mode == "auto":
-                return AUTO
-            return Lighting.from_sh(lights_to_sh(self.lights, self.ambient))
-        key, others, ambient = _DRAGGED, self.lights[1:], self.ambient
-        if self.lights:
-            key = self.lights[0]
-        elif self.mode != "sh":
-            ambient = _DRAGGED_AMBIENT
-        key = replace(key, azimuth=aim[0], elevation=aim[1])
-        return Lighting.from_sh(lights_to_sh((key, *others), ambient))
+        """The lighting, with the key light, if there is one, moved to azimuth and elevation `aim`
+        (degrees)."""
+        if self.mode == "off":
+            return OFF
+        if self.mode == "auto":
+            return AUTO
+        lights = self.lights
+        if aim is not None and lights:
+            lights = (replace(lights[0], azimuth=aim[0], elevation=aim[1]), *lights[1:])
+        return Lighting.from_sh(lights_to_sh(lights, self.ambient))
 
     def to_json(self) -> dict[str, Any]:
-        """For the panel and `vcam presets --json`."""
+        """For the panel and `vcam presets --json`; `key` is where the key light stands, null where
+        there is none to drag."""
         key = self.lights[0] if self.lights else None
         return {
             "name": self.name,
