@@ -119,6 +119,7 @@ class MarkingRelighter:
         self.timer = StageTimer()
         self.before = before
         self.calls = 0
+        self.resets = 0
 
     def process(
         self, picture: Picture, time: float, lighting: Lighting, settings: RelightSettings
@@ -132,7 +133,7 @@ class MarkingRelighter:
         return relit
 
     def reset(self) -> None:
-        pass
+        self.resets += 1
 
 
 def is_relit(delivery: Delivery) -> bool:

@@ -8,7 +8,9 @@ import pytest_asyncio
 from chromium import chromium, level_in, new_frames, opened, require_chromium, see
 
 from pipeline.relighter import Relight
+from stand_ins import KeepingSink
 from tolerances import JPEG_LEVEL, VP8_LEVEL
+from vcam.live import redirect_page
 from web_parts import GAIN, SCENE_LEVEL, DimRelighter, Running, running, until
 
 DIM = pytest.approx(SCENE_LEVEL * GAIN, abs=JPEG_LEVEL)
@@ -98,7 +100,9 @@ async def test_the_light_is_dragged_on_the_picture(browser: Any) -> None:
         await page.keyboard.press("Shift+ArrowUp")
         await until(lambda: aim(served) == (azimuth + 5, elevation + 1))
 
-        await page.keyboard.press("m")  # mirrored: the light changes sides with the picture
+        for _ in range(4):  # held; mirrored once, the light changes sides with the picture
+            await page.keyboard.down("m")
+        await page.keyboard.up("m")
         await until(lambda: served.store.current.settings.mirror)
         await see(page, f"$('light').getBoundingClientRect().x < {middle_x - 50}")
         x, y = await centre(page, "#light")
@@ -122,6 +126,12 @@ async def test_compare_and_wipe_show_the_original(browser: Any) -> None:
         await level_becomes(page, "picture", BRIGHT)
         await page.keyboard.up("c")
         await level_becomes(page, "picture", DIM)
+        await page.locator("#compare").focus()
+        for key in ("Enter", "Space"):
+            await page.keyboard.down(key)
+            await level_becomes(page, "picture", BRIGHT)
+            await page.keyboard.up(key)
+            await level_becomes(page, "picture", DIM)
         x, y = await centre(page, "#compare")
         await page.mouse.move(x, y)
         await page.mouse.down()
@@ -129,7 +139,9 @@ async def test_compare_and_wipe_show_the_original(browser: Any) -> None:
         await page.mouse.up()
         await level_becomes(page, "picture", DIM)
 
-        await page.keyboard.press("w")
+        for _ in range(4):  # held: the browser repeats it
+            await page.keyboard.down("w")
+        await page.keyboard.up("w")
         await see(page, "$('picture').dataset.shows === 'both'")
         assert await level_in(page, "picture", x=0.4) == BRIGHT
         assert await level_in(page, "picture", x=0.6) == DIM
@@ -141,6 +153,10 @@ async def test_compare_and_wipe_show_the_original(browser: Any) -> None:
         await page.mouse.up()
         assert await level_in(page, "picture", x=0.6) == BRIGHT
         assert await level_in(page, "picture", x=0.9) == DIM
+        await page.locator("#wipe").focus()
+        for key, value in (("Home", 0), ("PageUp", 20), ("End", 100), ("PageDown", 80)):
+            await page.keyboard.press(key)
+            assert await page.locator("#wipe").get_attribute("aria-valuenow") == str(value)
         await page.keyboard.press("w")
         await see(page, "$('picture').dataset.shows === 'relit'")
         assert served.store.current.id == 1, "comparing changes nothing for the virtual camera"
@@ -165,6 +181,40 @@ async def test_what_fails_is_said_and_the_picture_goes_on(browser: Any) -> None:
         await see(page, "$('banner').hidden && $('state').dataset.state === 'running'")
 
 
+async def test_a_refused_change_is_said_long_enough_to_be_read(browser: Any) -> None:
+    async with running() as served, opened(browser, served.server.url) as page:
+        await new_frames(page, "picture")
+        await see(page, "!$('engine').disabled")
+        # a page of an older program may know engines that this one does not
+        await page.evaluate("document.getElementById('engine').append(new Option('gone', 'gone'))")
+        await page.get_by_label("Engine").select_option("gone")
+        await see(page, "!$('notice').hidden")
+        before = await page.locator("#numbers").inner_text()
+        for _ in range(2):  # new states do not wipe it away
+            await see(page, f"$('numbers').innerText !== {before!r}")
+            before = await page.locator("#numbers").inner_text()
+        assert "no engine called" in await page.get_by_role("alert").inner_text()
+        await see(page, "$('engine').value === 'geometry'")
+        await see(page, "$('notice').hidden")
+
+
+async def test_the_panel_says_where_the_picture_goes(browser: Any) -> None:
+    async with running() as served, opened(browser, served.server.url) as page:
+        await see(page, "$('route').innerText.startsWith('scene → preview only')")
+        assert "vcam doctor" in await page.locator("#route").inner_text()
+    camera = KeepingSink("virtual camera")
+    async with running(sinks=(camera,)) as served, opened(browser, served.server.url) as page:
+        await see(page, "$('route').innerText === 'scene → virtual camera'")
+
+
+async def test_the_page_that_opens_the_panel(browser: Any) -> None:
+    async with running() as served:
+        with redirect_page(served.server.url) as file:
+            async with opened(browser, file.as_uri()) as page:
+                await page.wait_for_url(f"{served.server.origin}/**")
+                await new_frames(page, "picture")
+
+
 async def test_a_hidden_page_asks_for_no_frames(browser: Any) -> None:
     async with running() as served, opened(browser, served.server.url) as page:
         await new_frames(page, "picture")
@@ -186,9 +236,22 @@ async def test_a_lost_server_is_said_and_found_again(browser: Any) -> None:
         for socket in list(served.server._sockets):
             await socket.close()  # the connection breaks; the page comes back by itself
         await new_frames(page, "picture")
-        await served.server.stop()
+        await page.get_by_role("button", name="Rim").click()
+        await until(lambda: served.store.current.settings.preset == "rim")
+        (site,) = served.server._runner.sites
+        await site.stop()  # nobody listens any more
+        for socket in list(served.server._sockets):
+            await socket.close()
         await see(page, "$('state').dataset.state === 'lost'")
         assert "lost" in await page.get_by_role("alert").inner_text()
+        await page.keyboard.press("4")
+        chips = "[...document.querySelectorAll('.chip')]"
+        pressed = f"{chips}.filter((chip) => chip.ariaPressed === 'true')"
+        names = await page.evaluate(f"{pressed}.map((chip) => chip.dataset.preset)")
+        assert names == ["rim"], "what cannot be sent is not shown as chosen"
+        assert await page.evaluate(f"{chips}.every((chip) => chip.disabled)")
+        assert await page.locator("#numbers").inner_text() == ""
+        await served.server.stop()
         async with running(port=port) as again:
             assert again.server.token != token
             await see(page, "$('state').dataset.state === 'refused'")
@@ -209,10 +272,43 @@ async def test_panels_agree(browser: Any) -> None:
             await see(other, "$('light').classList.contains('behind')")
 
 
+async def test_the_end_of_the_program_is_said(browser: Any) -> None:
+    async with running() as served, opened(browser, served.server.url) as page:
+        await new_frames(page, "picture")
+        await served.server.stop()
+        await see(page, "$('state').dataset.state === 'stopped'")
+        await page.wait_for_timeout(1000)  # it has tried to come back meanwhile
+        assert await page.locator("#state").inner_text() == "Stopped"
+        assert "Start vcam again" in await page.get_by_role("alert").inner_text()
+
+
+async def test_a_peer_page_without_the_token_says_what_to_do(browser: Any) -> None:
+    async with running() as served, opened(browser, f"{served.server.origin}/peer") as page:
+        await see(page, "$('state').dataset.state === 'refused'")
+        banner = await page.get_by_role("alert").inner_text()
+        assert "Open the link that vcam printed" in banner and "Browser camera" in banner
+
+
+async def test_a_camera_that_leads_nowhere_is_turned_off(browser: Any) -> None:
+    async with running() as served, opened(browser, served.server.peer_url) as page:
+        await page.evaluate(
+            """() => {
+                const devices = navigator.mediaDevices;
+                const open = devices.getUserMedia.bind(devices);
+                devices.getUserMedia = async (wish) => (window.camera = await open(wish));
+                window.RTCPeerConnection = function () { throw new Error("no WebRTC here"); };
+            }"""
+        )
+        await page.get_by_role("button", name="Start camera").click()
+        await see(page, "$('banner').innerText.includes('No WebRTC here')")
+        await see(page, "window.camera.getTracks().every((track) => track.readyState === 'ended')")
+        assert await page.locator("#start").inner_text() == "Start camera"
+
+
 @pytest.mark.parametrize("scheme", ["dark", "light"])
 async def test_both_pages_fit_a_small_screen(browser: Any, scheme: str) -> None:
     async with running() as served:
-        url, peer_url = served.server.url, served.server.url.replace("/#", "/peer#")
+        url, peer_url = served.server.url, served.server.peer_url
         async with opened(browser, url) as page, opened(browser, peer_url) as peer:
             for shown in (page, peer):
                 await shown.set_viewport_size({"width": 360, "height": 740})
@@ -241,7 +337,7 @@ async def test_both_pages_fit_a_small_screen(browser: Any, scheme: str) -> None:
 
 async def test_a_browsers_camera_comes_back_relit(browser: Any) -> None:
     async with running() as served:
-        url = served.server.url.replace("/#", "/peer#")
+        url = served.server.peer_url
         async with opened(browser, url) as page:
             await page.get_by_role("button", name="Start camera").click()
             await new_frames(page, "relit", 30)
@@ -278,7 +374,7 @@ async def test_a_browsers_camera_comes_back_relit(browser: Any) -> None:
 
 async def test_the_browser_is_the_camera_and_a_second_one_is_refused(browser: Any) -> None:
     async with running(peer=True) as served:
-        url = served.server.url.replace("/#", "/peer#")
+        url = served.server.peer_url
         async with opened(browser, url) as page, opened(browser, url) as second:
             await page.bring_to_front()
             await page.get_by_role("button", name="Start camera").click()

@@ -1,6 +1,7 @@
 """The command line as a user meets it: help, wrong usage, exit statuses, the listing commands."""
 
 import json
+import logging
 import os
 import socket
 import subprocess
@@ -9,6 +10,14 @@ from pathlib import Path
 
 import pytest
 from conftest import ROOT
+from PIL import Image
+
+from clips import make_clip, picture
+from pipeline.engine import ENGINES, EngineInfo, PassthroughEngine
+from vcam.cli import main
+from vcam.compute import check_device, torch_device
+from vcam.errors import VcamError
+from vcam.terminal import set_up_logging
 
 COMMANDS = ("run", "image", "video", "bench", "devices", "presets", "doctor")
 
@@ -74,6 +83,7 @@ def test_version() -> None:
         (["run", "--engine", "nope"], "passthrough"),
         (["--sink", "teapot", "--source", "peer"], "device:NAME"),
         (["--source", "camera:first"], "camera:0"),
+        (["--source", ""], "--source takes camera"),
         (["--ice-server", "example.org"], "stun:"),
         (["presets", "--nope"], "unrecognized"),
     ],
@@ -104,10 +114,57 @@ def test_what_cannot_work_is_status_1_and_one_line(args: list[str], words: str) 
     assert "panel" not in done.stdout
 
 
-def test_cuda_that_is_not_there_is_told_with_the_mend() -> None:
-    done = vcam("--device", "cuda", "--source", "peer", CUDA_VISIBLE_DEVICES="-1")
-    assert done.returncode == 1
-    assert "no CUDA device; use --device cpu" in done.stderr
+def test_cuda_that_is_not_there_is_told_with_the_mend(monkeypatch: pytest.MonkeyPatch) -> None:
+    import torch
+
+    neural = EngineInfo(lambda device: PassthroughEngine(), uses_torch=True, views=False)
+    monkeypatch.setitem(ENGINES, "neural", neural)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(VcamError, match="no CUDA device; use --device cpu"):
+        check_device("cuda", "neural")
+    assert torch_device("auto", "neural") == "cpu"
+
+
+@pytest.mark.parametrize("command", ["run", "image", "video", "bench"])
+def test_cuda_changes_nothing_for_an_engine_without_torch(command: str, tmp_path: Path) -> None:
+    small = tmp_path / "in.png"
+    Image.new("RGB", (32, 32)).save(small)
+    make_clip(tmp_path / "in.mp4", pictures=[picture(0)] * 3, audio=None)
+    args = {
+        "run": ["--source", str(small), "--sink", "none", "--no-browser", "--port", "0"],
+        "image": [str(small), str(tmp_path / "out.png")],
+        "video": [str(tmp_path / "in.mp4"), str(tmp_path / "out.mp4")],
+        "bench": ["--frames", "1", "--size", "64x48"],
+    }[command]
+    if command == "run":
+        args += ["--seconds", "1"]
+    done = vcam(command, *args, "--engine", "passthrough", "--device", "cuda")
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count("--device cuda changes nothing") == 1
+
+
+def test_ctrl_c_is_a_failure_of_all_but_run(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def stop(*args: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("pipeline.lighting.presets.load_presets", stop)
+    for command, status in {"bench": 1, "presets": 1, "run": 0}.items():
+        monkeypatch.setattr("vcam.compute.engine_on", stop)
+        assert main([command]) == status
+        said = capsys.readouterr().err
+        assert said == ("vcam: stopped: nothing was written\n" if status else "")
+
+
+def test_log_lines_say_what_the_exception_was(capsys: pytest.CaptureFixture[str]) -> None:
+    set_up_logging(verbose=False)
+    try:
+        raise ValueError("no such\nlamp")
+    except ValueError:
+        logging.getLogger("vcam.test").exception("the lamp failed")
+    logging.getLogger("aiohttp.server").error("bad request")
+    assert capsys.readouterr().err == "vcam: the lamp failed: ValueError: no such lamp\n"
 
 
 def test_port_in_use_is_told_with_the_mend() -> None:

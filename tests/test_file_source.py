@@ -1,6 +1,8 @@
 """Files, streams and the demo clip as a camera; and recordings of what is shown."""
 
 import http.server
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -10,17 +12,19 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from conftest import ROOT
 from PIL import Image
 
 from clips import QUARTER_TURN, contents, make_clip, picture, psnr
-from tolerances import RECORDED_DB, VIDEO_REENCODED_DB
-from vcam.errors import SinkError, SourceError, SourceLost
+from tolerances import RECORDED_DB, RECORDING_LOST_S, VIDEO_REENCODED_DB
+from vcam.cli import main
+from vcam.errors import InputError, SinkError, SourceError, SourceLost
 from vcam.frame import Frame
 from vcam.sinks import Delivery
 from vcam.sinks.recorder import RecorderSink
 from vcam.sources.demo import DemoSource
 from vcam.sources.file import FileSource
-from vcam.video_reader import VideoReader
+from vcam.video_reader import Decoded, VideoReader
 
 
 def read(source: FileSource | DemoSource, count: int) -> list[Frame]:
@@ -33,7 +37,7 @@ def test_a_clip_plays_at_its_pace_and_again(tmp_path: Path) -> None:
     clip = tmp_path / "clip.mp4"
     pictures = [picture(number) for number in range(6)]
     make_clip(clip, pictures=pictures, times=[0, 3000, 6000, 15_000, 18_000, 21_000])
-    source = FileSource(str(clip), (64, 64))
+    source = FileSource(str(clip))
     source.open()
     begin = time.perf_counter()
     frames = read(source, 13)
@@ -177,6 +181,44 @@ def test_network_streams(tmp_path: Path, web: str) -> None:
         FileSource("http://127.0.0.1:9/nothing.mp4").open()
 
 
+@pytest.mark.parametrize(
+    ("url", "label"),
+    [
+        ("rtsp://me:p@ss@10.0.0.7:554/live?key=abc#x", "rtsp://10.0.0.7:554/live"),
+        ("https://host/clip.mp4?token=abc", "https://host/clip.mp4"),
+        ("http://me:secret@[::1]:80/@home", "http://[::1]:80/@home"),
+        ("rtsp://me:se/cret@host/live", "rtsp://…"),
+        ("udp://:1234", "udp://:1234"),
+    ],
+)
+def test_labels_and_errors_show_no_secrets(url: str, label: str) -> None:
+    assert FileSource(url).label == label
+
+
+def test_a_stream_that_does_not_open_shows_no_secrets() -> None:
+    with pytest.raises(SourceError) as raised:
+        FileSource("http://me:p@ss@127.0.0.1:9/clip.mp4?key=abc").open()
+    assert raised.value.what.startswith("http://127.0.0.1:9/clip.mp4 cannot be opened (")
+    assert not any(secret in str(raised.value) for secret in ("me:", "ss@", "abc"))
+
+
+def test_a_colon_in_a_files_name_is_no_protocol(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    sink = RecorderSink(Path("10:30.mp4"), 30)
+    sink.open()
+    for number in range(3):
+        deliver(sink, number, number * 3000)
+    sink.close()
+    source = FileSource("10:30.mp4")
+    source.open()
+    assert psnr(read(source, 1)[0].picture, picture(0)) > RECORDED_DB
+    source.close()
+    assert main(["video", "10:30.mp4", "10:31.mp4", "--engine", "passthrough"]) == 0
+    assert len(contents(tmp_path / "10:31.mp4").times) == 3
+
+
 def test_the_demo_clip_fills_any_size() -> None:
     for size in ((640, 360), (480, 480)):
         source = DemoSource(size)
@@ -227,13 +269,78 @@ def test_a_second_recording_does_not_replace_the_first(tmp_path: Path) -> None:
 
 
 def test_recordings_that_cannot_be(tmp_path: Path) -> None:
-    for path in (tmp_path / "call.xyz", tmp_path / "nowhere" / "call.mp4"):
-        with pytest.raises(SinkError):
-            RecorderSink(path, 30).open()
+    with pytest.raises(InputError, match="no known video ending"):
+        RecorderSink(tmp_path / "call.xyz", 30)
+    with pytest.raises(SinkError, match="cannot be written"):
+        RecorderSink(tmp_path / "nowhere" / "call.mp4", 30).open()
     empty = RecorderSink(tmp_path / "call.mp4", 30)
     empty.open()
     empty.close()
     assert not list(tmp_path.glob("*.mp4")) and not list(tmp_path.glob(".*.mp4"))
+
+
+def test_the_unfinished_file_of_another_recording_is_left_alone(tmp_path: Path) -> None:
+    leftover = tmp_path / ".call.part.mp4"
+    leftover.write_text("a program that died")
+    first, second = (RecorderSink(tmp_path / "call.mp4", 30) for _ in range(2))
+    for sink in (first, second):
+        sink.open()
+        sink.open()  # tried out, then opened again by the loop
+    for number, sink in enumerate((first, second)):
+        deliver(sink, number, 0)
+    first.close()
+    second.close()
+    assert leftover.read_text() == "a program that died"
+    assert psnr(contents(tmp_path / "call.mp4").stored[0], picture(0)) > RECORDED_DB
+    assert psnr(contents(tmp_path / "call-2.mp4").stored[0], picture(1)) > RECORDED_DB
+    assert len(list(tmp_path.glob(".*part*"))) == 1
+
+
+def test_a_recording_that_cannot_take_its_name_says_where_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(path: Path, target: Path) -> Path:
+        raise PermissionError(13, "Permission denied")
+
+    sink = RecorderSink(tmp_path / "call.mp4", 30)
+    sink.open()
+    deliver(sink, 1, 0)
+    monkeypatch.setattr(Path, "replace", refuse)
+    with pytest.raises(SinkError, match=r"could not be named .*permission denied\); it is at") as e:
+        sink.close()
+    kept = Path(e.value.mend.removeprefix("it is at "))
+    assert psnr(contents(kept).stored[0], picture(1)) > RECORDED_DB
+
+
+@pytest.mark.parametrize("ending", ["mp4", "mkv"])
+def test_what_is_kept_of_a_program_that_dies_is_recent(tmp_path: Path, ending: str) -> None:
+    sink = RecorderSink(tmp_path / f"call.{ending}", 30)
+    sink.open()
+    for number in range(240):
+        deliver(sink, 1, number * 3000)  # one scene: no cut asks for a keyframe
+    survived = tmp_path / f"survived.{ending}"
+    survived.write_bytes((tmp_path / f".call.part.{ending}").read_bytes())
+    sink.close()
+    with VideoReader.open(survived) as reader:
+        last = [item.seconds for item in reader.items() if isinstance(item, Decoded)][-1]
+    assert last >= 239 / 30 - RECORDING_LOST_S
+
+
+def test_a_disk_without_room_for_the_header_ends_in_one_line(tmp_path: Path) -> None:
+    program = (
+        "import resource, signal, sys; from vcam.cli import main\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (10, resource.RLIM_INFINITY))\n"
+        "sys.exit(main(sys.argv[1:]))"
+    )
+    command = [sys.executable, "-c", program, "run", "--source", "demo", "--sink", "none"]
+    command += ["--no-browser", "--port", "0", "--seconds", "3", "--engine", "passthrough"]
+    command += ["--record", str(tmp_path / "call.mp4")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, cwd=ROOT)
+    assert done.returncode == 1, done
+    assert "call.mp4 cannot be written (file too large)" in done.stderr.splitlines()[-1]
+    assert "recorded" not in done.stderr and "Traceback" not in done.stderr
+    assert not [path for path in tmp_path.iterdir() if path.is_file()]
 
 
 def test_a_full_disk_keeps_what_was_recorded(tmp_path: Path) -> None:
@@ -252,9 +359,12 @@ def test_a_full_disk_keeps_what_was_recorded(tmp_path: Path) -> None:
                 shown = noise.integers(0, 256, (180, 320, 3), dtype=np.uint8)
                 frame = Frame(shown, 0.0, number * 3000)
                 sink.write(Delivery(frame, frame, 1))
+        with pytest.raises(SinkError, match="cannot be written"):
+            sink.close()
         sink.close()
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, old)
         signal.signal(signal.SIGXFSZ, ignored)
+    assert [path.name for path in tmp_path.iterdir() if path.is_file()] == ["call.mp4"]
     with VideoReader.open(tmp_path / "call.mp4") as reader:
         assert len(list(reader.items())) > 5

@@ -1,5 +1,6 @@
 """`vcam image`: pictures of every kind come out whole, and bad ones give one line."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -199,6 +200,43 @@ def face(tmp_path: Path) -> Path:
         first = next(item for item in reader.items() if isinstance(item, Decoded))
     pillow(first.picture).save(tmp_path / "face.png")
     return tmp_path / "face.png"
+
+
+def test_a_picture_without_a_face_is_told(
+    tmp_path: Path, face: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pillow(picture(1)).save(tmp_path / "wall.png")
+    for source, options, told in (
+        (tmp_path / "wall.png", [], 1),
+        (tmp_path / "wall.png", ["--preset", "off"], 0),
+        (tmp_path / "wall.png", ["--strength", "0"], 0),
+        (tmp_path / "wall.png", ["--engine", "passthrough"], 0),
+        (face, [], 0),
+    ):
+        assert main(["image", str(source), str(tmp_path / "out.png"), *options]) == 0
+        said = capsys.readouterr().err
+        assert said.count("no face was found: the picture is unchanged") == told, options
+
+
+def test_the_output_takes_no_file_of_the_users_and_follows_links(tmp_path: Path) -> None:
+    pillow(picture(7)).save(tmp_path / "in.png")
+    mine = tmp_path / ".out.part.png"
+    mine.write_text("mine")
+    (tmp_path / "elsewhere").mkdir()
+    real = tmp_path / "elsewhere" / "real.png"
+    real.write_text("old")
+    (tmp_path / "out.png").symlink_to(real)
+    old = os.umask(0o022)
+    try:
+        assert off(tmp_path / "in.png", tmp_path / "out.png") == 0
+        assert off(tmp_path / "in.png", tmp_path / "plain.png") == 0
+    finally:
+        os.umask(old)
+    assert mine.read_text() == "mine"
+    assert (tmp_path / "out.png").is_symlink()
+    assert np.array_equal(pixels(real), picture(7))
+    assert (tmp_path / "plain.png").stat().st_mode & 0o777 == 0o644
+    assert [path.name for path in tmp_path.rglob(".*")] == [".out.part.png"]
 
 
 def test_light_comes_from_where_it_is_asked(tmp_path: Path, face: Path) -> None:

@@ -120,6 +120,13 @@ def test_signals_stop_cleanly_with_the_recording_complete(
     assert not list(tmp_path.glob(".*part*"))
 
 
+def test_the_summary_says_that_nobody_watched(still: str) -> None:
+    with running("--source", still, "--sink", "none", "--seconds", "1") as program:
+        status, out, err = program.end()
+    assert status == 0, err
+    assert out.splitlines()[-1].endswith(" frames in, idle: nobody watched")
+
+
 def test_what_the_panel_was_left_at_comes_back(still: str, config_home: Path) -> None:
     common = ("--source", still, "--sink", "none")
     with running(*common, "--engine", "passthrough") as program:
@@ -150,8 +157,9 @@ DAMAGED = {
     "no object": b"[1, 2]",
     "binary": b"\xff\xfe\x00",
     "unknown preset": b'{"preset": "of a former life"}',
+    "unknown names": b'{"lamp": 3, "candles": 2}',
     "infinite": b'{"warmth": 1e999}',
-    "wrong type": b'{"preset": "candle", "mirror": "no"}',
+    "wrong type": b'{"mirror": "no"}',
     "deep": b"[" * 60000,
 }
 
@@ -173,6 +181,22 @@ def test_damaged_saved_settings_are_one_warning_and_change_nothing(
     again = SettingsStore(load_presets()[0], Settings("soft-front"))
     restore(again)
     assert again.current.settings.relight.warmth == 0.5
+
+
+def test_a_stale_name_among_the_saved_settings_loses_only_itself(
+    config_home: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    config_home.mkdir(parents=True)
+    file = config_home / "settings.json"
+    file.write_text('{"warmth": 0.5, "preset": "deleted", "engine": "gone", "mirror": true}')
+    store = SettingsStore(load_presets()[0], Settings("soft-front"))
+    saved = restore(store)
+    now = store.current.settings
+    assert (now.preset, now.relight.warmth, now.mirror) == ("soft-front", 0.5, True)
+    (record,) = caplog.records
+    assert "'deleted'" in record.getMessage() and "'gone'" in record.getMessage()
+    save_changes(saved, now, store.change({"mirror": False}).settings)
+    assert json.loads(file.read_text()) == {"warmth": 0.5, "mirror": False}
 
 
 def test_program_starts_with_damaged_saved_settings(config_home: Path) -> None:

@@ -101,6 +101,57 @@ def test_engine_that_raises_lets_the_picture_through_and_recovers() -> None:
         assert loop.problem == ""
 
 
+@pytest.mark.parametrize(
+    "bad",
+    [None, np.zeros((48, 64, 3), np.float32), np.zeros((48, 63, 3), np.uint8)],
+    ids=["nothing", "floats", "another size"],
+)
+def test_what_is_no_picture_reaches_no_sink(bad: Picture | None) -> None:
+    class Careless(MarkingRelighter):
+        def process(self, picture, time, lighting, settings):  # type: ignore[no-untyped-def]
+            return bad
+
+    sink = KeepingSink()
+    settings = store(mirror=True)
+    with running(NumberedSource(), sink, make=lambda engine: Careless(), settings=settings) as loop:
+        wait_for(lambda: len(sink.kept) > 5)
+        assert "it made" in loop.problem and "vcam doctor" in loop.problem
+    for delivery in sink.kept:
+        assert delivery.output is delivery.original
+
+
+def test_a_source_that_gives_no_picture_ends_the_loop_with_the_reason() -> None:
+    class Empty(NumberedSource):
+        def read(self) -> Frame | None:
+            frame = super().read()
+            return frame and Frame(np.zeros((0, 0, 3), np.uint8), 0.0, 0)
+
+    with running(Empty(), KeepingSink(), settings=store(mirror=True)) as loop:
+        assert loop.finished.wait(30)
+    assert "the picture stopped" in loop.problem and "report" in loop.problem
+
+
+def test_a_source_that_cannot_even_close_ends_the_loop_with_the_reason() -> None:
+    class Stuck(NumberedSource):
+        def close(self) -> None:
+            if not self._closed.is_set():
+                super().close()
+                raise RuntimeError("the driver is gone")
+
+    with running(Stuck([5]), KeepingSink()) as loop:
+        assert loop.finished.wait(30)
+    assert "the driver is gone" in loop.problem
+
+
+def test_the_stream_is_forgotten_when_the_source_was_lost() -> None:
+    sink, relighter = KeepingSink(), MarkingRelighter()
+    with running(NumberedSource([50, 100_000]), sink, make=lambda engine: relighter):
+        wait_for(lambda: bool(sink.kept) and sink.numbers[-1] > 40)
+        assert relighter.resets == 0
+        wait_for(lambda: sink.numbers[-1] > 60)
+        assert relighter.resets == 1
+
+
 def test_engine_that_does_not_load_can_be_replaced_from_the_panel() -> None:
     def make(engine: str) -> Relight:
         if engine == "geometry":

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import json
 import statistics
 import threading
 import time
@@ -26,10 +27,12 @@ from aiortc.rtp import RtpPacket
 from pipeline.relighter import Relight
 from stand_ins import KeepingSink
 from tolerances import DELAY_GROWTH_S, VP8_LEVEL
-from vcam.frame import TIME_BASE
+from vcam.frame import TIME_BASE, Frame
+from vcam.sinks import Delivery
 from vcam.sources.peer import PeerSource
 from web import aiortc_patches
 from web.sdp import with_bitrates, without_local_candidates
+from web.tracks import RelitTrack, TrackSink
 from web_parts import (
     GAIN,
     SCENE_LEVEL,
@@ -140,7 +143,6 @@ async def test_a_browser_as_the_camera_of_the_program() -> None:
     virtual_camera = KeepingSink()
     async with running(peer=True, sinks=(virtual_camera,)) as served:
         assert served.port is not None
-        assert served.port.source.invitation == f"{served.server.origin}/peer"
         waiting = (await until(lambda: virtual_camera.kept))[0].original.picture
         assert waiting.std() > 5, "the placeholder says something"
         async with connected(served) as peer:
@@ -156,6 +158,9 @@ async def test_a_browser_as_the_camera_of_the_program() -> None:
         await until(lambda: level(virtual_camera.kept[-1].output.picture) < 80)  # waiting again
         async with connected(served) as peer:
             assert peer.levels[-1] == BRIGHT
+            long = {"type": "set", "id": 1, "changes": {"preset": "ä" * 2100}}  # 4,200 bytes
+            peer.channel.send(json.dumps(long, ensure_ascii=False))
+            await until(lambda: "4096 bytes" in peer.messages[-1].get("error", ""))
         times = [delivery.original.pts for delivery in virtual_camera.kept]
         assert times == sorted(set(times)), "media time grows from peer to peer"
         assert threads() == 1
@@ -207,8 +212,49 @@ def test_bitrates_are_added_to_each_video_codec() -> None:
     assert f"a=fmtp:98 packetization-mode=1;{hints}" in lines
 
 
+def grey(level: int, pts: int) -> av.VideoFrame:
+    """A small frame of one level."""
+    frame = av.VideoFrame.from_ndarray(np.full((48, 64, 3), level, np.uint8), format="bgr24")
+    frame.pts, frame.time_base = pts, TIME_BASE
+    return frame
+
+
+def test_a_peer_never_gets_the_picture_of_the_one_before() -> None:
+    source = PeerSource()
+    source.open()
+    source.attach()
+    source.feed(grey(200, 0))
+    shown = source.read()
+    assert shown and shown.picture.min() > 190
+    source.feed(grey(200, 3000))  # not taken yet when its peer goes
+    source.detach()
+    source.feed(grey(200, 6000))
+    source.attach()
+    for _ in range(2):  # before the new peer's first frame
+        filler = source.read()
+        assert filler and np.median(filler.picture) < 60 and filler.pts > shown.pts
+    source.feed(grey(120, 0))
+    first = source.read()
+    assert first and abs(int(first.picture.mean()) - 120) < 10 and first.pts > filler.pts
+    source.close()
+
+
+async def test_pictures_on_their_way_reach_no_later_peer() -> None:
+    sink, track = TrackSink(), RelitTrack()
+    early = Frame(stamped(1), time.perf_counter(), 1)
+    sink.attach(track)
+    received = asyncio.ensure_future(track.recv())
+    sink.write(Delivery(early, early, 1))
+    await asyncio.sleep(0.1)
+    assert not received.done()
+    late = Frame(stamped(2), time.perf_counter(), 2)
+    sink.write(Delivery(late, late, 1))
+    async with asyncio.timeout(5):
+        assert stamp_of((await received).to_ndarray(format="bgr24")) == 2
+
+
 def test_a_source_without_a_peer_shows_a_placeholder_and_wakes_on_close() -> None:
-    source = PeerSource("http://127.0.0.1:8088/peer")
+    source = PeerSource()
     source.open()
     begin = time.perf_counter()
     first, second = source.read(), source.read()
@@ -217,9 +263,7 @@ def test_a_source_without_a_peer_shows_a_placeholder_and_wakes_on_close() -> Non
     assert second.pts - first.pts == pytest.approx(1 / TIME_BASE)
     source.attach()
     for pts in (900_000, 903_000):
-        frame = av.VideoFrame.from_ndarray(np.full((48, 64, 3), 90, np.uint8), format="bgr24")
-        frame.pts, frame.time_base = pts, TIME_BASE
-        source.feed(frame)
+        source.feed(grey(90, pts))
         third = source.read()
         assert third and third.pts > second.pts and third.picture.shape == (48, 64, 3)
         second = third

@@ -14,6 +14,7 @@ from pipeline.lighting.presets import load_presets
 from pipeline.types import Picture
 from stand_ins import NumberedSource, wait_for
 from tolerances import YCBCR_LEVELS
+from vcam.devices import VirtualCamera
 from vcam.errors import SinkError, UsageError
 from vcam.frame import Frame
 from vcam.letterbox import Letterbox, even
@@ -221,6 +222,25 @@ def test_auto_falls_back_to_the_preview_and_device_insists(
     for wrong in ("", "device:", "none:x", "obs"):
         with pytest.raises(UsageError):
             choose_virtual_camera(wrong, (64, 48), 30.0)
+
+
+def test_a_virtual_camera_is_found_by_the_name_that_people_see(
+    backend: type[FakeBackend], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listed = [
+        VirtualCamera("other", "/dev/video5", True),
+        VirtualCamera("vcam", "/dev/video9", True),
+    ]
+    monkeypatch.setattr("sys.platform", "linux")
+    monkeypatch.setattr("vcam.sinks.choose.list_virtual_cameras", lambda: listed)
+    for wish, device in {
+        "device:vcam": "/dev/video9",
+        "device:/dev/video5": "/dev/video5",
+        "device:/dev/video7": "/dev/video7",
+    }.items():
+        sink = choose_virtual_camera(wish, (64, 48), 30.0)
+        assert sink is not None and sink.device == device
+        sink.close()
 
 
 def test_without_pyvirtualcam_the_mend_is_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:

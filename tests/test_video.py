@@ -193,6 +193,14 @@ def _only_sound(clip: Path, target: Path) -> None:
                 new.mux(packet)
 
 
+def test_a_video_without_a_face_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    make_clip(tmp_path / "in.mp4", pictures=[picture(1)] * 3, audio=None)
+    for options, told in (([], 1), (["--preset", "off"], 0), (["--engine", "passthrough"], 0)):
+        paths = [str(tmp_path / "in.mp4"), str(tmp_path / "out.mp4")]
+        assert main(["video", *paths, *options]) == 0
+        assert capsys.readouterr().err.count("no face was found") == told
+
+
 def test_an_error_on_the_way_leaves_no_half_file(tmp_path: Path) -> None:
     source, target = tmp_path / "in.mp4", tmp_path / "out.mp4"
     make_clip(source)
@@ -225,5 +233,5 @@ def test_program_shows_progress_and_ctrl_c_leaves_no_half_file(tmp_path: Path) -
             time.sleep(0.05)
         os.kill(running.pid, signal.SIGINT)
         _, said = running.communicate(timeout=30)
-    assert running.returncode == 1 and "was not written" in said and "Traceback" not in said
+    assert running.returncode == 1 and "nothing was written" in said and "Traceback" not in said
     assert [path.name for path in tmp_path.iterdir() if path.is_file()] == ["in.mp4"]

@@ -3,8 +3,13 @@
 import asyncio
 import datetime
 import json
+import os
+import signal
+import socket
 import ssl
 import struct
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +17,16 @@ import aiohttp
 import cv2
 import numpy as np
 import pytest
+from conftest import ROOT
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from pipeline.relighter import Relight
+from stand_ins import KeepingSink
 from tolerances import JPEG_LEVEL
 from vcam.errors import VcamError
+from web.guard import allowed_hosts
 from web.server import WebConfig, WebServer
 from web_parts import GAIN, SCENE_LEVEL, DimRelighter, Running, level, running, until
 
@@ -69,6 +77,9 @@ async def test_the_guard_refuses_what_is_not_ours() -> None:
         form = token | {"Content-Type": "text/plain"}
         post = token | json_type
         evil = "https://evil.example"
+        cross = {"Sec-Fetch-Site": "cross-site"}
+        link = cross | {"Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "document"}
+        frame = link | {"Sec-Fetch-Dest": "iframe"}
         cases = [
             ("page", "GET", "/", {}, 200),
             ("page by name", "GET", "/", {"Host": f"localhost:{port}"}, 200),
@@ -86,7 +97,19 @@ async def test_the_guard_refuses_what_is_not_ours() -> None:
             ("other port", "GET", "/api/state", token | {"Origin": "http://127.0.0.1:1"}, 403),
             ("other scheme", "GET", "/api/state", token | {"Origin": f"https://{here}"}, 403),
             ("null origin", "POST", "/api/settings", post | {"Origin": "null"}, 403),
-            ("cross-site page", "GET", "/", {"Sec-Fetch-Site": "cross-site"}, 403),
+            ("name in capitals", "GET", "/", {"Host": f"LOCALHOST:{port}"}, 200),
+            ("user in the host", "GET", "/", {"Host": f"evil.example@127.0.0.1:{port}"}, 421),
+            ("path in the host", "GET", "/", {"Host": f"127.0.0.1:{port}/x"}, 421),
+            ("query in the host", "GET", "/", {"Host": f"127.0.0.1:{port}?x"}, 421),
+            ("fragment in the host", "GET", "/", {"Host": f"127.0.0.1:{port}#x"}, 421),
+            ("cross-site page", "GET", "/", cross, 403),
+            ("link to the panel", "GET", "/", link, 200),
+            ("link to the peer page", "GET", "/peer", link, 200),
+            ("frame", "GET", "/", frame, 403),
+            ("form of another site", "POST", "/", link, 403),
+            ("link to a script", "GET", "/panel.js", link, 403),
+            ("link to health", "GET", "/healthz", link, 403),
+            ("link to the state", "GET", "/api/state", link | token, 403),
             ("same-site fetch", "GET", "/api/state", token | {"Sec-Fetch-Site": "same-site"}, 403),
             ("no token", "GET", "/api/state", {}, 401),
             ("wrong token", "GET", "/api/state", {"Authorization": "Bearer x"}, 401),
@@ -94,6 +117,7 @@ async def test_the_guard_refuses_what_is_not_ours() -> None:
             ("unknown path, no token", "GET", "/server.py", {}, 401),
             ("unknown path", "GET", "/../server.py", token, 404),
             ("form post", "POST", "/api/settings", form, 415),
+            ("other method", "GET", "/api/settings", token, 405),
         ]  # fmt: skip
         wrong = []
         for name, method, path, headers, want in cases:
@@ -106,7 +130,18 @@ async def test_the_guard_refuses_what_is_not_ours() -> None:
                 policy = response.headers["Content-Security-Policy"]
                 assert "default-src 'none'" in policy and "unsafe" not in policy, name
                 assert "Access-Control-Allow-Origin" not in response.headers, name
+                if want == 405:
+                    assert response.headers["Allow"] == "POST"
+                if want == 421:
+                    assert "localhost" in (await response.json())["error"]
         assert not wrong
+
+
+def test_names_of_a_server_that_others_can_reach(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(socket, "gethostname", lambda: "Studio.example.org")
+    loopback = {"localhost", "127.0.0.1", "::1"}
+    assert allowed_hosts("127.0.0.1") == loopback
+    assert allowed_hosts("0.0.0.0") == loopback | {"studio.example.org", "studio.local"}
 
 
 async def test_sizes_are_bounded_and_the_server_goes_on() -> None:
@@ -116,6 +151,8 @@ async def test_sizes_are_bounded_and_the_server_goes_on() -> None:
         assert (await served.post("/api/settings", {"preset": "x" * 5000}))[0] == 413
         assert (await served.post("/api/offer", {"sdp": "no SDP at all"}))[0] == 400
         assert (await served.post("/api/offer", ["sdp"]))[0] == 400
+        status, answer = await served.post("/api/offer", {"sdp": "v=0\r\n" + 5 * "m=video 9\r\n"})
+        assert status == 400 and "media sections" in answer["error"]
         assert (await served.get("/healthz"))["state"] in ("starting", "running", "idle")
 
 
@@ -209,6 +246,8 @@ async def test_bad_messages_are_answered_and_change_nothing() -> None:
             {"engine": []},
             {"mirror": 1},
             {"colour": 1},
+            {"warmth": 0.5, "yaw": 20},
+            {"engine": "passthrough", "pitch": -5.0},
             [],
         ]
         texts = [json.dumps({"type": "set", "id": 1, "changes": changes}) for changes in bad]
@@ -216,6 +255,8 @@ async def test_bad_messages_are_answered_and_change_nothing() -> None:
         for text in texts:
             await panel.send_str(text)
             assert (await next_text(panel, "error"))["error"], text
+        status, answer = await served.post("/api/settings", {"yaw": 20})
+        assert status == 400 and "no other views" in answer["error"]
         status, answer = await served.post("/api/settings", {"fill": 7})
         assert status == 400 and "fill must be between 0 and 1" in answer["error"]
         assert served.store.current is before
@@ -239,7 +280,17 @@ async def test_a_failed_engine_is_reported_with_its_reason() -> None:
         while state["state"] != "degraded":
             state = await next_text(panel, "state")
         assert "its weights are missing" in state["reason"]
-        assert "its weights are missing" in (await served.get("/healthz"))["reason"]
+        # anyone may ask for the health, and a reason may hold paths
+        assert await served.get("/healthz") == {"state": "degraded"}
+
+
+async def test_the_state_names_source_and_sinks() -> None:
+    sink = KeepingSink()
+    async with running(sinks=(sink,)) as served:
+        state = await served.get("/api/state")
+        assert (state["source"], state["sinks"]) == ("scene", [sink.label])
+    async with running(peer=True) as served:
+        assert (await served.get("/api/state"))["sinks"] == []
 
 
 def server_like(served: Running, **config: Any) -> WebServer:
@@ -260,6 +311,7 @@ async def test_what_cannot_be_started_says_why_and_the_mend(tmp_path: Path) -> N
             ({"port": 0, "host": "192.0.2.1", "tls_cert": empty, "tls_key": empty}, "TLS files"),
             ({"port": 0, "tls_cert": empty}, "both"),
             ({"port": 0, "ice_servers": ("stun.example.org",)}, "stun:"),
+            ({"port": 0, "ice_servers": ("turn:turn.example.org",)}, "only plain STUN"),
             ({"port": 0, "host": "no.such.host.invalid"}, "TLS"),
         ):
             server = server_like(served, **config)
@@ -267,6 +319,42 @@ async def test_what_cannot_be_started_says_why_and_the_mend(tmp_path: Path) -> N
                 await server.start()
             assert words in str(error.value), config
             await server.stop()
+
+
+BROWSER = """#!/bin/sh
+exec >/dev/null 2>&1
+echo $$ > "$KEPT/pid"
+echo "$@" > "$KEPT/arguments"
+stat -c %a "${1#file://}" "$(dirname "${1#file://}")" > "$KEPT/modes"
+cp "${1#file://}" "$KEPT/page"
+exec sleep 300
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the stand-in for a browser is a shell script")
+def test_the_browser_is_opened_without_the_token_and_not_waited_for(tmp_path: Path) -> None:
+    browser = tmp_path / "browser"
+    browser.write_text(BROWSER)
+    browser.chmod(0o755)
+    args = ("--source", "peer", "--sink", "none", "--port", "0", "--seconds", "3")
+    env = {"BROWSER": f"{browser} %s", "DISPLAY": ":0", "KEPT": str(tmp_path)}
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "run_vcam.py"), *args, "--engine", "passthrough"],
+        env=os.environ | env,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    os.kill(int((tmp_path / "pid").read_text()), signal.SIGKILL)  # it is open to this day
+    assert done.returncode == 0, done.stderr
+    panel, peer, _ = done.stdout.splitlines()
+    url = panel.removeprefix("panel: ")
+    assert peer == f"peer: {url.replace('/#', '/peer#')}"
+    arguments = (tmp_path / "arguments").read_text().strip()
+    assert arguments.startswith("file:///") and url.partition("=")[2] not in arguments
+    assert (tmp_path / "modes").read_text().split() == ["600", "700"]
+    assert url in (tmp_path / "page").read_text()
+    assert not Path(arguments.removeprefix("file://")).parent.exists(), "it is removed at the end"
 
 
 async def test_off_loopback_with_tls_and_token(tmp_path: Path) -> None:

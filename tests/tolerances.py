@@ -67,3 +67,7 @@ out over a quarter of a second."""
 
 LIGHT_CHANGE_LEVELS = 1.0
 """Of 255, mean difference to the settled picture in the first frame after a change of light."""
+
+RECORDING_LOST_S = 3.0
+"""Seconds at the end of a recording that may be lost with the program: the 2 s from one keyframe
+to the next and what the encoder looks ahead."""

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Literal
 
 from vcam.config import config_folder, presets_folder, settings_file
-from vcam.devices import Camera, VirtualCamera, list_virtual_cameras, working_cameras
+from vcam.devices import Camera, VirtualCamera, cameras_to_show, list_virtual_cameras
 from vcam.errors import VcamError
 from vcam.sinks.virtual_camera import LOAD_MODULE, how_to_get_one
 
@@ -68,7 +68,7 @@ def all_checks(port: int) -> Iterator[Check]:
     yield check_models(MODELS)
     yield check_engine()
     yield check_gpu()
-    yield check_cameras(working_cameras())
+    yield check_cameras(cameras_to_show())
     yield check_virtual_camera(list_virtual_cameras())
     yield check_port(port)
     yield check_config_folder()

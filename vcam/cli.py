@@ -90,7 +90,9 @@ def _run(args: argparse.Namespace) -> int:
         status: int = args.run(args)
         return status
     except KeyboardInterrupt:
-        return DONE
+        if args.command == "run":  # has no other end
+            return DONE
+        return _complain(VcamError("stopped: nothing was written"), FAILED)
     except BrokenPipeError:  # `vcam presets | head`
         sys.stdout = None
         return DONE

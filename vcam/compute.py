@@ -1,7 +1,11 @@
 """Which device an engine runs on."""
 
+import logging
+
 from pipeline.engine import ENGINES, Engine, load_engine
 from vcam.errors import VcamError
+
+log = logging.getLogger(__name__)
 
 
 def torch_device(wish: str, engine: str) -> str:
@@ -9,12 +13,12 @@ def torch_device(wish: str, engine: str) -> str:
 
     Args:
         wish: `auto` (CUDA if there is any), `cpu` or `cuda`.
-        engine: a name of `pipeline.engine.ENGINES`.
+        engine: a name of `pipeline.engine.ENGINES`; one without torch runs on the CPU, always.
 
     Raises:
         VcamError: `cuda` is asked for and torch finds none.
     """
-    if wish == "cpu" or (wish == "auto" and not ENGINES[engine].uses_torch):
+    if wish == "cpu" or not ENGINES[engine].uses_torch:
         return "cpu"
     import torch  # takes seconds, so only where an engine needs it
 
@@ -27,6 +31,17 @@ def torch_device(wish: str, engine: str) -> str:
         "torch finds no CUDA device",
         f"use --device cpu, or install {built} (see pytorch.org/get-started)",
     )
+
+
+def check_device(wish: str, engine: str) -> None:
+    """For the start of a command: tells of a device wish that `engine` has no use for.
+
+    Raises:
+        VcamError: as of `torch_device`.
+    """
+    if wish == "cuda" and not ENGINES[engine].uses_torch:
+        log.info("the engine %s runs on the CPU: --device cuda changes nothing", engine)
+    torch_device(wish, engine)
 
 
 def engine_on(name: str, wish: str) -> Engine:

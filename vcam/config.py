@@ -39,23 +39,29 @@ def settings_file() -> Path:
 def restore(store: SettingsStore) -> dict[str, Any]:
     """Brings back what the panel was left at, and returns it for `save_changes`.
 
-    A file that cannot be used is one warning, and counts as empty.
+    What cannot be used (a preset that was deleted, a damaged file) is one warning, and counts as
+    not saved; the rest holds.
     """
     saved = _read()
-    if not saved:
-        return {}
-    try:
-        store.change(saved)
-    except InputError as error:
-        log.warning("saved settings are ignored: %s (%s)", error.what, settings_file())
-        return {}
-    return saved
+    usable, problems = {}, []
+    # The preset goes first, since it brings values for the others.
+    for name in sorted(saved, key=lambda name: name != "preset"):
+        try:
+            store.change({name: saved[name]})
+            usable[name] = saved[name]
+        except InputError as error:
+            problems.append(error.what)
+    if problems:
+        log.warning("saved settings are ignored: %s (%s)", "; ".join(problems), settings_file())
+    return usable
 
 
 def save_changes(saved: Mapping[str, Any], before: Settings, after: Settings) -> None:
-    """Saves what was changed while the program ran; what only the command line asked for is not.
+    """Saves what was changed while the program ran.
 
-    A file that cannot be written is one warning.
+    The look is saved whole once a part of it was changed, so with a preset that the command line
+    asked for; other wishes of the command line are not saved. A file that cannot be written is one
+    warning.
 
     Args:
         saved: what `restore` returned.
@@ -72,7 +78,7 @@ def save_changes(saved: Mapping[str, Any], before: Settings, after: Settings) ->
         settings_file().parent.mkdir(parents=True, exist_ok=True)
         with replacing(settings_file()) as path:
             path.write_text(json.dumps(dict(saved) | changed, indent=2) + "\n", encoding="utf-8")
-    except OSError as error:
+    except (OSError, InputError) as error:
         log.warning("the settings were not saved: %s", error)
 
 

@@ -39,7 +39,7 @@ class VirtualCamera:
 
     name: str
     path: str
-    """What `--sink device:NAME` takes."""
+    """What `--sink device:NAME` takes, as it does the name."""
     writable: bool
     """Whether it says now that it takes pictures."""
 
@@ -111,8 +111,9 @@ def list_cameras() -> list[Camera]:
     return [Camera(index, f"camera {index}", "") for index in range(PROBED_INDEXES)]
 
 
-def working_cameras() -> list[Camera]:
-    """The cameras that people are shown: off Linux only those that open."""
+def cameras_to_show() -> list[Camera]:
+    """The cameras that people are shown: the kernel's list on Linux, untested (another program may
+    have one of them); elsewhere those that open."""
     if sys.platform == "linux":
         return list_cameras()
     from vcam.errors import SourceError

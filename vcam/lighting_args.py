@@ -11,7 +11,7 @@ from pipeline.lighting import Lighting
 from pipeline.lighting.presets import load_presets
 from pipeline.lighting.sh import load_sh
 from pipeline.types import CONTROLS, RelightSettings
-from vcam.compute import engine_on
+from vcam.compute import check_device, engine_on
 from vcam.config import presets_folder
 from vcam.errors import InputError, UsageError, VcamError
 
@@ -51,13 +51,13 @@ def add_lighting_arguments(parser: argparse.ArgumentParser) -> None:
     add_engine_arguments(parser)
 
 
-def add_engine_arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds `--engine` and `--device`."""
+def add_engine_arguments(parser: argparse.ArgumentParser, *, saved: bool = False) -> None:
+    """Adds `--engine` and `--device`; where the engine is `saved`, None means: none was given."""
     parser.add_argument(
         "--engine",
         choices=list(ENGINES),
-        default=DEFAULT_ENGINE,
-        help="what makes the light (default: %(default)s)",
+        default=None if saved else DEFAULT_ENGINE,
+        help=f"what makes the light (default: {'as saved, else ' * saved}{DEFAULT_ENGINE})",
     )
     parser.add_argument(
         "--device",
@@ -87,12 +87,18 @@ def engine_of_args(args: argparse.Namespace, settings: RelightSettings) -> Engin
     Raises:
         VcamError: it does not load, or cannot show the view asked for.
     """
+    check_device(args.device, args.engine)
     engine = engine_on(args.engine, args.device)
     if (settings.yaw or settings.pitch) and not ENGINES[engine.name].views:
         raise VcamError(
             f"the engine {engine.name!r} cannot turn the view", "leave out --yaw and --pitch"
         )
     return engine
+
+
+def expects_change(engine: Engine, lighting: Lighting, settings: RelightSettings) -> bool:
+    """Whether a picture that comes back as it is means that the engine found no face in it."""
+    return engine.needs_faces and lighting.mode != "off" and settings.strength > 0
 
 
 def _lighting(args: argparse.Namespace) -> tuple[Lighting, RelightSettings]:

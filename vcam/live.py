@@ -2,16 +2,24 @@
 
 import asyncio
 import contextlib
+import html
+import logging
 import os
 import signal
 import sys
+import tempfile
+import threading
 import time
 import webbrowser
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 from vcam.loop import FrameLoop
+from vcam.sources.peer import PeerSource
 from web.server import WebServer
+
+log = logging.getLogger(__name__)
 
 POLL_S = 0.1
 """How soon the end of the stream is noticed."""
@@ -39,16 +47,18 @@ async def serve(live: Live) -> float:
         VcamError: the panel's address cannot be used.
     """
     stop = asyncio.Event()
-    with _signals(stop):
+    with _signals(stop), contextlib.ExitStack() as stack:
         server = live.make_server()
         try:
             await server.start()
             print(f"panel: {server.url}", flush=True)
+            if isinstance(live.loop.source, PeerSource):
+                print(f"peer: {server.peer_url}", flush=True)
             live.loop.start()
             begin = time.perf_counter()
             try:
                 if live.browser and _has_screen():
-                    await asyncio.to_thread(webbrowser.open, server.url)
+                    _open_browser(server.url, stack)
                 await _until_end(live, stop)
             finally:
                 elapsed = time.perf_counter() - begin
@@ -56,6 +66,42 @@ async def serve(live: Live) -> float:
         finally:
             await server.stop()
     return elapsed
+
+
+def _open_browser(url: str, stack: contextlib.ExitStack) -> None:
+    try:
+        page = stack.enter_context(redirect_page(url))
+    except OSError as error:
+        log.warning("the browser is not opened (%s): open the link above", error)
+        return
+
+    def show() -> None:
+        with contextlib.suppress(webbrowser.Error):  # the link is in the terminal all the same
+            webbrowser.open(page.as_uri())
+
+    # Some browsers return only when they are closed: nobody waits for this thread.
+    threading.Thread(target=show, name="browser", daemon=True).start()
+
+
+@contextlib.contextmanager
+def redirect_page(url: str) -> Iterator[Path]:
+    """A page that only this user can read and that leads to `url`; it is removed at the end.
+
+    A browser's command line can be read by every user of the machine, so the token must not
+    be on it.
+    """
+    # Browsers from snap packages (Ubuntu's) see neither /tmp nor hidden folders.
+    base = Path.home() if Path("/snap").is_dir() else None
+    with tempfile.TemporaryDirectory(prefix="vcam-", dir=base) as folder:  # mode 0700
+        page = Path(folder) / "panel.html"
+        page.touch(mode=0o600)
+        target = html.escape(url)
+        page.write_text(
+            "<!doctype html><meta charset=utf-8><title>vcam relight</title>"
+            f'<meta http-equiv="refresh" content="0; url={target}">'
+            f'<a href="{target}">Open the panel</a>\n'
+        )
+        yield page
 
 
 async def _until_end(live: Live, stop: asyncio.Event) -> None:

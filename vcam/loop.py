@@ -15,6 +15,7 @@ import cv2
 import numpy as np
 
 from pipeline.relighter import Relight
+from pipeline.types import Picture
 from vcam.errors import SinkError, SourceError, VcamError
 from vcam.frame import Frame
 from vcam.mailbox import Mailbox
@@ -145,11 +146,11 @@ class FrameLoop:
         """Set when the source has ended or the loop was stopped."""
         self.runners = [SinkRunner(sink) for sink in sinks]
         self._make_relighter = make_relighter
-        self._inbox: Mailbox[Frame] = Mailbox()
+        self._inbox: Mailbox[_Arrival] = Mailbox()
         self._stop = threading.Event()
         self._started = False
         self._source_problem = ""
-        self._engine_problem = ""
+        self._inference_problem = ""
         self._applied = 0
         self._size: tuple[int, int] | None = None
         self._idle = False
@@ -180,7 +181,7 @@ class FrameLoop:
     @property
     def problem(self) -> str:
         """What is wrong now, with the mend; empty when all is well."""
-        problems = [self._source_problem, self._engine_problem]
+        problems = [self._source_problem, self._inference_problem]
         problems += [runner.problem for runner in self.runners]
         return "; ".join(filter(None, problems))
 
@@ -212,11 +213,13 @@ class FrameLoop:
 
     def _run_source(self) -> None:
         backoff = Backoff()
+        opening = 0
         try:
             while not self._stop.is_set():
+                opening += 1
                 try:
                     self.source.open()
-                    if self._read_all(backoff):
+                    if self._read_all(opening, backoff):
                         return
                 except SourceError as error:
                     self._source_failed(str(error))
@@ -226,10 +229,13 @@ class FrameLoop:
                 finally:
                     self.source.close()
                 self._stop.wait(backoff.next())
+        except Exception as error:  # it did not even close
+            log.debug("source %s", self.source.label, exc_info=True)
+            self._source_failed(f"{self.source.label} failed: {error}")
         finally:
             self._inbox.close()
 
-    def _read_all(self, backoff: Backoff) -> bool:
+    def _read_all(self, opening: int, backoff: Backoff) -> bool:
         """Reads until the stream ends (True) or the loop stops (True); raises when it is lost."""
         while not self._stop.is_set():
             frame = self.source.read()
@@ -240,7 +246,7 @@ class FrameLoop:
                 self._source_problem = ""
             backoff.reset()
             self.stats.received.tick()
-            self._inbox.put(frame)
+            self._inbox.put(_Arrival(frame, opening))
         return True
 
     def _source_failed(self, problem: str) -> None:
@@ -253,7 +259,8 @@ class FrameLoop:
     def _run_inference(self) -> None:
         worker = _Inference(self._make_relighter)
         try:
-            while (frame := self._inbox.take()) is not None:
+            while (arrival := self._inbox.take()) is not None:
+                frame = arrival.frame
                 self._idle = not any(runner.sink.wanted for runner in self.runners)
                 self._started = True
                 height, width = frame.picture.shape[:2]
@@ -261,8 +268,8 @@ class FrameLoop:
                 if self._idle:
                     continue
                 snapshot = self.settings.current
-                delivery = worker.relight(frame, snapshot)
-                self._engine_problem = worker.problem
+                delivery = worker.relight(arrival, snapshot)
+                self._inference_problem = worker.problem
                 self._applied = snapshot.id
                 self.stats.add_stages(worker.stages)
                 self.stats.processed.tick()
@@ -270,8 +277,22 @@ class FrameLoop:
                 for runner in self.runners:
                     if runner.sink.wanted:
                         runner.mailbox.put(delivery)
+        except Exception as error:  # not the engine's: those are caught where it is called
+            log.debug("inference", exc_info=True)
+            self._inference_problem = (
+                f"the picture stopped ({type(error).__name__}: {error}); "
+                "please report it; -v shows the trace"
+            )
         finally:
             self.finished.set()
+
+
+@dataclass(frozen=True, slots=True)
+class _Arrival:
+    """A frame and how often the source had been opened when it came."""
+
+    frame: Frame
+    opening: int
 
 
 class _Inference:
@@ -282,14 +303,15 @@ class _Inference:
         self._make = make_relighter
         self._relighter: Relight | None = None
         self._engine = ""
+        self._opening = 0
         self._retry_at = 0.0
         self._backoff = Backoff()
         self.problem = ""
         self.stages: dict[str, float] = {}
 
-    def relight(self, frame: Frame, snapshot: Snapshot) -> Delivery:
+    def relight(self, arrival: _Arrival, snapshot: Snapshot) -> Delivery:
         settings = snapshot.settings
-        output = frame
+        output = frame = arrival.frame
         self.stages = {}
         if settings.engine != self._engine:
             self._engine, self._relighter = settings.engine, None
@@ -297,7 +319,7 @@ class _Inference:
             self._backoff.reset()
         if time.perf_counter() >= self._retry_at:
             try:
-                output = self._run_engine(frame, snapshot)
+                output = self._run_engine(arrival, snapshot)
             except Exception as error:  # whatever an engine raises, the picture goes on
                 self._fail(error)
         if settings.mirror:
@@ -306,13 +328,18 @@ class _Inference:
             return Delivery(output, original, snapshot.id)
         return Delivery(output, frame, snapshot.id)
 
-    def _run_engine(self, frame: Frame, snapshot: Snapshot) -> Frame:
+    def _run_engine(self, arrival: _Arrival, snapshot: Snapshot) -> Frame:
+        frame = arrival.frame
         if self._relighter is None:
             self._relighter = self._make(self._engine)
+        elif arrival.opening != self._opening:  # the source was lost: this is a new stream
+            self._relighter.reset()
+        self._opening = arrival.opening
         relighter = self._relighter
         picture = relighter.process(
             frame.picture, frame.seconds, snapshot.lighting, snapshot.settings.relight
         )
+        _check_picture(picture, frame.picture)
         self.stages = relighter.timer.ms
         if self.problem:
             log.info("engine %s works again", self._engine)
@@ -332,6 +359,13 @@ class _Inference:
         self.problem = problem
         self._relighter = None
         self._retry_at = time.perf_counter() + self._backoff.next()
+
+
+def _check_picture(made: object, given: Picture) -> None:
+    if not isinstance(made, np.ndarray):
+        raise TypeError(f"it made no picture but {type(made).__name__}")
+    if made.dtype != np.uint8 or made.shape != given.shape:
+        raise TypeError(f"it made {made.dtype} {made.shape} of uint8 {given.shape}")
 
 
 def _mirrored(frame: Frame) -> Frame:

@@ -117,8 +117,6 @@ def write_picture(path: Path, file: PictureFile) -> list[str]:
     try:
         with replacing(path) as temporary:
             image.save(temporary, kind, **options, **keep)
-    except PermissionError:
-        raise InputError(f"{path} may not be written", "choose another folder") from None
     except (OSError, ValueError) as error:
         raise InputError(f"{path} cannot be written ({error})", "choose another output") from None
     return notes

@@ -2,7 +2,7 @@
 
 import itertools
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from vcam.errors import InputError
@@ -10,17 +10,37 @@ from vcam.errors import InputError
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Gives a temporary name beside `path` (same suffix) to write to.
+    """Gives a new empty file beside `path` (same suffix) to write to.
 
-    On leaving the block the file takes the name `path`; on an exception, Ctrl-C included, it is
-    removed and what was at `path` stays.
+    On leaving the block the file takes the name `path` (or of what the link `path` points to); on
+    an exception, Ctrl-C included, it is removed and what was at `path` stays.
+
+    Raises:
+        InputError: the file cannot be created or take its name.
     """
-    temporary = path.with_name(f".{path.stem}.part{path.suffix}")
+    with _refused(path):
+        path = path.resolve()
+        temporary = create_part(path)
     try:
         yield temporary
-        temporary.replace(path)
+        with _refused(path):
+            temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def create_part(path: Path) -> Path:
+    """Creates an empty file for what will be `path`: `.NAME.part.EXT` beside it, or the first of
+    `.NAME.part-2.EXT`, … that nobody has.
+
+    Raises:
+        OSError: no such folder, or not allowed.
+    """
+    for part in _numbered(path.with_name(f".{path.stem}.part{path.suffix}")):
+        with suppress(FileExistsError):
+            part.open("x").close()
+            return part
+    raise AssertionError("numbers never end")
 
 
 def check_in_out(source: Path, target: Path) -> None:
@@ -44,7 +64,19 @@ def check_in_out(source: Path, target: Path) -> None:
 
 def free_name(path: Path) -> Path:
     """`path`, or the first of `name-2`, `name-3`, … that does not exist."""
-    if not path.exists():
-        return path
-    names = (path.with_name(f"{path.stem}-{number}{path.suffix}") for number in itertools.count(2))
-    return next(name for name in names if not name.exists())
+    return next(name for name in _numbered(path) if not name.exists())
+
+
+def _numbered(path: Path) -> Iterator[Path]:
+    yield path
+    for number in itertools.count(2):
+        yield path.with_name(f"{path.stem}-{number}{path.suffix}")
+
+
+@contextmanager
+def _refused(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, RuntimeError) as error:  # RuntimeError: links in a circle, before Python 3.13
+        why = getattr(error, "strerror", None) or error
+        raise InputError(f"{path} cannot be written ({why})", "choose another place") from None

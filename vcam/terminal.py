@@ -11,10 +11,14 @@ OWN_LOGGERS = ("vcam", "pipeline", "web")
 
 
 class _OneLine(logging.Formatter):
-    """Like the errors, `vcam: message`: a trace is for -v."""
+    """Like the errors, `vcam: message`, with an exception's type and words: a trace is for -v."""
 
     def format(self, record: logging.LogRecord) -> str:
-        return "vcam: " + " ".join(record.getMessage().split())
+        text = record.getMessage()
+        error = record.exc_info[1] if record.exc_info else None
+        if error is not None:
+            text += f": {type(error).__name__}: {error}"
+        return "vcam: " + " ".join(text.split())
 
 
 def set_up_logging(verbose: bool) -> None:
@@ -27,6 +31,8 @@ def set_up_logging(verbose: bool) -> None:
     root.setLevel(logging.INFO if verbose else logging.ERROR)
     for name in OWN_LOGGERS:
         logging.getLogger(name).setLevel(logging.DEBUG if verbose else logging.INFO)
+    # It logs an error for each connection that speaks no HTTP.
+    logging.getLogger("aiohttp.server").setLevel(logging.NOTSET if verbose else logging.CRITICAL)
     logging.captureWarnings(True)  # Python warnings follow the same levels
 
 

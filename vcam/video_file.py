@@ -21,6 +21,7 @@ from av.stream import Stream
 from av.video.stream import VideoStream
 
 from pipeline.types import Picture
+from vcam.av_files import H264, MOVIES, VP9, av_name, encoder_of
 from vcam.av_frames import Colour, Converter, display_matrix, orientation
 from vcam.conveyor import Step
 from vcam.errors import InputError
@@ -28,12 +29,10 @@ from vcam.letterbox import Letterbox, even
 from vcam.safe_file import replacing
 from vcam.video_reader import AnyPacket, Decoded, VideoReader, reason
 
-_X264 = ("libx264", {"crf": "18", "preset": "veryfast"})
-_VP9 = ("libvpx-vp9", {"crf": "24", "b": "0", "deadline": "good", "cpu-used": "5", "row-mt": "1"})
-ENCODERS = {".mp4": _X264, ".m4v": _X264, ".mov": _X264, ".mkv": _X264, ".webm": _VP9}
-"""File name ending, in lower case -> encoder and its options."""
-
-_MOVIES = {".mp4", ".m4v", ".mov"}
+_OPTIONS = {
+    H264: {"crf": "18", "preset": "veryfast"},
+    VP9: {"crf": "24", "b": "0", "deadline": "good", "cpu-used": "5", "row-mt": "1"},
+}
 _OWN_TAGS = {"encoder", "duration", "rotate", "major_brand", "minor_version", "compatible_brands"}
 """Tags that describe the input file itself and would be wrong in the output."""
 
@@ -51,7 +50,7 @@ def convert(
 
     Args:
         source: any video file that FFmpeg reads.
-        target: its ending is one of `ENCODERS`.
+        target: its ending is one of `vcam.av_files.ENCODERS`.
         change: upright BGR picture and its time in seconds -> picture of the same shape; runs on
             one thread, in order.
         progress: called for each frame written, with the number of frames expected in all.
@@ -138,11 +137,11 @@ class _Writer:
         self._converter = Converter(exact=True)
         suffix = path.suffix.lower()
         self.container: OutputContainer = av.open(
-            str(path), "w", options={"movflags": "+faststart"} if suffix in _MOVIES else {}
+            av_name(path), "w", options={"movflags": "+faststart"} if suffix in MOVIES else {}
         )
         self.container.metadata.update(_kept(reader.container.metadata))
         self.container.set_chapters(reader.container.chapters())
-        self._video = self._add_video(suffix, reader, first)
+        self._video = self._add_video(path, reader, first)
         self._others: dict[int, _Copy | _Transcode] = {}
         left_out: Counter[str] = Counter()
         for stream in reader.container.streams:
@@ -177,9 +176,9 @@ class _Writer:
             other.finish()
         self.container.close()
 
-    def _add_video(self, suffix: str, reader: VideoReader, first: Decoded) -> VideoStream:
-        codec, options = ENCODERS[suffix]
-        stream = self.container.add_stream(codec, rate=reader.rate or 30, options=options)
+    def _add_video(self, path: Path, reader: VideoReader, first: Decoded) -> VideoStream:
+        codec = encoder_of(path)
+        stream = self.container.add_stream(codec, rate=reader.rate or 30, options=_OPTIONS[codec])
         if not isinstance(stream, VideoStream):
             raise TypeError(f"{codec} is no video encoder")
         self._time_base = reader.time_base
@@ -195,7 +194,7 @@ class _Writer:
         aspect = reader.stream.sample_aspect_ratio
         if aspect:
             stream.codec_context.sample_aspect_ratio = aspect
-            if suffix == ".webm" and aspect != 1:  # VP9 has no place for it
+            if codec == VP9 and aspect != 1:  # it has no place for it
                 self.notes.append(f"pixels of aspect {aspect} could not be kept in .webm")
         stream.set_display_matrix(display_matrix(first.frame))
         stream.metadata.update(_kept(reader.stream.metadata))

@@ -14,6 +14,7 @@ from av.stream import Disposition, Stream
 from av.video.stream import VideoStream
 
 from pipeline.types import Picture
+from vcam.av_files import av_name
 from vcam.av_frames import Converter
 from vcam.errors import InputError
 
@@ -54,7 +55,7 @@ class VideoReader:
             InputError: it is no video file, is damaged, or has no video stream.
         """
         try:
-            container = av.open(str(path), metadata_errors="replace")
+            container = av.open(av_name(path), metadata_errors="replace")
         except av.FFmpegError as error:
             raise InputError(
                 f"{path} is not a video that can be read ({reason(error)})",

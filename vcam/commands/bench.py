@@ -33,10 +33,11 @@ def run(args: argparse.Namespace) -> int:
         VcamError: the demo clip is missing, the engine does not load or fails.
     """
     from pipeline.lighting.presets import load_presets
-    from vcam.compute import engine_on
+    from vcam.compute import check_device, engine_on
     from vcam.measure import encoded_clip, machine, measure
     from vcam.settings import Settings
 
+    check_device(args.device, args.engine)
     engine = engine_on(args.engine, args.device)
     clip = encoded_clip(args.size, args.frames)
     presets, _ = load_presets()

@@ -5,7 +5,12 @@ import logging
 from dataclasses import replace
 from pathlib import Path
 
-from vcam.lighting_args import add_lighting_arguments, engine_of_args, lighting_of_args
+from vcam.lighting_args import (
+    add_lighting_arguments,
+    engine_of_args,
+    expects_change,
+    lighting_of_args,
+)
 
 log = logging.getLogger(__name__)
 
@@ -31,8 +36,11 @@ def run(args: argparse.Namespace) -> int:
     writer_of(args.output)
     lighting, settings = lighting_of_args(args)
     file = read_picture(args.input)
-    relighter = Relighter(engine_of_args(args, settings))
-    picture = relighter.still(file.picture, lighting, settings)
-    for note in write_picture(args.output, replace(file, picture=picture)):
+    engine = engine_of_args(args, settings)
+    picture = Relighter(engine).still(file.picture, lighting, settings)
+    notes = write_picture(args.output, replace(file, picture=picture))
+    if picture is file.picture and expects_change(engine, lighting, settings):
+        notes.append("no face was found: the picture is unchanged")
+    for note in notes:
         log.warning("%s: %s", args.input, note)
     return 0

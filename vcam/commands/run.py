@@ -4,13 +4,13 @@ import argparse
 import asyncio
 import logging
 import re
-from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vcam.commands import frame_rate, port, seconds, size
-from vcam.errors import UsageError, VcamError
+from vcam.errors import InputError, UsageError, VcamError
+from vcam.lighting_args import DEFAULT_PRESET, add_engine_arguments
 
 if TYPE_CHECKING:
     from pipeline.relighter import Relighter
@@ -35,11 +35,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="the virtual camera to write to (default: auto, if one can be opened)",
     )
     parser.add_argument("--record", type=Path, metavar="FILE", help="also write a video file")
-    parser.add_argument("--size", type=size, default=(1280, 720), metavar="WxH", help="1280x720")
-    parser.add_argument("--fps", type=frame_rate, default=30.0, help="frames per second (30)")
+    parser.add_argument(
+        "--size",
+        type=size,
+        default=(1280, 720),
+        metavar="WxH",
+        help="of the camera and the virtual camera, in pixels (1280x720)",
+    )
+    parser.add_argument(
+        "--fps", type=frame_rate, default=30.0, metavar="N", help="frames per second (30)"
+    )
     parser.add_argument("--preset", metavar="NAME", help="the light; `vcam presets` lists them")
-    parser.add_argument("--engine", metavar="NAME", help="what makes the light")
-    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
+    add_engine_arguments(parser, saved=True)
     parser.add_argument(
         "--mirror", action=argparse.BooleanOptionalAction, help="mirror the picture"
     )
@@ -66,12 +73,13 @@ def run(args: argparse.Namespace) -> int:
     Raises:
         VcamError: it could not start, or something was still wrong at the end.
     """
+    from vcam.compute import check_device
     from vcam.config import save_changes
     from vcam.live import serve
 
     store, saved = _settings(args)
     before = store.current.settings
-    _check_device(args.device, before.engine)
+    check_device(args.device, before.engine)
     with ExitStack() as stack:
         live = _build(args, store, stack)
         elapsed = asyncio.run(serve(live))
@@ -138,44 +146,30 @@ def _summary(loop: "FrameLoop", elapsed: float) -> str:
     relit = stats["frames_out"]
     drops = sum(stats["drops"].values())
     latency = stats["latency_ms"]
-    line = f"{elapsed:.1f} s: {stats['frames_in']} frames in, {relit} out"
+    line = f"{elapsed:.1f} s: {stats['frames_in']} frames in"
+    if stats["frames_in"] and not relit and not loop.problem:
+        return line + ", idle: nobody watched"
+    line += f", {relit} out"
     line += f" ({relit / max(elapsed, 1e-6):.1f} fps), {drops} dropped"
     return line + (f", latency {latency['p50']:.0f} ms (median)" if latency else "")
 
 
 def _settings(args: argparse.Namespace) -> "tuple[SettingsStore, dict[str, Any]]":
     """What was saved, then what the command line says; and what was saved alone."""
-    from pipeline.engine import ENGINES
     from pipeline.lighting.presets import load_presets
     from vcam.config import presets_folder, restore
-    from vcam.lighting_args import DEFAULT_PRESET
     from vcam.settings import Settings, SettingsStore
 
     presets, problems = load_presets(presets_folder())
     for problem in problems:
         log.warning("left out: %s", problem)
-    _check_name("preset", args.preset, presets)
-    _check_name("engine", args.engine, ENGINES)
     store = SettingsStore(
         presets, Settings(DEFAULT_PRESET, relight=presets[DEFAULT_PRESET].controls)
     )
     saved = restore(store)
     wishes = {"preset": args.preset, "engine": args.engine, "mirror": args.mirror}
-    store.change({name: wish for name, wish in wishes.items() if wish is not None})
+    try:
+        store.change({name: wish for name, wish in wishes.items() if wish is not None})
+    except InputError as error:
+        raise UsageError(error.what, error.mend) from None
     return store, saved
-
-
-def _check_name(what: str, name: str | None, known: Mapping[str, object]) -> None:
-    if name is not None and name not in known:
-        raise UsageError(f"there is no {what} called {name!r}", f"choose of {', '.join(known)}")
-
-
-def _check_device(wish: str, engine: str) -> None:
-    if wish != "cuda":
-        return
-    from pipeline.engine import ENGINES
-    from vcam.compute import torch_device
-
-    torch_device(wish, engine)  # raises where there is none
-    if not ENGINES[engine].uses_torch:
-        log.info("the engine %s runs on the CPU: --device cuda changes nothing", engine)

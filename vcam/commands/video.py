@@ -6,8 +6,12 @@ import sys
 from pathlib import Path
 
 from pipeline.types import Picture
-from vcam.errors import InputError, VcamError
-from vcam.lighting_args import add_lighting_arguments, engine_of_args, lighting_of_args
+from vcam.lighting_args import (
+    add_lighting_arguments,
+    engine_of_args,
+    expects_change,
+    lighting_of_args,
+)
 
 log = logging.getLogger(__name__)
 
@@ -28,19 +32,22 @@ def run(args: argparse.Namespace) -> int:
     from tqdm import tqdm
 
     from pipeline.relighter import Relighter
+    from vcam.av_files import encoder_of
     from vcam.safe_file import check_in_out
-    from vcam.video_file import ENCODERS, convert
+    from vcam.video_file import convert
 
     check_in_out(args.input, args.output)
-    if args.output.suffix.lower() not in ENCODERS:
-        raise InputError(
-            f"{args.output} has no known video ending", f"use one of {', '.join(ENCODERS)}"
-        )
+    encoder_of(args.output)
     lighting, settings = lighting_of_args(args)
-    relighter = Relighter(engine_of_args(args, settings))
+    engine = engine_of_args(args, settings)
+    relighter = Relighter(engine)
+    changed = False
 
     def change(picture: Picture, seconds: float) -> Picture:
-        return relighter.process(picture, seconds, lighting, settings)
+        nonlocal changed
+        relit = relighter.process(picture, seconds, lighting, settings)
+        changed = changed or relit is not picture
+        return relit
 
     terminal = sys.stderr.isatty()
     bar = tqdm(
@@ -56,13 +63,12 @@ def run(args: argparse.Namespace) -> int:
         bar.total = max(expected, bar.n + 1) if expected else None
         bar.update()
 
-    try:
-        with bar:
-            notes = convert(args.input, args.output, change, progress)
-            bar.total = bar.n  # what the file stated may have been an estimate
-            bar.refresh()
-    except KeyboardInterrupt:
-        raise VcamError(f"stopped: {args.output} was not written", "start it again") from None
+    with bar:
+        notes = convert(args.input, args.output, change, progress)
+        bar.total = bar.n  # what the file stated may have been an estimate
+        bar.refresh()
+    if not changed and expects_change(engine, lighting, settings):
+        notes.append("no face was found: the picture is unchanged")
     for note in notes:
         log.warning("%s: %s", args.input, note)
     return 0

@@ -1,7 +1,9 @@
 """From `--sink` to the sink that it means."""
 
 import logging
+import sys
 
+from vcam.devices import list_virtual_cameras
 from vcam.errors import SinkError, UsageError
 from vcam.sinks.virtual_camera import VirtualCameraSink
 
@@ -15,7 +17,8 @@ def choose_virtual_camera(wish: str, size: tuple[int, int], fps: float) -> Virtu
     module load, so a trial that closed it again would be the last.
 
     Args:
-        wish: `auto` (a virtual camera if one opens), `none`, `device`, or `device:NAME`.
+        wish: `auto` (a virtual camera if one opens), `none`, `device`, or `device:NAME`, on Linux
+            with a path or the name that other programs list.
         size: width and height in pixels.
         fps: frames per second that readers are told to expect.
 
@@ -30,6 +33,8 @@ def choose_virtual_camera(wish: str, size: tuple[int, int], fps: float) -> Virtu
         )
     if kind == "none":
         return None
+    if name and sys.platform == "linux":  # where pyvirtualcam knows paths only
+        name = next((camera.path for camera in list_virtual_cameras() if camera.name == name), name)
     sink = VirtualCameraSink(size, fps, name or None)
     try:
         sink.open()

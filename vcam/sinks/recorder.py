@@ -8,21 +8,26 @@ from pathlib import Path
 import av
 from av.video.stream import VideoStream
 
+from vcam.av_files import H264, MOVIES, VP9, av_name, encoder_of
 from vcam.av_frames import Colour, Converter
 from vcam.errors import SinkError
 from vcam.frame import TIME_BASE, Frame
 from vcam.letterbox import Letterbox, even
-from vcam.safe_file import free_name
+from vcam.safe_file import create_part, free_name
 from vcam.sinks.sink import Delivery
 from vcam.video_reader import reason
 
 log = logging.getLogger(__name__)
 
-# Without B-frames the first frame's decoding time is not below 0: fragments have no edit list.
-_X264 = ("libx264", {"crf": "20", "preset": "superfast", "bf": "0"})
-_VP9 = ("libvpx-vp9", {"crf": "30", "b": "0", "deadline": "realtime", "cpu-used": "8"})
-ENCODERS = {".mp4": _X264, ".m4v": _X264, ".mov": _X264, ".mkv": _X264, ".webm": _VP9}
-"""File name ending, in lower case -> encoder and options that keep up with a camera."""
+_OPTIONS = {
+    # Without B-frames the first frame's decoding time is not below 0: fragments have no edit list.
+    H264: {"crf": "20", "preset": "superfast", "bf": "0"},
+    VP9: {"crf": "30", "b": "0", "deadline": "realtime", "cpu-used": "8"},
+}
+"""Encoder -> options that keep up with a camera."""
+
+_KEYFRAME_S = 2.0
+"""Between keyframes, where movies' fragments begin: no more is lost should the program die."""
 
 _FILE_ERRORS = (OSError, av.FFmpegError)
 
@@ -33,7 +38,8 @@ class RecorderSink:
     """A video file with each frame at the time it was taken.
 
     Never overwrites: where the name is taken, a number is added, also when recording starts again
-    after a failure. While it is written the file has a name of its own (`.NAME.part.mp4`).
+    after a failure. While it is written the file has a name of its own (`.NAME.part.mp4`, with a
+    number where that one is taken).
     """
 
     wanted = True
@@ -41,32 +47,32 @@ class RecorderSink:
     def __init__(self, path: Path, fps: float) -> None:
         """
         Args:
-            path: its ending is one of `ENCODERS`.
+            path: its ending is one of `vcam.av_files.ENCODERS`.
             fps: nominal frames per second; the times of the frames are their own.
+
+        Raises:
+            InputError: no known ending.
         """
+        encoder_of(path)
         self.label = f"recording {path.name}"
         self._path = path
         self._fps = fps
-        self._target: Path | None = None
         self._temporary: Path | None = None
         self._file: _File | None = None
+        self._failure: Exception | None = None
 
     def open(self) -> None:
-        """Makes sure that the file can be written.
+        """Makes sure that the file can be written; does nothing when it is open.
 
         Raises:
-            SinkError: unknown ending, or no such folder, or not allowed.
+            SinkError: no such folder, or not allowed.
         """
-        if self._path.suffix.lower() not in ENCODERS:
-            raise SinkError(
-                f"{self._path} has no known video ending", f"use one of {', '.join(ENCODERS)}"
-            )
-        self._target = free_name(self._path)
-        self._temporary = self._target.with_name(f".{self._target.stem}.part{self._target.suffix}")
+        if self._temporary is not None:
+            return
+        self._failure = None
         try:
-            self._temporary.touch()
-        except _FILE_ERRORS as error:
-            self._temporary = None
+            self._temporary = create_part(self._path)
+        except OSError as error:
             raise self._error(error) from None
 
     def write(self, delivery: Delivery) -> None:
@@ -82,28 +88,43 @@ class RecorderSink:
                 self._file = _File(self._temporary, self._fps, delivery.output)
             self._file.write(delivery.output)
         except _FILE_ERRORS as error:
+            self._failure = error
             raise self._error(error) from None
 
     def close(self) -> None:
-        """Completes the file and gives it its name; a second call does nothing."""
+        """Completes the file and gives it its name; a second call does nothing.
+
+        Raises:
+            SinkError: the recording is cut short, in which case what can be played is kept, or
+                it cannot take its name.
+        """
         temporary, self._temporary = self._temporary, None
         file, self._file = self._file, None
-        if temporary is None or self._target is None:
+        if temporary is None:
             return
-        if file is None:  # nothing was recorded
+        if file is not None:
+            try:
+                file.close(flush=self._failure is None)
+            except _FILE_ERRORS as error:
+                self._failure = self._failure or error
+        if file is None or (self._failure is not None and not _is_playable(temporary)):
             with contextlib.suppress(OSError):
-                temporary.unlink(missing_ok=True)
-            return
+                temporary.unlink()
+        else:
+            self._keep(temporary)
+        if self._failure is not None:
+            raise self._error(self._failure)
+
+    def _keep(self, temporary: Path) -> None:
+        target = free_name(self._path)
         try:
-            file.close()
-        except _FILE_ERRORS as error:  # what was written so far can be played, so it is kept
-            log.warning("the recording is cut short: %s", reason(error))
-        try:
-            self._target = free_name(self._target)  # someone may have taken it meanwhile
-            temporary.replace(self._target)
-            log.info("recorded %s", self._target)
-        except _FILE_ERRORS as error:
-            log.warning("the recording stays at %s (%s)", temporary, reason(error))
+            temporary.replace(target)
+        except OSError as error:
+            raise SinkError(
+                f"the recording could not be named {target} ({reason(error)})",
+                f"it is at {temporary}",
+            ) from None
+        log.info("recorded %s%s", target, " (cut short)" if self._failure else "")
 
     def _error(self, error: Exception) -> SinkError:
         return SinkError(
@@ -116,14 +137,14 @@ class _File:
     """The file being encoded."""
 
     def __init__(self, path: Path, fps: float, first: Frame) -> None:
-        codec, options = ENCODERS[path.suffix.lower()]
+        codec = encoder_of(path)
         # Playable up to the last fragment should the program die; an ordinary file when completed.
-        movie = path.suffix.lower() in (".mp4", ".m4v", ".mov")
-        self._container = av.open(
-            str(path), "w", options={"movflags": "+hybrid_fragmented"} if movie else {}
-        )
+        muxing = {"flush_packets": "1"}
+        if path.suffix.lower() in MOVIES:
+            muxing["movflags"] = "+hybrid_fragmented"
+        self._container = av.open(av_name(path), "w", options=muxing)
         stream = self._container.add_stream(
-            codec, rate=Fraction(fps).limit_denominator(1001), options=options
+            codec, rate=Fraction(fps).limit_denominator(1001), options=_OPTIONS[codec]
         )
         if not isinstance(stream, VideoStream):
             raise TypeError(f"{codec} is no video encoder")
@@ -132,6 +153,7 @@ class _File:
         stream.width, stream.height = size
         stream.pix_fmt = "yuv420p"
         stream.time_base = stream.codec_context.time_base = TIME_BASE
+        stream.codec_context.gop_size = round(fps * _KEYFRAME_S)
         _BT709.tag(stream.codec_context)
         self._stream = stream
         self._letterbox = Letterbox(size)
@@ -151,8 +173,19 @@ class _File:
         encoded.duration = self._period
         self._container.mux(self._stream.encode(encoded))
 
-    def close(self) -> None:
+    def close(self, flush: bool) -> None:
+        """Completes the file; without `flush` (libav crashes on it after a failed write) the
+        frames that the encoder still holds are lost."""
         try:
-            self._container.mux(self._stream.encode(None))
+            if flush:
+                self._container.mux(self._stream.encode(None))
         finally:
             self._container.close()
+
+
+def _is_playable(path: Path) -> bool:
+    try:
+        with av.open(av_name(path)) as container:
+            return next(container.decode(video=0), None) is not None
+    except (*_FILE_ERRORS, IndexError):  # IndexError: it has no stream
+        return False

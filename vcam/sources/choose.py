@@ -22,7 +22,7 @@ def choose_source(wish: str | None, size: tuple[int, int], fps: float) -> Source
         fps: frames per second asked of a camera.
 
     Raises:
-        UsageError: `camera:` with something that is no number.
+        UsageError: `camera:` with something that is no number, or nothing at all.
         InputError: there is no such file.
         SourceError: it does not open.
     """
@@ -45,7 +45,7 @@ def choose_source(wish: str | None, size: tuple[int, int], fps: float) -> Source
             raise UsageError(f"{wish!r} names no camera", "give its number, as in camera:0")
         source = CameraSource(int(number), size, fps)
     else:
-        source = _file(wish, size, fps)
+        source = _file(wish, fps)
     source.open()  # handed over open: opening a webcam takes a second
     return source
 
@@ -67,12 +67,12 @@ def _first_camera(size: tuple[int, int], fps: float) -> CameraSource:
     )
 
 
-def _file(wish: str, size: tuple[int, int], fps: float) -> Source:
-    from vcam.sources.file import FileSource
+def _file(wish: str, fps: float) -> Source:
+    from vcam.sources.file import FileSource, is_url
 
-    is_url = re.match(r"[a-zA-Z][a-zA-Z0-9+.-]+://", wish)
-    if not is_url and not Path(wish).exists():
-        raise InputError(
-            f"there is no file {wish}", "--source takes camera, camera:N, peer, demo, a path, a URL"
-        )
-    return FileSource(wish, size, fps)
+    mend = "--source takes camera, camera:N, peer, demo, a path, a URL"
+    if not wish:
+        raise UsageError("the source is empty", mend)
+    if not is_url(wish) and not Path(wish).exists():
+        raise InputError(f"there is no file {wish}", mend)
+    return FileSource(wish, fps)

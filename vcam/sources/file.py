@@ -9,6 +9,7 @@ from pathlib import Path
 import av
 
 from pipeline.types import Picture
+from vcam.av_files import av_name
 from vcam.av_frames import Converter, orientation
 from vcam.errors import InputError, SourceError, SourceLost
 from vcam.frame import TIME_BASE, Frame
@@ -19,8 +20,21 @@ OPEN_TIMEOUT_S = 5.0
 READ_TIMEOUT_S = 2.0
 DEFAULT_FPS = 30.0
 
+_URL = re.compile(
+    r"(?P<scheme>[a-zA-Z][a-zA-Z0-9+.-]+://)"
+    r"([^/?#]*@)?"
+    r"(?P<place>(\[[^][@/?#]*\]|[^][:@/?#]*)(:[0-9]*)?(/[^?#]*)?)"
+    r"([?#].*)?",
+    re.DOTALL,
+)
+
 _LATE_S = 0.5  # behind by more than this, the clock is set anew instead of hurrying
 _JUMP_S = 10.0  # a longer gap between two frames is a fault in the file, not a pause
+
+
+def is_url(text: str) -> bool:
+    """Whether it names a network stream rather than a file."""
+    return re.match(r"[a-zA-Z][a-zA-Z0-9+.-]+://", text) is not None
 
 
 class FileSource:
@@ -30,19 +44,16 @@ class FileSource:
     theirs.
     """
 
-    def __init__(
-        self, path_or_url: str, size: tuple[int, int] | None = None, fps: float | None = None
-    ) -> None:
+    def __init__(self, path_or_url: str, fps: float = DEFAULT_FPS) -> None:
         """
         Args:
             path_or_url: a file, or `http://`, `https://`, `rtsp://`, `rtmp://`, `udp://`, ….
-            size: has no effect; every source is told the wished size.
-            fps: frames per second of a still picture, by default 30; videos have their own.
+            fps: frames per second of a still picture; videos have their own.
         """
         self._name = path_or_url
-        self._is_url = re.match(r"[a-zA-Z][a-zA-Z0-9+.-]+://", path_or_url) is not None
-        self._fps = fps or DEFAULT_FPS
-        self.label = _without_password(path_or_url) if self._is_url else Path(path_or_url).name
+        self._is_url = is_url(path_or_url)
+        self._fps = fps
+        self.label = _without_secrets(path_or_url) if self._is_url else Path(path_or_url).name
         self._player: _Video | _Still | None = None
         self._lock = threading.Lock()  # FFmpeg's objects die on their own thread, or not in use
         self._closed = threading.Event()
@@ -153,7 +164,7 @@ class _Video:
     def _open(self) -> None:
         try:
             self._container = av.open(
-                self._name,
+                self._name if self._is_url else av_name(Path(self._name)),
                 metadata_errors="replace",
                 timeout=(OPEN_TIMEOUT_S, READ_TIMEOUT_S) if self._is_url else None,
                 options={"rtsp_transport": "tcp"} if self._name.startswith("rtsp") else {},
@@ -207,5 +218,9 @@ class _Video:
         return self._seconds
 
 
-def _without_password(url: str) -> str:
-    return re.sub(r"//[^/@]*@", "//", url)
+def _without_secrets(url: str) -> str:
+    """Scheme, host, port and path: no user, password, query or fragment, where tokens are."""
+    match = _URL.fullmatch(url)
+    if match is None:  # a password with / or ?, perhaps: nothing is safe to show
+        return url.partition("://")[0] + "://…"
+    return match["scheme"] + match["place"]

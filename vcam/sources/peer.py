@@ -23,19 +23,15 @@ class PeerSource:
 
     label = "a browser's camera"
 
-    def __init__(self, invitation: str = "") -> None:
-        """
-        Args:
-            invitation: shown below "waiting for a browser's camera", ASCII. It may reach a video
-                call, so it must hold no secret.
-        """
-        self.invitation = invitation
-        self._mailbox: Mailbox[tuple[av.VideoFrame, float]] = Mailbox()
-        self._attached = False
-        self._last: Picture | None = None
+    def __init__(self) -> None:
+        self._mailbox: Mailbox[tuple[object, av.VideoFrame, float]] = Mailbox()
+        self._peer: object | None = None
+        """Whoever is attached; frames are marked with it, so that nobody sees another's."""
+        self._last: tuple[object, Picture] | None = None
+        self._size = (640, 360)
         self._pts = -1
-        self._offset: int | None = None
-        """From the track's timestamps to ours; None at the start of a track."""
+        self._offset = 0
+        """From the track's timestamps to ours."""
 
     @property
     def dropped(self) -> int:
@@ -44,16 +40,16 @@ class PeerSource:
 
     def attach(self) -> None:
         """A peer's track begins."""
-        self._offset = None
-        self._attached = True
+        self._peer = object()
 
     def detach(self) -> None:
         """The peer has gone."""
-        self._attached = False
+        self._peer = None
 
     def feed(self, frame: av.VideoFrame) -> None:
         """One frame of the peer's track, from the event loop; the newest wins."""
-        self._mailbox.put((frame, time.perf_counter()))
+        if self._peer is not None:
+            self._mailbox.put((self._peer, frame, time.perf_counter()))
 
     def open(self) -> None:
         """Ready for frames; there is nothing that can fail."""
@@ -66,41 +62,47 @@ class PeerSource:
         item = mailbox.take(WAIT_S)
         if item is None:
             return None if mailbox.closed else self._filler()
-        frame, captured = item
-        self._last = frame.to_ndarray(format="bgr24").astype(np.uint8, copy=False)
-        return Frame(self._last, captured, self._media_time(frame))
+        peer, frame, captured = item
+        picture = frame.to_ndarray(format="bgr24").astype(np.uint8, copy=False)
+        if peer is not self._peer:  # it has gone meanwhile
+            return self._filler()
+        pts = self._media_time(frame, starts=self._last is None or self._last[0] is not peer)
+        self._last = (peer, picture)
+        self._size = (frame.width, frame.height)
+        return Frame(picture, captured, pts)
 
     def close(self) -> None:
         """Wakes `read`."""
         self._mailbox.close()
 
     def _filler(self) -> Frame:
-        if not self._attached or self._last is None:
-            size = (640, 360) if self._last is None else self._last.shape[1::-1]
-            picture = _placeholder(size[0], size[1], self.invitation)
+        peer = self._peer
+        if self._last is not None and self._last[0] is peer:
+            picture = self._last[1]
         else:
-            picture = self._last
+            picture = _placeholder(*self._size, invite=peer is None)
         self._pts += int(WAIT_S / TIME_BASE)
         return Frame(picture, time.perf_counter(), self._pts)
 
-    def _media_time(self, frame: av.VideoFrame) -> int:
+    def _media_time(self, frame: av.VideoFrame, starts: bool) -> int:
         """The frame's own timestamp, moved so that ours never go back between peers."""
         base = frame.time_base
         # PyAV 19's rationals are never None but may be 0, hence the test for truth.
         ticks = int((frame.pts or 0) * base.numerator / base.denominator / TIME_BASE) if base else 0
-        if self._offset is None or ticks + self._offset <= self._pts:
+        if starts or ticks + self._offset <= self._pts:
             self._offset = self._pts + 1 - ticks
         self._pts = ticks + self._offset
         return self._pts
 
 
-def _placeholder(width: int, height: int, invitation: str) -> Picture:
-    """`(height, width, 3)` BGR: a dark picture that says what is being waited for."""
+def _placeholder(width: int, height: int, invite: bool) -> Picture:
+    """`(height, width, 3)` BGR: a dark picture that says what is being waited for. It may reach
+    a video call, so it holds no address and no token."""
     picture = np.full((height, width, 3), (44, 36, 30), np.uint8)
-    lines = (("Waiting for a browser's camera", 1.0, 0.46), (invitation, 0.7, 0.58))
+    lines = [("Waiting for a browser's camera", 1.0, 0.46)]
+    if invite:
+        lines.append(("Open the link that vcam printed", 0.7, 0.58))
     for text, share, y in lines:
-        if not text:
-            continue
         font, thickness = cv2.FONT_HERSHEY_SIMPLEX, max(1, height // 300)
         (unit, _), _ = cv2.getTextSize(text, font, 1.0, thickness)
         scale = min(height / 420 * share, 0.9 * width / unit)
