@@ -8,6 +8,7 @@ import asyncio
 import json
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import asdict
+from types import MappingProxyType
 from typing import Any
 
 from pipeline.engine import ENGINES
@@ -15,6 +16,8 @@ from pipeline.types import CONTROLS
 from vcam.errors import InputError, VcamError
 from vcam.loop import FrameLoop
 from vcam.stats import Distribution
+from web.preview import PreviewSink
+from web.tracks import TrackSink
 
 MAX_MESSAGE = 4096
 """Bytes of a message from a client; the longest honest one has about 300."""
@@ -23,6 +26,12 @@ STATE_EVERY_S = 0.5
 POLL_S = 0.05
 """How soon a change made elsewhere (another panel, the engine) is noticed."""
 LAG_EVERY_S = 0.25
+PAGE_SINKS = {PreviewSink.label, TrackSink.label}
+"""The sinks that end in our own pages."""
+
+
+Handler = Callable[[Mapping[str, Any]], None]
+"""Takes a message that needs no answer."""
 
 
 def parse_message(text: str) -> dict[str, Any]:
@@ -31,8 +40,8 @@ def parse_message(text: str) -> dict[str, Any]:
     Raises:
         InputError: not a JSON object, or too long.
     """
-    if len(text) > MAX_MESSAGE:
-        raise InputError(f"a message has at most {MAX_MESSAGE} characters")
+    if len(text.encode(errors="replace")) > MAX_MESSAGE:
+        raise InputError(f"a message has at most {MAX_MESSAGE} bytes")
     try:
         message = json.loads(text)
     except (ValueError, RecursionError) as error:
@@ -78,7 +87,8 @@ class Control:
         }
 
     def state(self) -> dict[str, Any]:
-        """What is so now: the loop's state and reason, settings, statistics."""
+        """What is so now: the loop's state and reason, where its picture comes from and which
+        sinks but our pages take it, settings, statistics."""
         status = self.loop.status()
         snapshot = self.loop.settings.current
         return {
@@ -89,6 +99,12 @@ class Control:
             "size": status.size,
             "settings_id": snapshot.id,
             "settings": snapshot.settings.to_json(),
+            "source": self.loop.source.label,
+            "sinks": [
+                runner.sink.label
+                for runner in self.loop.runners
+                if runner.sink.label not in PAGE_SINKS
+            ],
             "views": ENGINES[snapshot.settings.engine].views,
             "stats": status.stats | {"event_loop_lag_ms": self._lag.lag.summary()},
         }
@@ -104,6 +120,7 @@ class Control:
                 raise InputError("there is no message of that type")
             if not isinstance(changes, dict):
                 raise InputError("changes must be a JSON object")
+            self._check_views(changes)
             snapshot = self.loop.settings.change(changes)
         except VcamError as error:
             return {"type": "error", "id": ident, "error": str(error)}
@@ -114,13 +131,27 @@ class Control:
             "settings": snapshot.settings.to_json(),
         }
 
-    def answer(self, text: str) -> dict[str, Any]:
-        """Answers the text of one message."""
+    def answer(
+        self, text: str, handlers: Mapping[str, Handler] = MappingProxyType({})
+    ) -> dict[str, Any] | None:
+        """Answers the text of one message, unless one of `handlers` (by type) takes it."""
         try:
             message = parse_message(text)
         except InputError as error:
             return {"type": "error", "id": None, "error": str(error)}
+        kind = message.get("type")
+        if isinstance(kind, str) and kind in handlers:
+            handlers[kind](message)
+            return None
         return self.change(message)
+
+    def _check_views(self, changes: Mapping[str, Any]) -> None:
+        engine = changes.get("engine", self.loop.settings.current.settings.engine)
+        info = ENGINES.get(engine) if isinstance(engine, str) else None
+        if info and not info.views and any(changes.get(name) for name in ("yaw", "pitch")):
+            raise InputError(
+                f"the engine {engine!r} shows no other views", "leave yaw and pitch at 0"
+            )
 
     async def report(self, send: Callable[[dict[str, Any]], Awaitable[None]]) -> None:
         """Sends `state` twice a second and right after each change, until cancelled."""

@@ -3,15 +3,16 @@
 A page of another site can make a browser send requests to a local server (CSRF), and with DNS
 rebinding its requests even look same-origin. So the Host header must be on an exact list, Origin
 and Sec-Fetch-Site must be ours, POST bodies must be JSON (which forces a CORS preflight that
-nobody answers), and everything but the pages themselves needs the token of this run.
+nobody answers), and everything but the pages themselves needs the token of this run. A link may
+lead to a page from anywhere: it holds no secret and lets nobody frame it.
 """
 
 import hmac
 import ipaddress
 import logging
+import re
 import secrets
 import socket
-from urllib.parse import urlsplit
 
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
@@ -19,13 +20,14 @@ from aiohttp.typedefs import Handler, Middleware
 log = logging.getLogger(__name__)
 
 LOOPBACK_HOSTS = frozenset({"localhost", "127.0.0.1", "::1"})
+HOST = re.compile(r"(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(?::([0-9]{1,5}))?", re.IGNORECASE)
+"""`host[:port]` of RFC 9110 (7.2), as far as our names go."""
 TOKEN_PROTOCOL = "token."  # noqa: S105  the prefix under which a WebSocket carries the token
 
 HEADERS = {
     "Content-Security-Policy": (
-        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' blob: data:; "
-        "connect-src 'self'; media-src 'self' blob:; base-uri 'none'; form-action 'none'; "
-        "frame-ancestors 'none'"
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
+        "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
     ),
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
@@ -54,23 +56,33 @@ def allowed_hosts(bind: str) -> frozenset[str]:
     """Host names and addresses under which a server bound to `bind` may be asked for."""
     if is_loopback(bind):
         return LOOPBACK_HOSTS | {bind.lower()}
-    names = {bind, socket.gethostname(), socket.getfqdn()} - {"0.0.0.0", "::"}  # noqa: S104
+    hostname = socket.gethostname()
+    multicast = f"{hostname.partition('.')[0]}.local"  # mDNS, RFC 6762
+    names = {bind, hostname, multicast} - {"0.0.0.0", "::"}  # noqa: S104
     return LOOPBACK_HOSTS | {name.lower() for name in names}
 
 
 class Guard:
     """The checks; `middleware` goes first into the application."""
 
-    def __init__(self, token: str, hosts: frozenset[str], open_paths: frozenset[str]) -> None:
+    def __init__(
+        self,
+        token: str,
+        hosts: frozenset[str],
+        open_paths: frozenset[str],
+        pages: frozenset[str],
+    ) -> None:
         """
         Args:
             token: needed for every path that is not open.
             hosts: lower-case host names that the Host header may name.
             open_paths: paths that need no token, because a page must load before it can show one.
+            pages: those of them that other sites, and files, may link to.
         """
         self._token = token
         self._hosts = hosts
         self._open_paths = open_paths
+        self._pages = pages
 
     @property
     def middleware(self) -> Middleware:
@@ -83,6 +95,8 @@ class Guard:
                 response = await handler(request)
             except web.HTTPException as error:
                 response = web.json_response({"error": error.text}, status=error.status)
+                if "Allow" in error.headers:
+                    response.headers["Allow"] = error.headers["Allow"]
             except Exception:
                 log.exception("%s %s", request.method, request.path)
                 response = web.json_response({"error": "internal error"}, status=500)
@@ -95,11 +109,16 @@ class Guard:
     def _check(self, request: web.Request) -> None:
         host = request.headers.get("Host", "")
         if not self._known_host(request, host):
-            raise web.HTTPMisdirectedRequest(text="this server does not go by that name")
+            names = ", ".join(sorted(self._hosts))
+            raise web.HTTPMisdirectedRequest(
+                text="this server does not go by that name and port; its names are: "
+                f"{names}, and the address of its machine"
+            )
         origin = request.headers.get("Origin")
         if origin is not None and origin.lower() != f"{request.scheme}://{host}".lower():
             raise web.HTTPForbidden(text="requests of other sites are refused")
-        if request.headers.get("Sec-Fetch-Site", "none") not in ("same-origin", "none"):
+        site = request.headers.get("Sec-Fetch-Site", "none")
+        if site not in ("same-origin", "none") and not self._follows_link(request):
             raise web.HTTPForbidden(text="requests of other sites are refused")
         if request.path in self._open_paths:
             return
@@ -115,13 +134,21 @@ class Guard:
         here = transport.get_extra_info("sockname") if transport else None
         if here is None:
             return False
-        try:
-            parts = urlsplit(f"//{host}")
-            name, port = (parts.hostname or "").lower(), parts.port
-        except ValueError:
+        parts = HOST.fullmatch(host)
+        if parts is None:
             return False
-        default_port = 443 if request.scheme == "https" else 80
-        return (name in self._hosts or name == here[0]) and bool((port or default_port) == here[1])
+        name = parts[1].strip("[]").lower()
+        port = int(parts[2] or (443 if request.scheme == "https" else 80))
+        return (name in self._hosts or name == here[0]) and bool(port == here[1])
+
+    def _follows_link(self, request: web.Request) -> bool:
+        """Whether a browser loads one of the pages into a tab of its own."""
+        return (
+            request.path in self._pages
+            and request.method == "GET"
+            and request.headers.get("Sec-Fetch-Mode") == "navigate"
+            and request.headers.get("Sec-Fetch-Dest") == "document"
+        )
 
 
 def _token_of(request: web.Request) -> str:

@@ -2,12 +2,12 @@
 
 import asyncio
 import contextlib
+from collections.abc import Mapping
 from typing import Any
 
 from aiohttp import WSMsgType, web
 
-from vcam.errors import InputError
-from web.control import Control, parse_message
+from web.control import Control
 from web.preview import PreviewSink, Viewer
 
 
@@ -21,6 +21,7 @@ class PanelSocket:
         self._control = control
         self._preview = preview
         self._viewer = Viewer(self._deliver)
+        self._handlers = {"shown": self._shown, "view": self._view}
         self._frame: bytes | None = None
         self._arrived = asyncio.Event()
 
@@ -35,7 +36,9 @@ class PanelSocket:
                 asyncio.ensure_future(self._control.report(self._send)),
             ]
             async for message in self._response:
-                if message.type is WSMsgType.TEXT and (answer := self._answer(message.data)):
+                if message.type is not WSMsgType.TEXT:
+                    continue
+                if answer := self._control.answer(message.data, self._handlers):
                     await self._send(answer)
         except ConnectionError:
             pass
@@ -62,15 +65,8 @@ class PanelSocket:
     async def _send(self, message: dict[str, Any]) -> None:
         await self._response.send_json(message)
 
-    def _answer(self, text: str) -> dict[str, Any] | None:
-        try:
-            message = parse_message(text)
-        except InputError as error:
-            return {"type": "error", "id": None, "error": str(error)}
-        if message.get("type") == "shown":
-            self._viewer.ready = True
-            return None
-        if message.get("type") == "view":
-            self._viewer.view(message.get("visible") is True, message.get("original") is True)
-            return None
-        return self._control.change(message)
+    def _shown(self, message: Mapping[str, Any]) -> None:
+        self._viewer.ready = True
+
+    def _view(self, message: Mapping[str, Any]) -> None:
+        self._viewer.view(message.get("visible") is True, message.get("original") is True)

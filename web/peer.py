@@ -19,7 +19,7 @@ from aiortc.mediastreams import MediaStreamTrack
 from vcam.errors import VcamError
 from vcam.loop import FrameLoop
 from vcam.sources.peer import PeerSource
-from web.control import MAX_MESSAGE, Control, LagMeter
+from web.control import Control, LagMeter
 from web.sdp import with_bitrates, without_local_candidates
 from web.tracks import RelitTrack, TrackSink, drain
 
@@ -29,6 +29,9 @@ CHANNEL = "control"
 """The label of the only data channel that is answered."""
 MAX_BUFFERED = 64 * 1024
 """Bytes that may wait in a data channel; state messages are left out beyond that."""
+MAX_MEDIA = 4
+"""Media sections (`m=`) of an offer; ours has two. aiortc makes a transport for each, on the event
+loop."""
 CONNECT_S = 20.0
 """A peer that offered but does not connect gives its place free after that long."""
 
@@ -36,12 +39,8 @@ CONNECT_S = 20.0
 class PeerPort:
     """The ends of one WebRTC connection: what comes from the browser, what goes back to it."""
 
-    def __init__(self, invitation: str = "") -> None:
-        """
-        Args:
-            invitation: see `PeerSource`.
-        """
-        self.source = PeerSource(invitation)
+    def __init__(self) -> None:
+        self.source = PeerSource()
         self.sink = TrackSink()
 
 
@@ -168,8 +167,8 @@ class PeerSession:
             send(message)
 
         def on_message(message: str | bytes) -> None:
-            if isinstance(message, str):
-                send(self._control.answer(message[: MAX_MESSAGE + 1]))
+            if isinstance(message, str) and (answer := self._control.answer(message)):
+                send(answer)
 
         channel.on("message", on_message)
         send(self._control.hello())
@@ -226,6 +225,8 @@ class PeerHub:
             PeerRefused: 409 when the program's only port is taken, 503 when there are too many
                 peers, 400 when the offer is unusable.
         """
+        if sum(line.startswith("m=") for line in sdp.splitlines()) > MAX_MEDIA:
+            raise PeerRefused(400, f"an offer has at most {MAX_MEDIA} media sections")
         session = self._session()
         self._sessions.add(session)  # before the first await: the place is taken
         try:

@@ -54,7 +54,7 @@ class WebConfig:
     """PEM file; needed with `tls_key` for any host that is not loopback."""
     tls_key: Path | None = None
     ice_servers: tuple[str, ...] = ()
-    """`stun:` and `turn:` URLs; none are asked unless named."""
+    """`stun:` URLs; none are asked unless named."""
     max_peers: int = 2
 
 
@@ -83,7 +83,6 @@ class WebServer:
         self._settings = settings
         self._make_relighter = make_relighter
         self._preview = preview
-        self._peer_port = peer_port
         self._lag = LagMeter()
         self._control = Control(loop, self._lag)
         self._hub = PeerHub(
@@ -104,6 +103,11 @@ class WebServer:
         return f"{self.origin}/#token={self.token}"
 
     @property
+    def peer_url(self) -> str:
+        """The same for the page that sends a browser's camera."""
+        return f"{self.origin}/peer#token={self.token}"
+
+    @property
     def origin(self) -> str:
         """Scheme, host and port."""
         host = self.config.host
@@ -122,15 +126,10 @@ class WebServer:
 
         Raises:
             VcamError: the address is in use or not ours, TLS is missing or unusable, or an ICE
-                server's URL is malformed.
+                server's URL is none of a STUN server.
         """
         for url in self.config.ice_servers:
-            try:
-                parse_stun_turn_uri(url)
-            except ValueError as error:
-                raise VcamError(
-                    f"{url} is no ICE server", "write it like stun:stun.example.org:3478"
-                ) from error
+            _check_ice_server(url)
         loopback = is_loopback(self.config.host)
         context = self._tls(loopback)
         aiortc_patches.apply(loopback)
@@ -150,9 +149,6 @@ class WebServer:
                 f"cannot listen on {where} ({error})", "choose another --host or --port"
             ) from error
         self._port = self._runner.addresses[0][1]
-        if self._peer_port is not None and not self._peer_port.source.invitation:
-            # Without the token: the placeholder may be seen in a video call.
-            self._peer_port.source.invitation = f"{self.origin}/peer"
         self._lag_task = asyncio.ensure_future(self._lag.run())
 
     async def stop(self) -> None:
@@ -190,7 +186,8 @@ class WebServer:
             route: STATIC / name for route, name in PAGES.items()
         }
         open_paths = frozenset(files) | {"/healthz"}
-        guard = Guard(self.token, allowed_hosts(self.config.host), open_paths)
+        hosts = allowed_hosts(self.config.host)
+        guard = Guard(self.token, hosts, open_paths, frozenset(PAGES))
         app = web.Application(middlewares=[guard.middleware], client_max_size=MAX_BODY)
         for route, path in files.items():
             app.router.add_get(route, _page(path))
@@ -207,9 +204,8 @@ class WebServer:
         return FrameLoop(port.source, self._make_relighter, store, [port.sink])
 
     async def _health(self, request: web.Request) -> web.Response:
-        status = self._control.loop.status()
-        answer = {"state": status.state, "reason": status.reason}
-        return web.json_response(answer, status=503 if status.state == "stopped" else 200)
+        state = self._control.loop.status().state  # without the reason: anyone may ask
+        return web.json_response({"state": state}, status=503 if state == "stopped" else 200)
 
     async def _state(self, request: web.Request) -> web.Response:
         more = {"peers": self._hub.peers, "ice_servers": list(self.config.ice_servers)}
@@ -247,6 +243,16 @@ class WebServer:
     async def _close_sockets(self, app: web.Application) -> None:
         for response in list(self._sockets):
             await response.close(code=WSCloseCode.GOING_AWAY)
+
+
+def _check_ice_server(url: str) -> None:
+    mend = "write it like stun:stun.example.org:3478"
+    try:
+        scheme = parse_stun_turn_uri(url)["scheme"]
+    except ValueError as error:
+        raise VcamError(f"{url} is no STUN server", mend) from error
+    if scheme != "stun":  # TURN needs a user's name and password, and aiortc skips stuns:
+        raise VcamError(f"{url} cannot be used: only plain STUN servers are", mend)
 
 
 async def _json(request: web.Request, limit: int) -> dict[str, object]:

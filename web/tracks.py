@@ -1,6 +1,7 @@
 """Between WebRTC tracks and the frame loop: newest frame in, newest frame out, no queue."""
 
 import asyncio
+import time
 from collections.abc import Callable
 
 import av
@@ -73,11 +74,11 @@ class TrackSink:
     label = "peer"
 
     def __init__(self) -> None:
-        self._target: tuple[RelitTrack, asyncio.AbstractEventLoop] | None = None
+        self._target: tuple[RelitTrack, asyncio.AbstractEventLoop, float] | None = None
 
     def attach(self, track: RelitTrack) -> None:
-        """From now on `track` gets the frames; on the event loop."""
-        self._target = (track, asyncio.get_running_loop())
+        """Frames captured from now on go to `track`; on the event loop."""
+        self._target = (track, asyncio.get_running_loop(), time.perf_counter())
 
     def detach(self) -> None:
         """The peer has gone."""
@@ -96,7 +97,9 @@ class TrackSink:
         target = self._target
         if target is None:
             return
-        track, loop = target
+        track, loop, attached = target
+        if delivery.original.captured < attached:
+            return  # it was on its way when another peer left: not for these eyes
         picture = delivery.output.picture
         height, width = (side & ~1 for side in picture.shape[:2])  # I420 has even sides
         i420 = cv2.cvtColor(picture[:height, :width], cv2.COLOR_BGR2YUV_I420)

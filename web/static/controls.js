@@ -51,8 +51,10 @@ export function buildControls(settings, elements) {
   for (const type of ["change", "state"]) {
     settings.addEventListener(type, () => refresh(settings, elements));
   }
+  refresh(settings, elements);
   addEventListener("keydown", (event) => {
-    if (event.ctrlKey || event.metaKey || event.altKey || event.target.matches("select")) return;
+    if (event.ctrlKey || event.metaKey || event.altKey || event.repeat) return;
+    if (event.target.matches("select")) return;
     const found = presetKeys(settings.hello?.presets ?? []).find(([, key]) => key === event.key);
     if (found) settings.set({ preset: found[0].name });
     if (event.key === "m") elements.mirror.click();
@@ -135,6 +137,10 @@ function wireSlider(settings, name, step, input, row) {
 const clamp = (value, { min, max }) => Math.min(Number(max), Math.max(Number(min), value));
 
 function refresh(settings, { presets, sliders, mirror, engine }) {
+  const inputs = sliders.querySelectorAll("input");
+  for (const control of [...presets.children, ...inputs, mirror, engine]) {
+    control.disabled = !settings.connected;
+  }
   const now = settings.current;
   if (!now || !settings.hello) return;
   for (const chip of presets.children) {

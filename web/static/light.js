@@ -34,6 +34,7 @@ export function wireLight(settings, stage, handle, readout) {
   const aim = () => settings.current?.aim ?? settings.preset?.key ?? NOWHERE;
 
   function refresh() {
+    handle.disabled = !settings.connected;
     const now = settings.current;
     if (!now) return;
     const [x, y] = place(aim(), now.mirror);

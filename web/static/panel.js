@@ -5,18 +5,18 @@ import { buildControls } from "./controls.js";
 import { wireLight } from "./light.js";
 import { Settings } from "./settings.js";
 import { parseFrame, Stage } from "./stage.js";
-import { numbers, showState } from "./status.js";
+import { numbers, REFUSED, route, showNotice, showState, STOPPED } from "./status.js";
 import { wireTheme } from "./theme.js";
 
 const RETRY_MS = [250, 500, 1000, 2000, 4000, 8000];
 const LOST = "The connection to the camera program is lost. Trying again…";
-const REFUSED =
-  "This link is of an earlier run, or not complete. Open the link that vcam printed in its terminal.";
+const GOING_AWAY = 1001; // the close code of a server that shuts down (RFC 6455, 7.4.1)
 
 const $ = (id) => document.getElementById(id);
 const indicator = { pill: $("state"), banner: $("banner") };
 let socket = null;
 let tries = 0;
+let stopped = false;
 
 const send = (message) => {
   if (socket?.readyState !== WebSocket.OPEN) return false;
@@ -34,6 +34,7 @@ function connect() {
   socket = openSocket("/ws");
   socket.addEventListener("open", () => {
     tries = 0;
+    stopped = false;
     sendView();
   });
   socket.addEventListener("message", async ({ data }) => {
@@ -45,8 +46,10 @@ function connect() {
       send({ type: "shown", frame: frame.head.frame });
     }
   });
-  socket.addEventListener("close", () => {
+  socket.addEventListener("close", ({ code }) => {
+    stopped ||= code === GOING_AWAY;
     settings.disconnected();
+    $("numbers").textContent = $("route").textContent = "";
     $("stage").classList.remove("live");
     reconnect();
   });
@@ -58,21 +61,20 @@ async function reconnect() {
     (error) => error.status === 401,
   );
   if (refused) return showState(indicator, "refused", REFUSED);
-  showState(indicator, "lost", LOST);
+  if (stopped) showState(indicator, "stopped", STOPPED);
+  else showState(indicator, "lost", LOST);
   setTimeout(connect, RETRY_MS[Math.min(tries++, RETRY_MS.length - 1)]);
 }
 
 settings.addEventListener("state", () => {
   const { state, reason } = settings.state;
-  const ended = state === "stopped" ? "The camera has stopped. Start vcam again." : "";
-  showState(indicator, state, reason || ended);
+  showState(indicator, state, reason || (state === "stopped" ? STOPPED : ""));
   const { line, detail } = numbers(settings.state);
   $("numbers").textContent = line;
   $("numbers").title = detail;
+  $("route").textContent = route(settings.state);
 });
-settings.addEventListener("error", ({ detail }) => {
-  showState(indicator, settings.state.state, detail);
-});
+settings.addEventListener("error", ({ detail }) => showNotice($("notice"), detail));
 
 buildControls(settings, {
   presets: $("presets"),
@@ -103,20 +105,22 @@ wipeButton.addEventListener("click", () => {
   wipeButton.ariaPressed = String(stage.wiping);
 });
 
-/** C, or Space where it presses nothing else (or on the compare button itself). */
-const isCompareKey = ({ key, target }) =>
-  key === "c" || (key === " " && (target === compare || !target.matches("button, a, select")));
+/** C, Space where it presses nothing else, or Space and Enter on the compare button itself. */
+const isCompareKey = ({ key, target }) => {
+  if (target === compare) return ["c", " ", "Enter"].includes(key);
+  return key === "c" || (key === " " && !target.matches("button, a, select"));
+};
 addEventListener("keydown", (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey || event.target.matches("select")) return;
   if (isCompareKey(event)) {
     event.preventDefault();
     if (!event.repeat) hold(true);
-  } else if (event.key === "w") {
+  } else if (event.key === "w" && !event.repeat) {
     wipeButton.click();
   }
 });
 addEventListener("keyup", (event) => {
-  if (!stage.comparing || (event.key !== "c" && event.key !== " ")) return;
+  if (!stage.comparing || !["c", " ", "Enter"].includes(event.key)) return;
   event.preventDefault();
   hold(false);
 });

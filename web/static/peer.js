@@ -4,7 +4,7 @@ import { api, withToken } from "./api.js";
 import { buildControls } from "./controls.js";
 import { wireLight } from "./light.js";
 import { Settings } from "./settings.js";
-import { numbers, showState } from "./status.js";
+import { numbers, REFUSED, showNotice, showState } from "./status.js";
 import { wireTheme } from "./theme.js";
 
 const $ = (id) => document.getElementById(id);
@@ -18,10 +18,10 @@ const CAMERA_ERRORS = {
   NotReadableError: "The camera is in use by another program. Close that, then start again.",
 };
 
-let session = null; // {connection, channel, stream, timer}
+let session = null; // {stream, connection, channel, timer}
 
 const settings = new Settings((message) => {
-  if (session?.channel.readyState !== "open") return false;
+  if (session?.channel?.readyState !== "open") return false;
   session.channel.send(JSON.stringify(message));
   return true;
 });
@@ -30,12 +30,17 @@ async function start() {
   $("start").disabled = true;
   showState(indicator, "connecting");
   try {
-    session = await open();
+    await open();
   } catch (error) {
-    stop("ended", CAMERA_ERRORS[error.name] ?? error.message);
+    fail(error);
   }
   $("start").disabled = false;
   refreshButton();
+}
+
+function fail(error) {
+  if (error.status === 401) stop("refused", `${REFUSED} From there, go to Browser camera.`);
+  else stop("ended", CAMERA_ERRORS[error.name] ?? error.message);
 }
 
 async function open() {
@@ -44,6 +49,7 @@ async function open() {
   }
   const { ice_servers } = await api("/api/state");
   const stream = await navigator.mediaDevices.getUserMedia({ video: CAMERA, audio: false });
+  session = { stream }; // from here on, `stop` turns the camera off
   const connection = new RTCPeerConnection({
     iceServers: ice_servers.map((urls) => ({ urls })),
     bundlePolicy: "max-bundle",
@@ -73,7 +79,6 @@ async function open() {
   await gathered(connection);
   const answer = await api("/api/offer", { type: "offer", sdp: connection.localDescription.sdp });
   await connection.setRemoteDescription(answer);
-  return session;
 }
 
 function gathered(connection) {
@@ -93,7 +98,7 @@ function stop(state = "ended", reason = "") {
   if (ending) {
     clearInterval(ending.timer);
     ending.stream.getTracks().forEach((track) => track.stop());
-    ending.connection.close();
+    ending.connection?.close();
   }
   $("original").srcObject = $("relit").srcObject = null;
   $("connection").textContent = "not connected";
@@ -133,9 +138,7 @@ settings.addEventListener("state", () => {
 settings.addEventListener("change", () => {
   $("original").classList.toggle("mirrored", Boolean(settings.current?.mirror));
 });
-settings.addEventListener("error", ({ detail }) => {
-  showState(indicator, settings.state.state, detail);
-});
+settings.addEventListener("error", ({ detail }) => showNotice($("notice"), detail));
 for (const video of [$("original"), $("relit")]) {
   // the box takes the picture's shape, so that the light's place in it is its place in the picture
   video.addEventListener("resize", () => {
@@ -160,3 +163,4 @@ wireTheme($("theme"));
 $("panel-link").href = withToken("/");
 $("start").addEventListener("click", () => (session ? stop() : start()));
 addEventListener("pagehide", () => stop());
+api("/api/state").catch(fail); // a link that cannot work is said before anyone tries

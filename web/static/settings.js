@@ -9,6 +9,7 @@ export class Settings extends EventTarget {
   constructor(send) {
     super();
     this.send = send;
+    this.connected = false; // from the server's hello to the end of the connection
     this.hello = null;
     this.state = null;
     this.acknowledged = 0;
@@ -31,6 +32,7 @@ export class Settings extends EventTarget {
 
   /** Asks for changes, e.g. `{warmth: 0.3}`. */
   set(changes) {
+    if (!this.connected) return;
     this.queued = "preset" in changes ? { ...changes } : { ...this.queued, ...changes };
     this.dispatchEvent(new Event("change"));
     this.flushSoon();
@@ -40,6 +42,7 @@ export class Settings extends EventTarget {
   receive(message) {
     if (message.type === "hello") {
       this.hello = message;
+      this.connected = true;
       this.dispatchEvent(new Event("hello"));
     } else if (message.type === "state") {
       this.state = message;
@@ -61,6 +64,8 @@ export class Settings extends EventTarget {
     this.inFlight = null;
     this.queued = null;
     this.acknowledged = 0;
+    this.connected = false;
+    this.dispatchEvent(new Event("change"));
   }
 
   adopt({ settings, settings_id }) {

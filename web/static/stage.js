@@ -122,10 +122,20 @@ export class Stage {
     wipe.addEventListener("lostpointercapture", () => (held = false));
     wipe.addEventListener("dblclick", () => set(0.5));
     wipe.addEventListener("keydown", (event) => {
-      const way = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
-      if (!way) return;
+      const step = event.shiftKey || event.ctrlKey ? 0.01 : 0.05;
+      const moved = {
+        ArrowLeft: this.split - step,
+        ArrowDown: this.split - step,
+        ArrowRight: this.split + step,
+        ArrowUp: this.split + step,
+        PageDown: this.split - 0.2,
+        PageUp: this.split + 0.2,
+        Home: 0,
+        End: 1,
+      }[event.key];
+      if (moved === undefined) return;
       event.preventDefault();
-      set(this.split + way * (event.shiftKey || event.ctrlKey ? 0.01 : 0.05));
+      set(moved);
     });
     set(0.5);
   }

@@ -12,6 +12,20 @@ const STATES = {
   ended: "Ended",
 };
 
+export const REFUSED =
+  "This link is of an earlier run, or not complete. Open the link that vcam printed in its terminal.";
+export const STOPPED = "The camera has stopped. Start vcam again.";
+
+const NOTICE_MS = 6000;
+
+/** Shows for a while why one's own change was refused, apart from the state's reason. */
+export function showNotice(element, text) {
+  element.textContent = text.charAt(0).toUpperCase() + text.slice(1);
+  element.hidden = false;
+  clearTimeout(element.timer);
+  element.timer = setTimeout(() => (element.hidden = true), NOTICE_MS);
+}
+
 /** Shows `state` in the pill; `reason`, if any, in the banner. */
 export function showState({ pill, banner }, state, reason = "") {
   pill.textContent = STATES[state] ?? state;
@@ -19,6 +33,13 @@ export function showState({ pill, banner }, state, reason = "") {
   const text = reason.charAt(0).toUpperCase() + reason.slice(1);
   banner.hidden = !text;
   if (banner.textContent !== text) banner.textContent = text;
+}
+
+/** From where to where the picture goes, and how to get a virtual camera if there is none. */
+export function route({ source, sinks }) {
+  const line = `${source} → ${sinks.join(", ") || "preview only"}`;
+  if (sinks.some((sink) => sink.startsWith("virtual camera"))) return line;
+  return `${line}: no virtual camera. To get one, run “vcam doctor”.`;
 }
 
 /** The line of numbers of a state message, and details for its tooltip. */
