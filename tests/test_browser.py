@@ -105,6 +105,7 @@ async def test_the_light_is_dragged_on_the_picture(browser: Any) -> None:
         await page.keyboard.up("m")
         await until(lambda: served.store.current.settings.mirror)
         await see(page, f"$('light').getBoundingClientRect().x < {middle_x - 50}")
+        await see(page, "$('aim').textContent.includes('left')")
         x, y = await centre(page, "#light")
         await page.mouse.move(x, y)
         await page.mouse.down()
@@ -114,6 +115,9 @@ async def test_the_light_is_dragged_on_the_picture(browser: Any) -> None:
 
         await light.dblclick()
         await until(lambda: aim(served) is None)
+
+        await page.keyboard.press("0")
+        await see(page, "$('light').hidden && $('aim').textContent === 'no key light'")
 
 
 async def test_compare_and_wipe_show_the_original(browser: Any) -> None:

@@ -15,6 +15,7 @@ from pipeline.types import CONTROLS, RelightSettings
 _LIGHT_KEYS = {"azimuth", "elevation", "temperature", "colour", "intensity", "softness"}
 _PRESET_KEYS = {"title", "help", "mode", "light", "ambient", "controls"}
 
+
 @dataclass(frozen=True, slots=True)
 class Preset:
     """A lighting with a name."""

@@ -63,7 +63,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=_ice_server,
         default=[],
         metavar="URL",
-        help="STUN or TURN server for browsers elsewhere; none by default; may be repeated",
+        help="STUN server for browsers elsewhere; none by default; may be repeated",
     )
 
 
@@ -136,7 +136,7 @@ def _build(args: argparse.Namespace, store: "SettingsStore", stack: ExitStack) -
 
 
 def _ice_server(text: str) -> str:
-    if not re.fullmatch(r"(stuns?|turns?):[^\s/]+", text):
+    if not re.fullmatch(r"stun:[^\s/]+", text):
         raise argparse.ArgumentTypeError(f"{text!r} is no URL like stun:stun.example.org:3478")
     return text
 

@@ -6,7 +6,6 @@ const REACH = 0.86;
 const SIDE = 90;
 const UP = 60;
 const KEY_STEP = 5;
-const NOWHERE = [0, 35]; // where the handle waits under presets that have no light
 
 const limit = (value, bound) => Math.min(bound, Math.max(-bound, value));
 
@@ -23,29 +22,33 @@ export function aimAt([x, y], mirror) {
   return [Math.round(side * SIDE), Math.round(limit(((0.5 - y) * 2) / REACH, 1) * UP)];
 }
 
-function words([azimuth, elevation]) {
-  const across = azimuth ? `${Math.abs(azimuth)}° ${azimuth > 0 ? "right" : "left"}` : "centre";
+/** The direction as it is seen in the picture, mirrored or not. */
+function words([azimuth, elevation], mirror) {
+  const side = azimuth > 0 === Boolean(mirror) ? "left" : "right";
+  const across = azimuth ? `${Math.abs(azimuth)}° ${side}` : "centre";
   const height = elevation ? `${Math.abs(elevation)}° ${elevation > 0 ? "up" : "down"}` : "level";
   return `${across}, ${height}`;
 }
 
-/** Makes `handle` (a button inside `stage`, which the picture fills) move the light. */
+/** Makes `handle` (a button inside `stage`, which the picture fills) move the key light. Under a
+ * preset without one (off, auto) there is nothing to drag, and no handle. */
 export function wireLight(settings, stage, handle, readout) {
-  const aim = () => settings.current?.aim ?? settings.preset?.key ?? NOWHERE;
+  const aim = () => settings.preset?.key && (settings.current.aim ?? settings.preset.key);
 
   function refresh() {
     handle.disabled = !settings.connected;
     const now = settings.current;
     if (!now) return;
-    const [x, y] = place(aim(), now.mirror);
+    const to = aim();
+    handle.hidden = !to;
+    readout.textContent = to ? words(to, now.mirror) : "no key light";
+    if (!to) return;
+    const [x, y] = place(to, now.mirror);
     handle.style.left = `${x * 100}%`;
     handle.style.top = `${y * 100}%`;
-    const lit = now.aim !== null || Boolean(settings.preset?.key);
-    handle.classList.toggle("waiting", !lit);
-    handle.classList.toggle("behind", Math.abs(aim()[0]) > SIDE);
-    handle.ariaLabel = `Light: ${words(aim())}. Arrow keys move it, Home puts it back.`;
-    handle.dataset.aim = aim().join(" ");
-    readout.textContent = words(aim());
+    handle.classList.toggle("behind", Math.abs(to[0]) > SIDE);
+    handle.ariaLabel = `Light: ${words(to, now.mirror)}. Arrow keys move it, Home puts it back.`;
+    handle.dataset.aim = to.join(" ");
   }
 
   let grip = null;
