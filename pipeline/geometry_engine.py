@@ -4,6 +4,7 @@ Face mesh and mask give normals; skin pixels give the present light; the frame i
 the ratio of the shading asked for to the shading there is.
 """
 
+import math
 from dataclasses import dataclass
 
 import cv2
@@ -13,9 +14,9 @@ from pipeline.color import DECODE_8BIT, LUMA_BGR, brightest_channel
 from pipeline.composition import Compositor
 from pipeline.geometry import NormalMapper, grid_size
 from pipeline.lighting import Lighting
-from pipeline.lighting.auto import AutoLight
+from pipeline.lighting.auto import auto_gain, auto_target
 from pipeline.lighting.light import temperature_rgb
-from pipeline.lighting.sh import LAMBERT, basis
+from pipeline.lighting.sh import LAMBERT, MEAN, basis
 from pipeline.present_light import AMBIENT, estimate, exposure, skin_mask
 from pipeline.resample import resize
 from pipeline.timing import StageTimer
@@ -28,10 +29,12 @@ _LIMIT = 1.5
 """Natural logarithm that no gain of linear light reaches, up or down (x 4.5)."""
 _KNEE = 0.75
 """Linear light from which on gains are rolled off towards white instead of clipped."""
+_DARKEST = 0.2
+"""Exposure over mean irradiance below which a lighting counts as coming from behind."""
 _SETTLE_S = 0.6
 """Time constant of the present light: lamps and clouds change slower, exposure steps ease in."""
 _REST = 2e-3
-"""Closer than this the present light is taken as it is: a still picture comes to rest."""
+"""Changes smaller than this are not followed: a still picture comes to rest."""
 _WARMEST, _COOLEST = 3000.0, 14000.0
 
 
@@ -43,13 +46,14 @@ class GeometryState:
     compositor: Compositor
     present: Floats | None = None
     """`(9, 3)` the present light, smoothed."""
-    auto: AutoLight | None = None
+    gain: Floats | None = None
+    """`(1,)` how much `auto` lifts, smoothed."""
     time: float = 0.0
 
     def reset(self) -> None:
         """Forget the stream."""
         self.present = None
-        self.auto = None
+        self.gain = None
 
 
 class GeometryEngine:
@@ -74,26 +78,32 @@ class GeometryEngine:
         state: GeometryState,
     ) -> Picture:
         """See `pipeline.engine.Engine`; a frame without faces passes through."""
-        weight = max((face.weight for face in faces.faces), default=0.0) * settings.strength
+        if not faces.faces or lighting.mode == "off":
+            return frame
+        weight = max(face.weight for face in faces.faces) * settings.strength
         width, height = grid_size(*faces.size)
         with state.timer.stage("normals"):
             small = resize(frame, (width, height))
             linear = np.asarray(cv2.LUT(small, DECODE_8BIT), np.float32)
             mask = resize(faces.mask, (width, height))
-            if faces.faces:
-                normals, own = self._mapper.normals(faces, mask)
-        if not faces.faces:
-            return frame
+            normals, own = self._mapper.normals(faces, mask)
         with state.timer.stage("present light"):
             skins = skin_mask(faces.faces, faces.size)
             seen = estimate(linear, normals, skins, own)
-            present = _smooth(state, seen, faces.time)
+            dt, state.time = faces.time - state.time, faces.time
+            if seen is not None:
+                state.present = _follow(state.present, seen, dt)
+            present = AMBIENT if state.present is None else state.present
             if lighting.mode == "auto":
-                state.auto = AutoLight.update(state.auto, linear, mask, skins, present)
-        if weight == 0.0 or lighting.mode == "off":
+                wanted = np.array([auto_gain(linear, mask, skins)], np.float32)
+                state.gain = _follow(state.gain, wanted, dt)
+                target = auto_target(present) * state.gain
+            else:
+                target = lighting.sh / _level(lighting.sh)
+        if weight == 0.0:
             return frame
         with state.timer.stage("ratio"):
-            target = _target(lighting, settings, present, state.auto)
+            target = _adjusted(target, settings)
             gain = _gain(normals, present, target, linear)
             behind = _background_gain(present, target) ** np.float32(settings.background)
             luma = cv2.cvtColor(small, cv2.COLOR_BGR2GRAY) * np.float32(1 / 255)
@@ -112,40 +122,31 @@ class GeometryEngine:
         return estimate(linear, normals, skin_mask(faces.faces, faces.size), own)
 
 
-def _smooth(state: GeometryState, seen: Floats | None, time: float) -> Floats:
-    """The present light, followed over time; the last known one while no skin is seen."""
-    dt, state.time = time - state.time, time
-    if seen is None:
-        return AMBIENT if state.present is None else state.present
-    if state.present is None:
-        state.present = seen
+def _follow(last: Floats | None, seen: Floats, dt: float) -> Floats:
+    """What is believed after `dt` more seconds."""
+    if last is None:
         return seen
-    step = seen - state.present
+    step = seen - last
     if float(np.abs(step).max()) < _REST:
-        return state.present
-    share = 1 - np.exp(-max(dt, 0.0) / _SETTLE_S)
-    state.present = (state.present + step * share).astype(np.float32)
-    return state.present
+        return last
+    share = 1 - math.exp(-max(dt, 0.0) / _SETTLE_S)
+    return np.asarray(last + step * np.float32(share), np.float32)
 
 
-def _target(
-    lighting: Lighting, settings: RelightSettings, present: Floats, auto: AutoLight | None
-) -> Floats:
-    """`(9, 3)` the lighting asked for, its exposure being `intensity` (or what auto lifts to)."""
-    level = settings.intensity
-    if lighting.mode == "auto" and auto is not None:
-        target = auto.target(present)
-        level *= auto.gain
-    else:
-        target = lighting.sh / _luminance(exposure(lighting.sh))
-    if settings.fill:
-        even = AMBIENT * exposure(target)
-        target = target + (even - target) * np.float32(settings.fill)
-    return np.asarray(target * _warmth_rgb(settings.warmth) * np.float32(level), np.float32)
+def _level(sh: Floats) -> float:
+    """By what a lighting is divided to give a face exposure 1. Light from behind, which gives it
+    none, is not raised without bounds: the face is then darker."""
+    weights = LUMA_BGR[::-1]
+    return max(float(exposure(sh) @ weights), _DARKEST * MEAN * float(sh[0] @ weights))
 
 
-def _luminance(rgb: Floats) -> float:
-    return max(float(rgb @ LUMA_BGR[::-1]), 1e-4)
+def _adjusted(target: Floats, settings: RelightSettings) -> Floats:
+    """`(9, 3)` the lighting with the user's fill, warmth and intensity."""
+    even = AMBIENT * np.maximum(exposure(target), 0.0)
+    filled = target + (even - target) * np.float32(settings.fill)
+    return np.asarray(
+        filled * _warmth_rgb(settings.warmth) * np.float32(settings.intensity), np.float32
+    )
 
 
 def _warmth_rgb(warmth: float) -> Floats:

@@ -150,6 +150,15 @@ def test_the_background_stays_unless_asked(relighter: Relighter) -> None:
     assert np.abs(followed[corner].astype(int) - frame[corner]).mean() > 5
 
 
+def test_light_from_behind_darkens_a_face_and_never_blows_it_out(
+    relighter: Relighter, face_box: tuple[slice, slice]
+) -> None:
+    frame = demo_frames(1)[0]
+    behind = lights_to_sh([Light(180, 10, (3, 3, 3), 0.1)], (0.02, 0.02, 0.02))
+    out = relighter.still(frame, Lighting.from_sh(behind), PLAIN)
+    assert mean(out, face_box) < mean(frame, face_box)
+
+
 def test_a_still_picture_comes_to_rest(relighter: Relighter) -> None:
     frame = demo_frames(1)[0]
     for lighting in (PRESETS["key-left"].lighting(), AUTO):

@@ -20,6 +20,7 @@ ANALYSIS_SIDE = 640
 """The tracker looks at pictures of at most this many pixels on the longer side."""
 _LOOK_EVERY = 0.25
 """Seconds between looks for further faces while one is followed; each frame while none is."""
+_SAME_IOU = 0.6
 _NEAR_IOU = 0.15
 """A detection and a track that share more than this are the same face."""
 _MIN_PRESENCE = 0.5
@@ -130,6 +131,11 @@ class FaceTracker:
             track.seen = presence > _MIN_PRESENCE
             if track.seen:
                 self._move(track, landmarks, dt)
+        older: list[_Track] = []
+        for track in self._tracks:  # two tracks that have met on one face
+            if not any(iou(track.box(), other.box()) > _SAME_IOU for other in older):
+                older.append(track)
+        self._tracks = older
 
     @staticmethod
     def _move(track: _Track, landmarks: Floats, dt: float) -> None:

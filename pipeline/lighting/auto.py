@@ -1,7 +1,5 @@
 """The light that lifts a dark or back-lit face and evens out what is there."""
 
-from dataclasses import dataclass
-
 import numpy as np
 
 from pipeline.color import LUMA_BGR
@@ -18,49 +16,23 @@ _BACKLIT = 5.0
 """A background this many times brighter than the face is back light. Dark skin before a white wall
 reaches 8, so that lifting starts late and is partial: skin must not be taken for a dark picture."""
 _MOST = 2.2
-_SHARE = 0.06
-"""Of the way to a new gain that is gone per frame."""
-_REST = 2e-3
 
 
-@dataclass(frozen=True, slots=True)
-class AutoLight:
-    """What was decided for a stream."""
-
-    gain: float
-    """How much brighter than now the face should be lit, 1 to `_MOST`."""
-
-    @staticmethod
-    def update(
-        last: "AutoLight | None",
-        linear: Floats,
-        mask: Plane,
-        skins: list[Plane],
-        present: Floats,
-    ) -> "AutoLight":
-        """Decides for the next frame, moving gently from the last decision.
-
-        Args:
-            last: the decision for the frame before.
-            linear: `(h, w, 3)` BGR linear light.
-            mask: `(h, w)` the persons' share.
-            skins: `(h, w)` skin of each face.
-            present: `(9, 3)` the present light.
-        """
-        luminance = linear @ LUMA_BGR
-        wanted = _wanted_gain(luminance, mask, skins)
-        if last is None:
-            return AutoLight(wanted)
-        step = wanted - last.gain
-        return last if abs(step) < _REST else AutoLight(last.gain + step * _SHARE)
-
-    def target(self, present: Floats) -> Floats:
-        """`(9, 3)` RGB radiance of exposure 1: a soft front light and half of what is there."""
-        front = _FRONT / exposure(_FRONT)
-        return np.asarray(front + (present - front) * np.float32(_EVEN), np.float32)
+def auto_target(present: Floats) -> Floats:
+    """`(9, 3)` RGB radiance of exposure 1: a soft front light and half of the present light."""
+    front = _FRONT / exposure(_FRONT)
+    return np.asarray(front + (present - front) * np.float32(_EVEN), np.float32)
 
 
-def _wanted_gain(luminance: Plane, mask: Plane, skins: list[Plane]) -> float:
+def auto_gain(linear: Floats, mask: Plane, skins: list[Plane]) -> float:
+    """How much brighter than now the faces should be lit, 1 to 2.2.
+
+    Args:
+        linear: `(h, w, 3)` BGR linear light.
+        mask: `(h, w)` the persons' share.
+        skins: `(h, w)` skin of each face.
+    """
+    luminance = linear @ LUMA_BGR
     bright = float(np.percentile(luminance, 99))
     gain = (_WHITE / max(bright, 0.02)) ** 0.6 if bright < _WHITE else 1.0
     skin = np.sum(skins, axis=0) > 0 if skins else np.zeros_like(mask, bool)
