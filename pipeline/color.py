@@ -29,6 +29,11 @@ LUMA_BGR: Floats = np.array([0.0722, 0.7152, 0.2126], np.float32)
 """Weights of luminance for linear BGR (ITU-R BT.709)."""
 
 
+def luminance(rgb: Floats) -> float:
+    """Relative luminance of one linear RGB colour."""
+    return float(rgb @ LUMA_BGR[::-1])
+
+
 def brightest_channel(picture: Floats) -> Floats:
     """`(h, w)` the largest of the three channels of `(h, w, 3)`; ten times `max(axis=2)`'s pace."""
     result: Floats = np.maximum(np.maximum(picture[..., 0], picture[..., 1]), picture[..., 2])

@@ -4,6 +4,8 @@ On the face the normals are the mesh's. Around it they pass smoothly into those 
 about the head (hair, ears, neck) and of the mask blown up like a cushion (shoulders, hands).
 """
 
+from functools import cache
+
 import cv2
 import numpy as np
 
@@ -15,8 +17,9 @@ GRID_SIDE = 256
 """Longer side of normal maps and shading, in pixels: shading is smooth, edges come later."""
 _COARSE = 4
 """What surrounds the face is drawn on a grid this many times coarser."""
-_SPLITS = 4
-"""Each mesh triangle is drawn as this many rows of points, 10 in all."""
+_CELLS_PER_ROW = 12
+"""Each mesh triangle is drawn as rows of points, one row for so many cells of the face's width: at
+least 4 rows, which are 10 points."""
 _CHIN, _FOREHEAD, _RIGHT_EAR, _LEFT_EAR = 152, 10, 234, 454
 
 
@@ -31,7 +34,6 @@ class NormalMapper:
 
     def __init__(self) -> None:
         self._triangles = load_triangles()
-        self._barycentric = _samples(_SPLITS)
 
     def normals(self, state: FaceState, mask: Plane) -> tuple[Floats, Plane]:
         """Normals for one frame.
@@ -46,10 +48,10 @@ class NormalMapper:
         """
         height, width = mask.shape
         scale = np.float32(width / state.size[0])
-        faces = [face.landmarks * scale for face in state.faces]
+        faces = [(face.landmarks * scale, np.float32(face.weight)) for face in state.faces]
         normals = _surroundings(faces, mask)
         face_share = np.zeros((height, width), np.float32)
-        for landmarks in faces:
+        for landmarks, weight in faces:
             margin = 0.35 * float(np.ptp(landmarks[:, 0])) + 2
             left, top = np.floor(landmarks[:, :2].min(axis=0) - margin).astype(int)
             right, bottom = np.ceil(landmarks[:, :2].max(axis=0) + margin).astype(int)
@@ -60,14 +62,15 @@ class NormalMapper:
             window = np.s_[top:bottom, left:right]
             local = landmarks - np.array([left, top, 0], np.float32)
             own, own_share, soft = self._face(local, right - left, bottom - top)
-            normals[window] += (own - normals[window]) * soft[..., None]
+            normals[window] += (own - normals[window]) * (soft * weight)[..., None]
             face_share[window] = np.maximum(face_share[window], own_share)
         return _unit(normals), face_share
 
     def _face(self, landmarks: Floats, width: int, height: int) -> tuple[Floats, Plane, Plane]:
         """Normals of one face spread beyond its edge, where they are its own, and how much they
         count when blended."""
-        points, normals = self._sample(landmarks)
+        face_width = float(np.ptp(landmarks[:, 0])) + 1.0
+        points, normals = self._sample(landmarks, max(4, round(face_width / _CELLS_PER_ROW)))
         x, y = np.floor(points[:, 0]).astype(np.int64), np.floor(points[:, 1]).astype(np.int64)
         seen = (x >= 0) & (x < width) & (y >= 0) & (y < height) & (normals[:, 2] > 0.02)
         index = y[seen] * width + x[seen]
@@ -80,7 +83,6 @@ class NormalMapper:
         # Density differs between small and large triangles: a mean per pixel, counted once.
         drawn /= np.maximum(drawn[:, 3:], 1.0)
         picture = drawn.reshape(height, width, 4)
-        face_width = float(np.ptp(landmarks[:, 0])) + 1.0
         fine = cv2.GaussianBlur(picture, (0, 0), max(0.8, face_width * 0.012))
         wide = _wide_blur(picture, max(1.5, face_width * 0.10))
         covered = np.clip(fine[..., 3] * 2.0, 0.0, 1.0)
@@ -88,7 +90,7 @@ class NormalMapper:
         own = _unit(fine[..., :3] + wide[..., :3] * 0.02)
         return own, covered, np.maximum(covered * soft, soft * soft)
 
-    def _sample(self, landmarks: Floats) -> tuple[Floats, Floats]:
+    def _sample(self, landmarks: Floats, rows: int) -> tuple[Floats, Floats]:
         """`(n, 2)` points all over the mesh and their `(n, 3)` normals in camera space."""
         corners = landmarks[self._triangles]
         faces = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
@@ -100,7 +102,7 @@ class NormalMapper:
         both = np.concatenate([landmarks[:, :2], _unit(vertex)], axis=1)
         # (3 corners, triangles x 5): one product makes all samples
         spread = both[self._triangles].transpose(1, 0, 2).reshape(3, -1)
-        samples = (self._barycentric @ spread).reshape(-1, 5)
+        samples = (_samples(rows) @ spread).reshape(-1, 5)
         return samples[:, :2], samples[:, 2:]
 
 
@@ -120,22 +122,24 @@ def _wide_blur(picture: Floats, sigma: float) -> Floats:
     return resize(small, (width, height))
 
 
-def _surroundings(faces: list[Floats], mask: Plane) -> Floats:
-    """`(h, w, 3)` normals of everything but faces: bodies, and heads around the faces."""
+def _surroundings(faces: list[tuple[Floats, np.float32]], mask: Plane) -> Floats:
+    """`(h, w, 3)` normals of everything but faces: bodies, and heads around the faces, each
+    with its weight."""
     height, width = mask.shape
     size = (max(1, width // _COARSE), max(1, height // _COARSE))
     scale = np.array([size[0] / width, size[1] / height, size[0] / width], np.float32)
     small = resize(mask, size)
-    heads = [landmarks * scale for landmarks in faces]
-    widths = [float(np.ptp(head[:, 0])) for head in heads]
+    heads = [(landmarks * scale, weight) for landmarks, weight in faces]
+    widths = [float(np.ptp(head[:, 0])) for head, _ in heads]
     # The edge of a person is rounded over a share of the face's width.
     normals = _cushion(small, max(widths, default=size[0] / 6) * 0.30 + 0.5)
-    for head in heads:
+    for head, weight in heads:
         own, share = _ellipsoid(head, *size)
-        normals += (own - normals) * share[..., None]
+        normals += (own - normals) * (share * weight)[..., None]
     return resize(normals, (width, height))
 
 
+@cache
 def _samples(rows: int) -> Floats:
     """Barycentric coordinates of points spread evenly over a triangle, `(n, 3)`."""
     points = []

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from pipeline.color import DECODE_8BIT, LUMA_BGR, brightest_channel
+from pipeline.color import DECODE_8BIT, LUMA_BGR, brightest_channel, luminance
 from pipeline.composition import Compositor
 from pipeline.geometry import NormalMapper, grid_size
 from pipeline.lighting import Lighting
@@ -27,8 +27,8 @@ _FLOOR = 0.08
 of, bounced by whatever is near."""
 _LIMIT = 1.5
 """Natural logarithm that no gain of linear light reaches, up or down (x 4.5)."""
-_KNEE = 0.75
-"""Linear light from which on gains are rolled off towards white instead of clipped."""
+_LEAST_ROOM = 0.02
+"""Linear light left to those that are white already, so that nothing is divided by 0."""
 _DARKEST = 0.2
 """Exposure over mean irradiance below which a lighting counts as coming from behind."""
 _SETTLE_S = 0.6
@@ -95,22 +95,25 @@ class GeometryEngine:
                 state.present = _follow(state.present, seen, dt)
             present = AMBIENT if state.present is None else state.present
             if lighting.mode == "auto":
-                wanted = np.array([auto_gain(linear, mask, skins)], np.float32)
-                state.gain = _follow(state.gain, wanted, dt)
+                if skins or state.gain is None:
+                    wanted = np.array([auto_gain(linear, mask, skins)], np.float32)
+                    state.gain = _follow(state.gain, wanted, dt)
                 target = auto_target(present) * state.gain
             else:
+                state.gain = None
                 target = lighting.sh / _level(lighting.sh)
         if weight == 0.0:
             return frame
         with state.timer.stage("ratio"):
             target = _adjusted(target, settings)
             gain = _gain(normals, present, target, linear)
-            behind = _background_gain(present, target) ** np.float32(settings.background)
+            behind = _background_gain(present, target, linear, settings.background)
             luma = cv2.cvtColor(small, cv2.COLOR_BGR2GRAY) * np.float32(1 / 255)
         with state.timer.stage("composition"):
-            eased = np.asarray(cv2.pow(gain, weight), np.float32)
-            behind = behind ** np.float32(weight)
-            return state.compositor.apply(frame, eased, behind, mask, luma)
+            gain = np.asarray(cv2.pow(gain, weight), np.float32)
+            if behind is not None:
+                behind = np.asarray(cv2.pow(behind, weight), np.float32)
+            return state.compositor.apply(frame, gain, behind, mask, luma)
 
     def present_light(self, faces: FaceState, frame: Picture) -> Floats | None:
         """`(9, 3)` radiance of the light on the faces of one frame, of exposure 1; None when too
@@ -136,8 +139,7 @@ def _follow(last: Floats | None, seen: Floats, dt: float) -> Floats:
 def _level(sh: Floats) -> float:
     """By what a lighting is divided to give a face exposure 1. Light from behind, which gives it
     none, is not raised without bounds: the face is then darker."""
-    weights = LUMA_BGR[::-1]
-    return max(float(exposure(sh) @ weights), _DARKEST * MEAN * float(sh[0] @ weights))
+    return max(luminance(exposure(sh)), _DARKEST * MEAN * luminance(sh[0]))
 
 
 def _adjusted(target: Floats, settings: RelightSettings) -> Floats:
@@ -150,7 +152,7 @@ def _adjusted(target: Floats, settings: RelightSettings) -> Floats:
 
 
 def _warmth_rgb(warmth: float) -> Floats:
-    """`(3,)` tint of luminance 1: mireds run evenly from coolest over neutral to warmest."""
+    """`(3,)` tint of luminance 1: mireds run evenly from neutral to the coolest and the warmest."""
     end = _WARMEST if warmth > 0 else _COOLEST
     mired = 1e6 / 6500 + abs(warmth) * (1e6 / end - 1e6 / 6500)
     return temperature_rgb(1e6 / mired)
@@ -159,33 +161,48 @@ def _warmth_rgb(warmth: float) -> Floats:
 def _gain(normals: Floats, present: Floats, target: Floats, linear: Floats) -> Floats:
     """`(h, w, 3)` BGR gain of linear light, bounded, rolled off where it would clip."""
     both = np.concatenate([present[:, ::-1], target[:, ::-1]], axis=1)
-    shading = np.maximum(basis(normals) @ (both * LAMBERT[:, None]), 0.0) + _floor(both)
-    ratio = cv2.log(shading[..., 3:] / shading[..., :3])
+    light = np.maximum(basis(normals) @ (both * LAMBERT[:, None]), 0.0)
+    floor = _floor(both)
+    shading = [_tamed(light[..., side], floor[side]) for side in (slice(0, 3), slice(3, 6))]
+    ratio = cv2.log(shading[1] / shading[0])
     # Algebraic rather than tanh: strong changes keep more of their modelling.
     gain = cv2.exp(ratio / np.sqrt(1 + (ratio / np.float32(_LIMIT)) ** 2))
-    # Where a channel would pass the knee all channels are held back alike, so that hue stays;
-    # relative to the present value, so that a gain of 1 changes nothing.
-    hold = _held(brightest_channel(linear * gain)) / _held(brightest_channel(linear))
-    return np.asarray(gain * np.minimum(hold, 1.0)[..., None], np.float32)
+    return _rolled_off(np.asarray(gain, np.float32), linear)
+
+
+def _tamed(shading: Floats, floor: Floats) -> Floats:
+    """Shading above its floor, grayer where it is dark: what order 2 makes of darkness has a sign
+    for each channel, and their ratio would be a colour that is not there."""
+    gray = shading @ LUMA_BGR
+    share = (gray / (gray + np.float32(_FLOOR)))[..., None]
+    gray = gray[..., None]
+    return np.asarray(gray + (shading - gray) * share + floor, np.float32)
+
+
+def _rolled_off(gain: Floats, linear: Floats) -> Floats:
+    """Gains that brighten are bent so that the brightest channel nears 1 and never passes it; all
+    channels are held back alike, so that hue stays. A gain of 1 changes nothing."""
+    before, after = brightest_channel(linear), brightest_channel(linear * gain)
+    room = np.maximum(1 - before, np.float32(_LEAST_ROOM))
+    bent = before + room * (1 - np.exp(-np.maximum(after - before, 0) / room))
+    hold = np.where(after > before, bent / np.maximum(after, 1e-4), 1.0)
+    return np.asarray(gain * hold[..., None], np.float32)
 
 
 def _floor(sh: Floats) -> Floats:
     return np.asarray(np.maximum(exposure(sh), 0.05) * np.float32(_FLOOR), np.float32)
 
 
-def _held(x: Floats) -> Floats:
-    """The share of linear light `x` that is left by a shoulder which starts at the knee and ends
-    at 1."""
-    room = np.float32(1 - _KNEE)
-    over = np.maximum(x - np.float32(_KNEE), 0.0)
-    shoulder = np.float32(_KNEE) + room * (1 - np.exp(-over / room))
-    return np.asarray(np.where(over > 0, shoulder / np.maximum(x, _KNEE), 1.0), np.float32)
-
-
-def _background_gain(present: Floats, target: Floats) -> Floats:
-    """`(3,)` BGR gain of a wall behind the person that faces the camera."""
+def _background_gain(
+    present: Floats, target: Floats, linear: Floats, share: float
+) -> Floats | None:
+    """`(h, w, 3)` BGR gain of everything but people, as of a wall behind them that faces the
+    camera; None for none."""
+    if share == 0.0:
+        return None
     facing = basis(np.array([0, 0, 1], np.float32)) * LAMBERT
     ratio = (np.maximum(facing @ target, 0) + _floor(target)) / (
         np.maximum(facing @ present, 0) + _floor(present)
     )
-    return np.asarray(np.clip(ratio, 0.2, 3.0)[::-1], np.float32)
+    wall = np.clip(ratio, 0.2, 3.0)[::-1] ** np.float32(share)
+    return _rolled_off(np.broadcast_to(wall, linear.shape).astype(np.float32), linear)

@@ -32,7 +32,7 @@ _STIFFENINGS = 20
 _TUKEY = 4.685
 _MIN_PIXELS = 40
 _MAX_PIXELS = 900
-"""More than these tell nothing new; every n-th is taken."""
+"""More than these tell nothing new; so many are taken evenly."""
 _LOWEST, _HIGHEST = 0.004, 0.92
 """Linear light below and above which a pixel is noise or clipped."""
 
@@ -64,11 +64,13 @@ AMBIENT[0] = 1.0 / FRONT_MEAN[0]
 
 
 def skin_mask(faces: tuple[Face, ...], frame_size: tuple[int, int]) -> list[Plane]:
-    """For each face, `(h, w)` 0 or 1 on the grid: its skin without eyes, brows and mouth."""
+    """For each face seen, `(h, w)` 0 or 1 on the grid: its skin without eyes, brows, mouth."""
     width, height = grid_size(*frame_size)
     scale = width / frame_size[0]
     masks = []
     for face in faces:
+        if not face.seen:
+            continue
         points = np.round(face.landmarks[:, :2] * (scale * 16)).astype(np.int32)
         mask = np.zeros((height, width), np.uint8)
         cv2.fillPoly(mask, [points[_OVAL]], 1, shift=4)
@@ -99,10 +101,11 @@ def estimate(linear: Floats, normals: Floats, skins: list[Plane], share: Plane) 
         use = (skin > 0) & (share > 0.5) & (brightness > _LOWEST) & (brightness < _HIGHEST)
         if int(use.sum()) < _MIN_PIXELS:
             continue
-        step = -(-int(use.sum()) // _MAX_PIXELS)
-        colour = linear[use][::step, ::-1]
+        count = int(use.sum())
+        chosen = np.linspace(0, count - 1, min(count, _MAX_PIXELS)).astype(np.intp)
+        colour = linear[use][chosen, ::-1]
         pixels.append(colour / np.maximum(colour.mean(axis=0), 1e-4))
-        rows.append(basis(normals[use][::step]) * LAMBERT)
+        rows.append(basis(normals[use][chosen]) * LAMBERT)
     if not pixels:
         return None
     sh = _fit(np.concatenate(rows), np.concatenate(pixels))
@@ -131,12 +134,23 @@ def _solve(a: Floats, b: Floats, weights: Floats) -> Floats:
     weighted = (a * weights[:, None]).T
     matrix, right = weighted @ a, weighted @ b
     ridge = _RIDGE * len(a)
+    x: Floats = np.linalg.solve(matrix + np.diag(ridge), right).astype(np.float32)
+    excess = _excess(x)
     for _ in range(_STIFFENINGS):
-        x: Floats = np.linalg.solve(matrix + np.diag(ridge), right).astype(np.float32)
-        gray = x.mean(axis=1)
-        limits = _MOST_DIRECTED * max(float(gray[0]), 0.0)
-        first, second = np.linalg.norm(gray[1:4]), np.linalg.norm(gray[4:])
-        if first <= limits[0] and second <= limits[1]:
+        if excess <= 1:
             break
         ridge = ridge * np.float32(1.5)
+        looser, looser_excess = x, excess
+        x = np.linalg.solve(matrix + np.diag(ridge), right).astype(np.float32)
+        excess = _excess(x)
+        if excess <= 1:  # between the two, just at the limit: a step would flicker
+            share = (looser_excess - 1) / (looser_excess - excess)
+            x = looser + (x - looser) * np.float32(share)
     return x
+
+
+def _excess(sh: Floats) -> float:
+    """How far a light is beyond what is believed; 1 is the limit."""
+    gray = sh.mean(axis=1)
+    lengths = np.array([np.linalg.norm(gray[1:4]), np.linalg.norm(gray[4:])])
+    return float((lengths / (_MOST_DIRECTED * max(float(gray[0]), 1e-3))).max())

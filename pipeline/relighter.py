@@ -44,6 +44,7 @@ class Relighter:
         Args and result: as of `process`.
         """
         self.reset()
+        self.timer.start_frame()
         if _unchanged(lighting, settings):
             return picture
         faces = self._tracker.still(picture) if self._tracker else _nobody(picture, 0.0)

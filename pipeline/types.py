@@ -26,6 +26,8 @@ class Face:
     scale, growing away from the camera."""
     weight: float
     """0..1: eases in when the face appears and out when it is lost, so that light never pops."""
+    seen: bool
+    """Whether it was found in this frame; if not, it is remembered while it fades."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -63,7 +63,7 @@ def test_order_of_coefficients_is_that_of_dpr() -> None:
         assert np.abs(brightest_place(shading, places) - place).max() < 0.1
 
 
-def test_softer_light_falls_off_more_slowly_and_is_as_strong() -> None:
+def test_softer_light_falls_off_more_slowly_and_is_as_much_in_all() -> None:
     normals, _ = sphere()
     hard, soft = (
         irradiance(lights_to_sh([Light(0, 0, (1, 1, 1), s)], (0, 0, 0)), normals)[:, 0]
@@ -72,6 +72,14 @@ def test_softer_light_falls_off_more_slowly_and_is_as_strong() -> None:
     edge = normals[:, 2] < 0.3
     assert soft[edge].mean() > hard[edge].mean()
     assert soft.max() < hard.max()
+    rng = np.random.default_rng(1)
+    around = rng.normal(size=(100_000, 3))
+    around = (around / np.linalg.norm(around, axis=1, keepdims=True)).astype(np.float32)
+    total = [
+        irradiance(lights_to_sh([Light(0, 0, (1, 1, 1), s)], (0, 0, 0)), around).mean()
+        for s in (0.0, 1.0)
+    ]
+    assert abs(total[0] / total[1] - 1) < tolerances.MONTE_CARLO
 
 
 def test_ambient_light_is_the_irradiance_it_says() -> None:
@@ -112,6 +120,21 @@ def test_sh_files_are_never_unpickled(tmp_path: Path) -> None:
         load_sh(tmp_path / "evil.npy")
 
 
+@pytest.mark.parametrize("name", ["empty.npy", "empty.txt", "picture.npy", "picture.txt"])
+def test_files_that_are_no_sh_are_refused_in_words(tmp_path: Path, name: str) -> None:
+    content = b"" if name.startswith("empty") else b"\xff\xd8\xff\xe0 JFIF"
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(ValueError, match=r"\w"):
+        load_sh(tmp_path / name)
+
+
+def test_a_lighting_with_a_dark_channel_is_refused() -> None:
+    sh = np.zeros((9, 3), np.float32)
+    sh[0] = 1, -1, -1
+    with pytest.raises(ValueError, match="above 0"):
+        Lighting.from_sh(sh)
+
+
 def test_a_lighting_without_light_is_refused() -> None:
     with pytest.raises(ValueError, match="above 0"):
         Lighting.from_sh(np.zeros((9, 3), np.float32))
@@ -147,11 +170,14 @@ def test_user_presets_join_and_replace_and_bad_ones_are_named(tmp_path: Path) ->
     (tmp_path / "mine.toml").write_text(
         '[desk-lamp]\ntitle = "Desk lamp"\n[[desk-lamp.light]]\nazimuth = 30\n'
         '[rim]\ntitle = "My rim"\nambient = { intensity = 1 }\n'
+        "[off]\nambient = { intensity = 1 }\n[far]\n[[far.light]]\nazimuth = inf\n"
+        "[pink]\nambient = { intensity = 1, colour = '#ff8800zz' }\n"
         "[dark]\ntitle = 'No light'\n[tent]\nambient = { intensity = 1, shade = 2 }\n"
     )
     (tmp_path / "torn.toml").write_text("[oops")
     presets, problems = load_presets(tmp_path)
     assert presets["desk-lamp"].title == "Desk lamp" and presets["rim"].title == "My rim"
+    assert presets["off"].mode == "off" and "far" not in presets and "pink" not in presets
     assert "dark" not in presets and "tent" not in presets and "key-left" in presets
     text = "\n".join(problems)
     assert "torn.toml" in text and "preset dark: it has no light" in text and "'shade'" in text

@@ -1,6 +1,7 @@
 """The relighting engine on the demo clip: what a user would notice."""
 
 import hashlib
+from itertools import pairwise
 
 import cv2
 import numpy as np
@@ -15,9 +16,9 @@ from pipeline.face.models import FOLDER
 from pipeline.geometry import NormalMapper, grid_size
 from pipeline.lighting import AUTO, OFF, Lighting
 from pipeline.lighting.light import Light, direction, lights_to_sh
-from pipeline.lighting.like import lighting_of
 from pipeline.lighting.presets import load_presets
 from pipeline.lighting.sh import dominant_direction, irradiance
+from pipeline.like import lighting_of
 from pipeline.present_light import estimate, skin_mask
 from pipeline.relighter import Relighter
 from pipeline.timing import StageTimer
@@ -247,6 +248,108 @@ def test_faces_keep_their_number_and_a_cut_starts_anew() -> None:
     other = 255 - frames[-1]
     assert tracker.update(other, 10 / 30).cut
     assert not tracker.update(other, 11 / 30).cut
+
+
+def noisy(frame: Picture, number: int) -> Picture:
+    noise = np.random.default_rng(number).normal(0, 3, frame.shape)
+    return np.asarray(np.clip(frame + noise, 0, 255), np.uint8)
+
+
+def test_camera_noise_does_not_make_the_light_flicker(
+    relighter: Relighter, face_box: tuple[slice, slice]
+) -> None:
+    """The light on a face that sits still before a noisy camera: output over input, blurred."""
+    frame = demo_frames(1)[0]
+    film = [noisy(frame, number) for number in range(40)]
+    shown = play(relighter, film, PRESETS["key-left"].lighting())
+
+    def light(out: Picture, given: Picture) -> Floats:
+        ratio = (out[face_box].astype(np.float32) + 8) / (given[face_box].astype(np.float32) + 8)
+        return np.asarray(cv2.blur(ratio, (31, 31)), np.float32)
+
+    lights = [light(out, given) for out, given in zip(shown[20:], film[20:], strict=True)]
+    steps = [float(np.abs(b - a).mean()) for a, b in pairwise(lights)]
+    assert np.median(steps) < tolerances.NOISE_FLICKER
+
+
+def test_a_cut_leaves_nothing_behind(relighter: Relighter) -> None:
+    """After a cut, and a fade through black, the picture is that of a new stream."""
+    frame, lighting = demo_frames(1)[0], PRESETS["key-left"].lighting()
+    shaded = np.linspace(0.3, 1.4, 1280, dtype=np.float32)[None, :, None]
+    other = np.asarray(np.clip(np.roll(frame, 300, axis=1) * shaded, 0, 255), np.uint8)
+    black = np.zeros_like(frame)
+    expected = Relighter(load_engine("geometry")).process(other, 0.0, lighting, PLAIN)
+    for between in ([], [black, black]):
+        relighter.reset()
+        shown = play(relighter, [frame] * 30 + between + [other], lighting)
+        assert np.abs(shown[-1].astype(int) - expected).max() <= 1
+
+
+def test_a_new_picture_size_starts_anew(relighter: Relighter) -> None:
+    frame, lighting = demo_frames(1)[0], PRESETS["key-left"].lighting()
+    small = np.asarray(cv2.resize(frame, (640, 360), interpolation=cv2.INTER_AREA), np.uint8)
+    expected = Relighter(load_engine("geometry")).process(small, 0.0, lighting, PLAIN)
+    shown = play(relighter, [frame] * 10 + [small], lighting)
+    # within rounding: arrays of other sizes before may be added up in another order
+    assert np.abs(shown[-1].astype(int) - expected).max() <= 1
+
+
+def test_beards_and_spectacles_do_not_bend_the_estimate() -> None:
+    frame = demo_frames(1)[0]
+    faces = FaceTracker(StageTimer()).still(frame)
+    size = grid_size(*faces.size)
+    normals, own = NormalMapper().normals(faces, cv2.resize(faces.mask, size))
+    light = lights_to_sh([Light(-40, 10, (1, 1, 1), 0.3)], (0.4, 0.4, 0.4))
+    linear = np.maximum(irradiance(light, normals), 0) * np.float32([0.10, 0.16, 0.28])
+    skins = skin_mask(faces.faces, faces.size)
+    clean = estimate(linear.astype(np.float32), normals, skins, own)
+    chin = faces.faces[0].landmarks[152, 1] * size[1] / faces.size[1]
+    nose = faces.faces[0].landmarks[2, 1] * size[1] / faces.size[1]
+    bearded = linear.copy()
+    rows = slice(int(nose), int(chin) + 1)
+    spots = np.random.default_rng(0).random(bearded[rows].shape[:2]) < 0.4
+    bearded[rows][spots] *= 0.25
+    found = estimate(bearded.astype(np.float32), normals, skins, own)
+    assert clean is not None and found is not None
+    cosine = float(dominant_direction(found) @ dominant_direction(clean))
+    assert np.degrees(np.arccos(min(cosine, 1.0))) < tolerances.BEARD_ANGLE_DEG
+
+
+def test_a_warm_light_warms_the_background_that_follows_and_clips_none_of_it(
+    relighter: Relighter,
+) -> None:
+    frame = demo_frames(1)[0]
+    bright = np.asarray(np.clip(frame.astype(np.float32) * 1.5, 0, 250), np.uint8)
+    corner = np.s_[0:150, 0:200]
+    out = relighter.still(
+        bright,
+        PRESETS["golden-hour"].lighting(),
+        RelightSettings(background=1.0, intensity=2.0),
+    )
+    blue, _, red = out[corner].reshape(-1, 3).mean(axis=0)
+    blue_before, _, red_before = bright[corner].reshape(-1, 3).mean(axis=0)
+    assert red / blue > red_before / blue_before * 1.2
+    assert (out[corner] == 255).mean() < 0.01
+
+
+def test_highlights_are_rolled_off_rather_than_clipped(
+    relighter: Relighter, face_box: tuple[slice, slice]
+) -> None:
+    """A bright face lit half as much again; a plain gain clips a sixth of it."""
+    linear = decode_srgb(demo_frames(1)[0].astype(np.float32) / 255) * 2.6
+    frame = np.asarray(encode_srgb(linear) * 255 + 0.5, np.uint8)
+    lighting = PRESETS["soft-front"].lighting()
+    out = relighter.still(frame, lighting, RelightSettings(intensity=1.5))
+    assert (out[face_box].max(axis=2) == 255).mean() < 0.02
+
+
+def test_auto_lifts_a_back_lit_face(relighter: Relighter, face_box: tuple[slice, slice]) -> None:
+    frame = demo_frames(1)[0]
+    faces = FaceTracker(StageTimer()).still(frame)
+    mask = cv2.resize(faces.mask, (1280, 720))[..., None]
+    back_lit = np.asarray(frame * 0.55 * mask + 245.0 * (1 - mask), np.uint8)
+    out = relighter.still(back_lit, AUTO, PLAIN)
+    assert mean(out, face_box) > mean(back_lit, face_box) * 1.1
 
 
 def test_every_preset_and_extreme_control_gives_a_sound_picture(

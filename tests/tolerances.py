@@ -71,3 +71,12 @@ LIGHT_CHANGE_LEVELS = 1.0
 RECORDING_LOST_S = 3.0
 """Seconds at the end of a recording that may be lost with the program: the 2 s from one keyframe
 to the next and what the encoder looks ahead."""
+
+NOISE_FLICKER = 0.0004
+"""Median step from frame to frame of output over input, blurred over 31 pixels, on a still face
+with noise of 3 levels: 0.0003 was measured; 0.0010 without the landmarks' filter, 0.0005 without
+following the present light in time."""
+
+BEARD_ANGLE_DEG = 6.0
+"""By how much a beard over the lower face may turn the light that is read from it: 1.6 degrees were
+measured, and 23 for plain least squares."""

@@ -137,7 +137,7 @@ def _hdri(rotate: float) -> Callable[[Path], Lighting]:
 
 
 def _like(path: Path) -> Lighting:
-    from pipeline.lighting.like import lighting_of
+    from pipeline.like import lighting_of
     from vcam.picture_file import read_picture
 
     try:

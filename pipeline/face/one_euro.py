@@ -15,14 +15,18 @@ class OneEuroFilter:
         Args:
             min_cutoff: cutoff in Hz when nothing moves.
             beta: Hz of cutoff per unit per second of speed.
-            rest: closer than this to its input the output takes its value: a still input then
-                gives a still output after finite time.
+            rest: closer than this to its input the output stays: a still input then gives a still
+                output after finite time.
         """
         self._min_cutoff = min_cutoff
         self._beta = beta
         self._rest = rest
         self._value: Floats | None = None
         self._speed: Floats | None = None
+
+    def reset(self) -> None:
+        """The next value is taken as it is."""
+        self._value = self._speed = None
 
     def update(self, value: Floats, dt: float, unit: float) -> Floats:
         """The filtered value.
@@ -32,9 +36,11 @@ class OneEuroFilter:
             dt: seconds since the last call.
             unit: the size by which speed and rest are measured (a face's width in pixels).
         """
-        if self._value is None or self._speed is None or dt <= 0:
+        if self._value is None or self._speed is None:
             self._value, self._speed = value, np.zeros_like(value)
             return value
+        if dt <= 0:
+            return self._value
         speed = (value - self._value) / dt
         self._speed = self._speed + _share(1.0, dt) * (speed - self._speed)
         cutoff = np.asarray(self._min_cutoff + self._beta * np.abs(self._speed) / unit, np.float32)

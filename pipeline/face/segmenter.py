@@ -18,7 +18,8 @@ class PersonSegmenter:
     """One per stream: the mask is averaged over time where it hardly changes."""
 
     def __init__(self) -> None:
-        self._models: dict[str, TfLiteModel] = {}
+        self._wide = TfLiteModel("selfie_segmentation_landscape.tflite")
+        self._square = TfLiteModel("selfie_segmentation.tflite")
         self._last: Plane | None = None
 
     def reset(self) -> None:
@@ -36,10 +37,7 @@ class PersonSegmenter:
         """
         height, width = picture.shape[:2]
         wide = width > height * _WIDE
-        name = "selfie_segmentation_landscape.tflite" if wide else "selfie_segmentation.tflite"
-        model = self._models.get(name)
-        if model is None:
-            model = self._models[name] = TfLiteModel(name)
+        model = self._wide if wide else self._square
         small = resize(picture, (model.width, model.height))
         image = cv2.cvtColor(small, cv2.COLOR_BGR2RGB).astype(np.float32) * (1 / 255)
         mask: Plane = np.ascontiguousarray(model(image)[0][0, :, :, 0])

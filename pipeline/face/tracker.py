@@ -1,6 +1,6 @@
 """Follows the faces of one stream: detect, then landmarks from the place they were last."""
 
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 
 import cv2
@@ -21,6 +21,7 @@ ANALYSIS_SIDE = 640
 _LOOK_EVERY = 0.25
 """Seconds between looks for further faces while one is followed; each frame while none is."""
 _SAME_IOU = 0.6
+"""Two tracks that share more than this have met on one face."""
 _NEAR_IOU = 0.15
 """A detection and a track that share more than this are the same face."""
 _MIN_PRESENCE = 0.5
@@ -29,6 +30,8 @@ _FADE_OUT = 0.4
 _GAP = 1.0
 """A pause in media time of more seconds than this starts the stream anew."""
 _CUT_CORRELATION = 0.5
+_CONTRAST = 30.0
+"""Length of a thumbnail below which a picture is too flat to compare."""
 _THUMB = (32, 18)
 
 
@@ -69,6 +72,7 @@ class FaceTracker:
         self._time: float | None = None
         self._looked = 0.0
         self._thumb: Floats | None = None
+        self._size = (0, 0)
 
     def reset(self) -> None:
         """Forget the stream."""
@@ -90,22 +94,28 @@ class FaceTracker:
             size = (max(1, round(width * scale)), max(1, round(height * scale)))
             small = resize(picture, size)
             thumb = _thumbnail(small)
-            cut = self._is_cut(thumb, time)
+            cut = size != self._size or self._is_cut(thumb, time)
             if cut:
                 self.reset()
-            self._thumb = thumb
+            self._size = size
+            # A fade through black is a cut too: what was there before it is kept to compare with.
+            if self._thumb is None or float(np.linalg.norm(thumb)) > _CONTRAST:
+                self._thumb = thumb
         # The two networks know nothing of each other: they share two cores.
         segmentation = self._pool.submit(self._segmenter.segment, small)
-        with self._timer.stage("face"):
-            dt = 0.0 if self._time is None else time - self._time
-            self._time = time
-            self._follow(small, dt)
-            self._look(small, time)
-            self._fade(dt, at_once=cut)
+        try:
+            with self._timer.stage("face"):
+                dt = 0.0 if self._time is None else time - self._time
+                self._time = time
+                self._follow(small, dt)
+                self._look(small, time)
+                self._fade(dt, at_once=cut)
+        finally:
+            wait([segmentation])  # or it would write into the state after a reset
         with self._timer.stage("mask (wait)"):
             mask = segmentation.result()
         grow = np.array([width / size[0], height / size[1], width / size[0]], np.float32)
-        faces = tuple(Face(t.ident, t.landmarks * grow, t.weight) for t in self._tracks)
+        faces = tuple(Face(t.ident, t.landmarks * grow, t.weight, t.seen) for t in self._tracks)
         return FaceState((width, height), time, faces, mask, cut)
 
     def still(self, picture: Picture) -> FaceState:
@@ -121,9 +131,11 @@ class FaceTracker:
             return True
         if not 0 <= time - self._time <= _GAP:
             return True
-        power = float(np.linalg.norm(thumb) * np.linalg.norm(last))
+        lengths = float(np.linalg.norm(thumb)), float(np.linalg.norm(last))
+        if min(lengths) <= _CONTRAST:
+            return False
         # Correlation rather than difference: a lamp switched on is no cut.
-        return power > 1e3 and float((thumb * last).sum()) / power < _CUT_CORRELATION
+        return float((thumb * last).sum()) / (lengths[0] * lengths[1]) < _CUT_CORRELATION
 
     def _follow(self, small: Picture, dt: float) -> None:
         for track in self._tracks:
@@ -132,7 +144,7 @@ class FaceTracker:
             if track.seen:
                 self._move(track, landmarks, dt)
         older: list[_Track] = []
-        for track in self._tracks:  # two tracks that have met on one face
+        for track in self._tracks:
             if not any(iou(track.box(), other.box()) > _SAME_IOU for other in older):
                 older.append(track)
         self._tracks = older
@@ -173,6 +185,7 @@ class FaceTracker:
             track = _Track(self._next_ident, region, landmarks)
             self._next_ident += 1
             self._tracks.append(track)
+        track.filter.reset()
         self._move(track, landmarks, 0.0)
 
     def _fade(self, dt: float, at_once: bool) -> None:

@@ -1,4 +1,4 @@
-"""What the light should be: presets, lights, SH files, HDRIs, and light estimated from a photo."""
+"""What the light should be: presets, lights, SH files and HDRIs."""
 
 from pipeline.lighting.lighting import AUTO, OFF, Lighting
 

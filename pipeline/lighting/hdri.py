@@ -11,6 +11,7 @@ import av
 import cv2
 import numpy as np
 
+from pipeline.color import decode_srgb
 from pipeline.lighting.sh import basis
 from pipeline.types import Floats
 
@@ -114,6 +115,4 @@ def _read_other(path: Path) -> Floats:
     rgb: Floats = np.ascontiguousarray(picture[..., ::-1], np.float32)
     if picture.dtype == np.float32:
         return rgb
-    unit = rgb / (65535.0 if picture.dtype == np.uint16 else 255.0)
-    linear: Floats = np.where(unit <= 0.04045, unit / 12.92, ((unit + 0.055) / 1.055) ** 2.4)
-    return linear.astype(np.float32)
+    return decode_srgb(rgb / np.float32(65535 if picture.dtype == np.uint16 else 255))

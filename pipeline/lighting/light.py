@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from pipeline.color import luminance
 from pipeline.lighting.sh import basis
 from pipeline.types import Floats
 
@@ -50,11 +51,6 @@ def temperature_rgb(kelvin: float) -> Floats:
     return result
 
 
-def luminance(rgb: Floats) -> float:
-    """Relative luminance of linear sRGB (ITU-R BT.709)."""
-    return float(np.dot(rgb, (0.2126, 0.7152, 0.0722)))
-
-
 def _planck_rgb(kelvin: float) -> Floats:
     t = 1e3 / kelvin
     if kelvin <= 4000:
@@ -95,11 +91,12 @@ class Light:
 def lights_to_sh(lights: Sequence[Light], ambient: tuple[float, float, float]) -> Floats:
     """SH radiance of lights in front of an even surrounding.
 
-    A light of softness s is a cone of half-angle 90 s degrees with the irradiance of a point
-    light, its bands scaled by the cone's zonal coefficients (Ramamoorthi and Hanrahan 2001).
+    A light of softness s is a cone of half-angle 90 s degrees that gives as much light in all as a
+    point light, its bands scaled by the cone's zonal coefficients (Ramamoorthi, Hanrahan 2001): the
+    softer, the less falls on a surface that faces it, and the more on others.
 
     Args:
-        lights: intensities as irradiance on a surface that faces the light.
+        lights: intensities as irradiance of a point light on a surface that faces it.
         ambient: RGB irradiance from all around.
 
     Returns:

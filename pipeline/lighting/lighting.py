@@ -35,8 +35,8 @@ class Lighting:
             raise ValueError(f"a lighting has 9 x 3 SH coefficients, not {sh.shape}")
         if not np.isfinite(sh).all():
             raise ValueError("a lighting's SH coefficients must be finite numbers")
-        if not (sh[0] > 0).any():
-            raise ValueError("the first SH coefficient (the mean light) must be above 0")
+        if (sh[0] < 0).any() or not (sh[0] > 0).any():
+            raise ValueError("the first SH coefficients (the mean light) must be above 0")
         return Lighting("sh", sh)
 
 

@@ -1,5 +1,6 @@
 """Named lightings in TOML: those that come with the program, and the user's own."""
 
+import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -8,11 +9,14 @@ from typing import Any, Literal
 
 import numpy as np
 
-from pipeline.lighting.light import NEUTRAL_K, Light, lights_to_sh, luminance, temperature_rgb
+from pipeline.color import DECODE_8BIT, luminance
+from pipeline.lighting.light import NEUTRAL_K, Light, lights_to_sh, temperature_rgb
 from pipeline.lighting.lighting import AUTO, OFF, Lighting
 from pipeline.types import CONTROLS, RelightSettings
 
 _LIGHT_KEYS = {"azimuth", "elevation", "temperature", "colour", "intensity", "softness"}
+_LARGEST = 1e6
+"""No angle, intensity or temperature is larger."""
 _PRESET_KEYS = {"title", "help", "mode", "light", "ambient", "controls"}
 
 
@@ -74,6 +78,8 @@ def load_presets(user_folder: Path | None = None) -> tuple[dict[str, Preset], li
             continue
         for name, table in tables.items():
             try:
+                if name == "off":
+                    raise ValueError("off is always the picture as it is")
                 presets[name] = _preset(name, table)
             except ValueError as error:
                 problems.append(f"{path}: preset {name}: {error}")
@@ -128,22 +134,18 @@ def _rgb(table: Mapping[str, Any], default_intensity: float) -> tuple[float, flo
     if intensity < 0:
         raise ValueError("an intensity is not below 0")
     if "colour" in table:
-        text = str(table["colour"]).lstrip("#")
-        try:
-            encoded = [int(text[i : i + 2], 16) / 255 for i in (0, 2, 4)]
-        except ValueError:
-            raise ValueError(f"colour is like #ff8800, not {table['colour']!r}") from None
-        rgb = [v / 12.92 if v <= 0.04045 else ((v + 0.055) / 1.055) ** 2.4 for v in encoded]
-        brightest = max(rgb)
-        if brightest == 0:
+        text = str(table["colour"])
+        if not re.fullmatch("#?[0-9a-fA-F]{6}", text):
+            raise ValueError(f"colour is like #ff8800, not {text!r}")
+        encoded = np.frombuffer(bytes.fromhex(text.lstrip("#")), np.uint8)
+        rgb = DECODE_8BIT[encoded]
+        if not rgb.any():
             raise ValueError("black is no colour of light; use intensity 0")
         # A saturated colour scaled to luminance 1 would blow out its channel: scale halfway.
-        scale = 1.0 / (0.5 * brightest + 0.5 * luminance(np.asarray(rgb, np.float32)))
-        rgb = [v * scale for v in rgb]
+        rgb = rgb / (0.5 * float(rgb.max()) + 0.5 * luminance(rgb))
     else:
-        kelvin = _number("temperature", table.get("temperature", NEUTRAL_K))
-        rgb = [float(v) for v in temperature_rgb(kelvin)]
-    r, g, b = (v * intensity for v in rgb)
+        rgb = temperature_rgb(_number("temperature", table.get("temperature", NEUTRAL_K)))
+    r, g, b = (float(v) * intensity for v in rgb)
     return r, g, b
 
 
@@ -158,4 +160,6 @@ def _known(table: object, keys: set[str]) -> None:
 def _number(name: str, value: object) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise ValueError(f"{name} is a number, not {value!r}")
+    if not -_LARGEST <= value <= _LARGEST:  # also refuses NaN
+        raise ValueError(f"{name} is far out of range: {value!r}")
     return float(value)

@@ -88,11 +88,15 @@ def load_sh(path: Path) -> Floats:
         OSError: the file cannot be read.
         ValueError: it does not hold 9 or 27 finite numbers.
     """
-    if path.suffix == ".npy":
-        values = np.load(path, allow_pickle=False)
-    else:
-        values = np.loadtxt(path, dtype=np.float32)
-    values = np.asarray(values, np.float32)
+    if not path.stat().st_size:
+        raise ValueError("the file is empty")
+    try:
+        values = np.load(path, allow_pickle=False) if path.suffix == ".npy" else np.loadtxt(path)
+    except (EOFError, UnicodeDecodeError) as error:
+        raise ValueError("it is no file of numbers") from error
+    if not isinstance(values, np.ndarray) or values.dtype.kind not in "fiu":
+        raise ValueError("it is no file of real numbers")
+    values = values.astype(np.float32)
     if values.size == 9:
         values = np.repeat(values.reshape(9, 1), 3, axis=1)
     if values.size != 27 or 9 not in values.shape:
