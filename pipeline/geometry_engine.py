@@ -161,22 +161,23 @@ def _warmth_rgb(warmth: float) -> Floats:
 def _gain(normals: Floats, present: Floats, target: Floats, linear: Floats) -> Floats:
     """`(h, w, 3)` BGR gain of linear light, bounded, rolled off where it would clip."""
     both = np.concatenate([present[:, ::-1], target[:, ::-1]], axis=1)
-    light = np.maximum(basis(normals) @ (both * LAMBERT[:, None]), 0.0)
-    floor = _floor(both)
-    shading = [_tamed(light[..., side], floor[side]) for side in (slice(0, 3), slice(3, 6))]
-    ratio = cv2.log(shading[1] / shading[0])
+    # A row for each channel, of both lights: rows are contiguous, pixels of three channels are not.
+    functions = np.moveaxis(basis(normals), -1, 0).reshape(9, -1)
+    light = np.maximum((both * LAMBERT[:, None]).T @ functions, 0.0)
+    floor = _floor(both)[:, None]
+    ratio = cv2.log(_tamed(light[3:]) + floor[3:]) - cv2.log(_tamed(light[:3]) + floor[:3])
     # Algebraic rather than tanh: strong changes keep more of their modelling.
-    gain = cv2.exp(ratio / np.sqrt(1 + (ratio / np.float32(_LIMIT)) ** 2))
+    rows = cv2.exp(ratio / np.sqrt(1 + (ratio / np.float32(_LIMIT)) ** 2))
+    gain = cv2.merge(list(np.asarray(rows, np.float32).reshape(3, *linear.shape[:2])))
     return _rolled_off(np.asarray(gain, np.float32), linear)
 
 
-def _tamed(shading: Floats, floor: Floats) -> Floats:
-    """Shading above its floor, grayer where it is dark: what order 2 makes of darkness has a sign
+def _tamed(light: Floats) -> Floats:
+    """`(3, n)` BGR irradiance, grayer where it is dark: what order 2 makes of darkness has a sign
     for each channel, and their ratio would be a colour that is not there."""
-    gray = shading @ LUMA_BGR
-    share = (gray / (gray + np.float32(_FLOOR)))[..., None]
-    gray = gray[..., None]
-    return np.asarray(gray + (shading - gray) * share + floor, np.float32)
+    gray = LUMA_BGR @ light
+    share = gray / (gray + np.float32(_FLOOR))
+    return np.asarray(gray + (light - gray) * share, np.float32)
 
 
 def _rolled_off(gain: Floats, linear: Floats) -> Floats:

@@ -111,9 +111,9 @@ class FaceTracker:
                 self._look(small, time)
                 self._fade(dt, at_once=cut)
         finally:
-            wait([segmentation])  # or it would write into the state after a reset
-        with self._timer.stage("mask (wait)"):
-            mask = segmentation.result()
+            with self._timer.stage("mask (wait)"):
+                wait([segmentation])  # or it would write into the state after a reset
+        mask = segmentation.result()
         grow = np.array([width / size[0], height / size[1], width / size[0]], np.float32)
         faces = tuple(Face(t.ident, t.landmarks * grow, t.weight, t.seen) for t in self._tracks)
         return FaceState((width, height), time, faces, mask, cut)
