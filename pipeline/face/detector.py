@@ -23,7 +23,6 @@ class Detection:
     """Left, top, right, bottom in pixels of the picture."""
     region: Region
     """Where to look for its landmarks."""
-    score: float
 
 
 class FaceDetector:
@@ -73,7 +72,7 @@ def _suppress(points: Floats, scores: Floats) -> list[Detection]:
         corners = box.reshape(2, 2).astype(np.float32)
         region = _region(corners, keys[0], keys[1])
         edges = (float(box[0]), float(box[1]), float(box[2]), float(box[3]))
-        detections.append(Detection(edges, region, float(scores[left[0]])))
+        detections.append(Detection(edges, region))
         left = left[~same]
     return detections
 
