@@ -8,10 +8,10 @@ import numpy as np
 from scipy import sparse
 from scipy.spatial import cKDTree
 
-from scripts.render_demo import makehuman, skeleton
+from pipeline.lightstage import makehuman, skeleton
+from pipeline.lightstage.subdivision import catmull_clark, subdivide_uvs
+from pipeline.lightstage.wavefront import read_obj, triangulate
 from scripts.render_demo.person import IDENTITY, PARTS, PartSpec
-from scripts.render_demo.subdivision import catmull_clark, subdivide_uvs
-from scripts.render_demo.wavefront import read_obj, triangulate
 
 # How far below the crown the body is kept, dm; the frame ends well above it.
 _BODY_DEPTH = 7.0

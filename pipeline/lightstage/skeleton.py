@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from scripts.render_demo.wavefront import ObjMesh
+from pipeline.lightstage.wavefront import ObjMesh
 
 TORSO, SHOULDER_L, SHOULDER_R, ARM_L, ARM_R, NECK_1, NECK_2, NECK_3, HEAD = range(9)
 BONE_COUNT = 9

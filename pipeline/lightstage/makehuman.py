@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from scripts.render_demo.wavefront import ObjMesh, read_obj
+from pipeline.lightstage.wavefront import ObjMesh, read_obj
 
 # Vertices of the base mesh from here on are helpers that garments are fitted to.
 FIRST_HELPER = 13380

@@ -1,0 +1,1 @@
+"""The measure: how well an engine relights, against truth that was rendered."""
