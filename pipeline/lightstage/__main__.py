@@ -1,37 +1,40 @@
-"""The light stage's commands: `python -m pipeline.lightstage COMMAND --help`."""
+"""The light stage's commands: python -m pipeline.lightstage COMMAND --help."""
 
 import argparse
 import importlib
 import sys
 
+# Each module has add_arguments(parser) and run(arguments).
 _COMMANDS = {
-    "pack": ("pipeline.lightstage.pack", "build the asset pack from its sources"),
-    "landmarks": ("pipeline.lightstage.landmarks", "find MediaPipe's landmarks on the mesh again"),
-    "sheet": ("pipeline.lightstage.sheet", "draw contact sheets of heads under lights"),
-    "bench": ("pipeline.lightstage.bench", "measure the training stream"),
-    "mitsuba": ("pipeline.lightstage.mitsuba_truth", "render one-light-at-a-time truth"),
-    "cycles": ("pipeline.lightstage.cycles_truth", "render truth with skin scattering"),
+    "pack": ("packing", "build the asset pack that everything else here needs"),
+    "sheet": ("sheet", "draw a contact sheet of people under lights"),
+    "bench": ("bench", "measure how many frames an hour the training stream makes"),
+    "mitsuba": ("mitsuba_truth", "render one light at a time by mitsuba, for tests"),
+    "cycles": ("cycles_truth", "render people by Blender's Cycles, for tests"),
 }
-"""Name -> module with `add_arguments(parser)` and `run(arguments)`, and what it does."""
 
 
 def main() -> int:
-    """Runs one command; returns the exit status: 0 done, 1 failed with one line, 2 wrong usage."""
+    """Runs one command; returns the exit status."""
     parser = argparse.ArgumentParser(prog="python -m pipeline.lightstage", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for name, (_, summary) in _COMMANDS.items():
-        commands.add_parser(name, help=summary, add_help=False)
-    chosen = parser.parse_args(sys.argv[1:2]).command
+    asked = next((word for word in sys.argv[1:] if word in _COMMANDS), None)
+    for name, (module, text) in _COMMANDS.items():
+        command = commands.add_parser(name, help=text, description=text)
+        if name == asked:
+            # Only the command that is asked for is imported: others may lack their extra.
+            try:
+                chosen = importlib.import_module(f"pipeline.lightstage.{module}")
+            except ModuleNotFoundError as error:
+                if error.name is not None and error.name.startswith("pipeline."):
+                    raise
+                parser.error(f"{name} needs {error.name}: pip install 'vcam-relight[truth]'")
+            chosen.add_arguments(command)
+    arguments = parser.parse_args()
     try:
-        module = importlib.import_module(_COMMANDS[chosen][0])
-        own = argparse.ArgumentParser(prog=f"{parser.prog} {chosen}", description=module.__doc__)
-        module.add_arguments(own)
-        module.run(own.parse_args(sys.argv[2:]))
-    except ImportError as error:
-        print(f"{error}; install the extra 'truth': pip install -e '.[truth]'", file=sys.stderr)
-        return 1
+        chosen.run(arguments)
     except (OSError, ValueError) as error:
-        print(error, file=sys.stderr)
+        print(f"{parser.prog} {arguments.command}: {error}", file=sys.stderr)
         return 1
     return 0
 

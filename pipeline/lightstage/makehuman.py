@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.lightstage.wavefront import ObjMesh, read_obj
+from pipeline.lightstage.wavefront import read_obj
 
 # Vertices of the base mesh from here on are helpers that garments are fitted to.
 FIRST_HELPER = 13380
@@ -40,14 +40,16 @@ def apply_target(positions: np.ndarray, target: Target, weight: float) -> None:
 class Garment:
     """An asset fitted to the base mesh: each vertex hangs on a base triangle.
 
-    mesh: the asset's own topology and texture coordinates.
+    faces, uv_faces: (F, 4) quads into its own vertices and into `uvs` (T, 2).
     triangles: (V, 3) base vertices; weights: (V, 3) barycentric weights.
     offsets: (V, 3) displacement in dm, scaled per axis by `scale`.
     scale: axis -> (base vertex, base vertex, reference distance in dm).
     hidden: base vertices that the garment covers.
     """
 
-    mesh: ObjMesh
+    faces: np.ndarray
+    uvs: np.ndarray
+    uv_faces: np.ndarray
     triangles: np.ndarray
     weights: np.ndarray
     offsets: np.ndarray
@@ -56,10 +58,14 @@ class Garment:
 
     def fit(self, base: np.ndarray) -> np.ndarray:
         """Vertex positions (V, 3) in dm on base mesh positions `base`."""
+        return self.interpolate(base) + self.scaled_offsets(base)
+
+    def scaled_offsets(self, base: np.ndarray) -> np.ndarray:
+        """Displacement (V, 3) in dm from the base triangles, at the size of `base`."""
         offsets = self.offsets.copy()
         for axis, (first, second, reference) in self.scale.items():
             offsets[:, axis] *= abs(base[first, axis] - base[second, axis]) / reference
-        return self.interpolate(base) + offsets
+        return offsets
 
     def interpolate(self, values: np.ndarray) -> np.ndarray:
         """Carry per-vertex base mesh values (B, C) over to the asset (V, C)."""
@@ -90,8 +96,11 @@ def read_garment(path: Path) -> Garment:
         elif section == "delete_verts":
             hidden += _expand_ranges(words)
     table = np.array(rows)
+    mesh = read_obj(path.parent / mesh_name)
     return Garment(
-        read_obj(path.parent / mesh_name),
+        mesh.faces,
+        mesh.uvs,
+        mesh.uv_faces,
         table[:, :3].astype(int),
         table[:, 3:6],
         table[:, 6:9],

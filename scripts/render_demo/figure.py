@@ -143,7 +143,7 @@ class Figure:
             weights = self._weights[self._body_vertices]
         else:
             garment = self._garments[spec.name]
-            quads, uvs, uv_quads = garment.mesh.faces, garment.mesh.uvs, garment.mesh.uv_faces
+            quads, uvs, uv_quads = garment.faces, garment.uvs, garment.uv_faces
             weights = np.maximum(garment.interpolate(self._weights), 0)
             weights /= weights.sum(1, keepdims=True)
         if spec.keep != "all":
