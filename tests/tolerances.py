@@ -130,3 +130,42 @@ FRAME_TOUCH_DM = 0.02
 BAKED_SHADING = 0.1
 """Of the luminance beside the nose against that of the cheeks, 0.6 to 0.76 in the photographs:
 creases finer than the mesh's faces stay, for they are also where wrinkles and pores are."""
+
+STEADY_GAIN_FLICKER = 0.08
+"""Between 1 and the flicker, out over in, of a constant gain (0.03 was measured): sRGB's curve is
+no power, and 8 bits are rounded again."""
+
+GEOMETRY_FLICKER = 0.25
+"""The same for the geometry engine on the demo clip (0.13 was measured): landmarks move a
+little."""
+
+SAME_IDENTITY = 0.985
+"""Cosine of dlib's embeddings: 0.996 was measured between one face under two lights, 0.973 between
+a face and the same one widened by 40%, 0.85 between different people."""
+
+GAIN_UNDONE = 0.03
+"""Of the mean linear colour of a webcam picture after its reported gains are undone: highlights
+clip, noise around black is cut off, and 8 bits are rounded."""
+
+OCCLUDED_LEVELS = 1
+"""Of 255, by which a picture may change where nothing is in front: the blur's tail."""
+
+SCREEN_ENERGY = 0.7
+"""Least share of a screen's irradiance on normals of the front half: it is 45 degrees wide and may
+stand 30 degrees aside, and a normal receives from 90 degrees around."""
+
+HALF_FLOATS = 0.002
+"""Of the brightest pixel: picture, albedo, shading and highlights are rounded to half floats, whose
+step is 1/2048 of a value, each on its own."""
+
+FLOW_DB = 30.0
+"""PSNR of albedo warped bilinearly to another frame or view, encoded; texture finer than the pixels
+(hair, beards, patterned cloth) is sampled anew there."""
+
+NOVEL_NORMAL_DEG = 3.0
+"""Median angle between a surface's normals in two views, rounded to half floats and sampled at
+pixels of other sizes."""
+
+LANDMARK_PX = 4.5
+"""Mean distance, in pixels of 256, of MediaPipe's landmarks from those that come with a picture: it
+finds 2 to 3 on people of its own kind of picture, and its own noise is part of that."""

@@ -23,6 +23,7 @@ COMMANDS = {
     "image": "relight a picture file",
     "video": "relight a video file",
     "bench": "measure frames per second and milliseconds per stage",
+    "eval": "measure how well engines relight, against rendered truth",
     "devices": "list cameras and virtual cameras",
     "presets": "list the lighting presets",
     "doctor": "check this machine and say how to mend what is wrong",

@@ -8,6 +8,7 @@ import sys
 _COMMANDS = {
     "pack": ("packing", "build the asset pack that everything else here needs"),
     "sheet": ("sheet", "draw a contact sheet of people under lights"),
+    "landmarks": ("landmark_search", "find MediaPipe's landmarks on the base mesh anew"),
     "bench": ("bench", "measure how many frames an hour the training stream makes"),
     "mitsuba": ("mitsuba_truth", "render one light at a time by mitsuba, for tests"),
     "cycles": ("cycles_truth", "render people by Blender's Cycles, for tests"),

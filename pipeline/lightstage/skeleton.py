@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.lightstage.wavefront import ObjMesh
+from pipeline.lightstage.wavefront import Grouped
 
 TORSO, SHOULDER_L, SHOULDER_R, ARM_L, ARM_R, NECK_1, NECK_2, NECK_3, HEAD = range(9)
 BONE_COUNT = 9
@@ -43,7 +43,7 @@ def read_weights(rig_folder: Path, vertex_count: int) -> np.ndarray:
     return weights / np.where(total == 0, 1, total)[:, None]
 
 
-def joint(mesh: ObjMesh, positions: np.ndarray, name: str) -> np.ndarray:
+def joint(mesh: Grouped, positions: np.ndarray, name: str) -> np.ndarray:
     """Centre (3,) of the joint helper cube `name` on base mesh `positions`."""
     return positions[np.unique(mesh.faces[mesh.groups == name])].mean(0)
 
@@ -51,7 +51,7 @@ def joint(mesh: ObjMesh, positions: np.ndarray, name: str) -> np.ndarray:
 class Skeleton:
     """Joint positions of one person, and the bone transforms of a pose."""
 
-    def __init__(self, mesh: ObjMesh, neutral: np.ndarray) -> None:
+    def __init__(self, mesh: Grouped, neutral: np.ndarray) -> None:
         neck, head = joint(mesh, neutral, "joint-neck"), joint(mesh, neutral, "joint-head")
         self._pivots = {
             bone: neck + (head - neck) * step / 3

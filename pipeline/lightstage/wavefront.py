@@ -2,8 +2,18 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
+
+
+class Grouped(Protocol):
+    """What has `faces` (F, 4) and the name of each face's group, `groups` (F,)."""
+
+    @property
+    def faces(self) -> np.ndarray: ...
+    @property
+    def groups(self) -> np.ndarray: ...
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,193 @@
+"""The cases of the measure: a subject's picture under one light, and the truth under another."""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+import cv2
+import numpy as np
+
+from pipeline.color import encode_srgb, luminance
+from pipeline.evaluate.metrics import Mask
+from pipeline.lighting import Lighting
+from pipeline.lighting.sh import MEAN
+from pipeline.present_light import exposure
+from pipeline.types import Face, FaceState, Floats, Picture, Plane
+
+_WHITE_LEVEL = 0.7
+"""Linear value of a white matte surface under the mean light of a face's normals: skin of albedo
+0.5 is at 0.35, where cameras put faces, and clips under three times that light."""
+_DARKEST = 0.2
+"""Exposure over mean irradiance below which a camera does not lift a backlit face any more."""
+_WALL: Floats = np.array([0.16, 0.18, 0.20], np.float32)
+"""Linear RGB behind subjects that have no surroundings of their own."""
+_SURE = 0.99
+_MARGIN = 0.04
+"""Share of the picture's height around the person that counts neither as person nor background: an
+edge may be soft."""
+TONES = (
+    ("very light", 55.0),
+    ("light", 41.0),
+    ("intermediate", 28.0),
+    ("tan", 10.0),
+    ("brown", -30.0),
+    ("dark", -math.inf),
+)
+"""Skin tones by individual typology angle in degrees, each with the angle above which it lies
+(Chardon et al. 1991; Del Bino, Bernerd 2013)."""
+
+
+class Subject(Protocol):
+    """A rendered person under several lights, as `pipeline.evaluate.truth` loads them."""
+
+    @property
+    def name(self) -> str:
+        """Unlike any other subject's."""
+
+    @property
+    def renderer(self) -> str:
+        """What rendered it; figures are reported for each."""
+
+    @property
+    def tone(self) -> float:
+        """Individual typology angle of the skin, degrees."""
+
+    @property
+    def alpha(self) -> Plane:
+        """`(H, W)` the person's share of each pixel."""
+
+    @property
+    def lights(self) -> tuple[str, ...]:
+        """Names of the lights, two or more."""
+
+    def sh(self, light: str) -> Floats:
+        """`(9, 3)` radiance coefficients of a light."""
+
+    def lit(self, light: str) -> Floats:
+        """`(H, W, 3)` linear RGB of the person under it, times alpha."""
+
+    def backdrop(self, light: str) -> Floats | None:
+        """`(H, W, 3)` linear RGB of what is behind, if anything is."""
+
+
+class Finder(Protocol):
+    """Finds faces in single pictures."""
+
+    def still(self, picture: Picture) -> FaceState:
+        """See `FaceTracker.still`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """One question to an engine, with its answer."""
+
+    subject: str
+    renderer: str
+    tone: str
+    """Of `TONES`."""
+    present: str
+    asked: str
+    """Names of lights."""
+    picture: Picture
+    truth: Picture
+    """The person under the asked light before the backdrop of `picture`, at the exposure that
+    engines keep: as much light on a face as before."""
+    person: Mask
+    background: Mask
+    """What is certainly not the person."""
+    faces: FaceState
+    """Found in a picture of the subject under all lights together: the same for every engine."""
+    present_sh: Floats
+    asked_sh: Floats
+    """`(9, 3)`"""
+
+    @property
+    def landmarks(self) -> Floats | None:
+        """`(468, 3)` of the largest face."""
+        return largest_face(self.faces)
+
+    @property
+    def lighting(self) -> Lighting:
+        """What the engine is asked for."""
+        return Lighting.from_sh(self.asked_sh)
+
+
+def tone_name(ita: float) -> str:
+    """The skin tone of an individual typology angle in degrees."""
+    return next(name for name, above in TONES if ita > above or above == -math.inf)
+
+
+def largest_face(faces: FaceState) -> Floats | None:
+    """`(468, 3)` landmarks; None when nobody is seen."""
+
+    def area(face: Face) -> float:
+        return float(np.prod(np.ptp(face.landmarks[:, :2], axis=0)))
+
+    return max(faces.faces, key=area).landmarks if faces.faces else None
+
+
+def make_cases(subject: Subject, index: int, count: int, finder: Finder) -> Iterator[Case]:
+    """Cases of one subject: pairs of unlike lights, chosen by its place in the list so that all
+    lights and many pairs come up.
+
+    Args:
+        index: place of the subject in the list.
+        count: how many, at most the pairs that there are.
+    """
+    lights = subject.lights
+    people = [_exposed_person(subject, light) for light in lights]
+    walls = [_exposed_backdrop(subject, light) for light in lights]
+    together = _coded(np.mean(people, axis=0) + np.mean(walls, axis=0))
+    faces = finder.still(together)
+    person = subject.alpha >= 0.5
+    reach = 2 * round(_MARGIN * subject.alpha.shape[0]) + 1
+    near = cv2.dilate((subject.alpha > 1 - _SURE).astype(np.uint8), np.ones((reach, reach)))
+    for number in range(min(count, len(lights) * (len(lights) - 1))):
+        first = (index * count + number) % len(lights)
+        step = 1 + (index + number) % (len(lights) - 1)
+        second = (first + step) % len(lights)
+        present, asked = lights[first], lights[second]
+        yield Case(
+            subject=subject.name,
+            renderer=subject.renderer,
+            tone=tone_name(subject.tone),
+            present=present,
+            asked=asked,
+            picture=_coded(people[first] + walls[first]),
+            truth=_coded(people[second] + walls[first]),
+            person=person,
+            background=near == 0,
+            faces=faces,
+            present_sh=subject.sh(present),
+            asked_sh=subject.sh(asked),
+        )
+
+
+def exposed(subject: Subject, light: str) -> Picture:
+    """`(H, W, 3)` BGR picture of a subject under a light as a camera takes it."""
+    return _coded(_exposed_person(subject, light) + _exposed_backdrop(subject, light))
+
+
+def camera_gain(sh: Floats) -> float:
+    """What a camera that exposes for the face multiplies linear renders under `(9, 3)` with."""
+    irradiance = max(luminance(exposure(sh)), _DARKEST * MEAN * luminance(sh[0]))
+    return _WHITE_LEVEL * math.pi / irradiance
+
+
+def _exposed_person(subject: Subject, light: str) -> Floats:
+    """`(H, W, 3)` linear RGB, premultiplied."""
+    return subject.lit(light) * np.float32(camera_gain(subject.sh(light)))
+
+
+def _exposed_backdrop(subject: Subject, light: str) -> Floats:
+    """`(H, W, 3)` linear RGB of what the person leaves free of what is behind."""
+    backdrop = subject.backdrop(light)
+    wall = _WALL if backdrop is None else backdrop * np.float32(camera_gain(subject.sh(light)))
+    result: Floats = wall * (1 - subject.alpha[..., None])
+    return result
+
+
+def _coded(linear: Floats) -> Picture:
+    coded = np.round(encode_srgb(linear[..., ::-1]) * 255).astype(np.uint8)
+    return np.ascontiguousarray(coded)

@@ -1,0 +1,302 @@
+"""Runs the whole measure over engines and controls."""
+
+import itertools
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pipeline.evaluate.cases import (
+    TONES,
+    Subject,
+    exposed,
+    largest_face,
+    make_cases,
+    tone_name,
+)
+from pipeline.evaluate.contestant import BestGain, Contestant, EngineContestant, Truth
+from pipeline.evaluate.identity import FaceEmbedder, cosine
+from pipeline.evaluate.material import Clip, clips_of, moving_clip, portraits_of, read_clip
+from pipeline.evaluate.sheet import Sheet, light_ball
+from pipeline.evaluate.stills import Figures, StillMeter
+from pipeline.evaluate.streams import ClipMeter
+from pipeline.face import FaceTracker
+from pipeline.lighting import Lighting
+from pipeline.lighting.presets import load_presets
+from pipeline.present_light import exposure
+from pipeline.timing import StageTimer
+from pipeline.types import Floats, Picture
+
+STEADY, CHANGED = "key-left", "key-right"
+"""Presets that clips and portraits are relit with; lag is measured from the one to the other."""
+_SHEET_ROWS = 10
+
+Rows = dict[str, Figures]
+"""By contestant: means over cases, with their number as `cases`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Subset:
+    """How much is measured."""
+
+    subjects: int
+    """At most so many of each renderer, taken evenly."""
+    cases: int
+    """Pairs of lights for each."""
+    portraits: int
+    frames: int
+    """Of each clip."""
+    clips: int
+    tone_frames: int
+    """Of the clip made for each skin tone."""
+
+
+SUBSETS = {
+    "quick": Subset(subjects=3, cases=1, portraits=2, frames=12, clips=1, tone_frames=0),
+    "standard": Subset(subjects=20, cases=4, portraits=12, frames=32, clips=5, tone_frames=24),
+    "full": Subset(subjects=1000, cases=20, portraits=140, frames=150, clips=100, tone_frames=60),
+}
+
+
+@dataclass(slots=True)
+class Report:
+    """Everything that was found; JSON and Markdown are both made of it."""
+
+    subset: str
+    contestants: list[str]
+    identity: str
+    """What embeds faces, or how to install it."""
+    strangers: dict[str, float] = field(default_factory=dict)
+    """Mean cosine between different people, of the rendered subjects and of the portraits: what a
+    lost identity looks like."""
+    subjects: dict[str, int] = field(default_factory=dict)
+    """By renderer."""
+    renderers: dict[str, Rows] = field(default_factory=dict)
+    tones: dict[str, Rows] = field(default_factory=dict)
+    portraits: Rows = field(default_factory=dict)
+    clips: dict[str, Rows] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+    """What was not measured, and why."""
+
+    def to_json(self) -> dict[str, Any]:
+        """As a JSON object; figures rounded to 5 digits."""
+        rounded: dict[str, Any] = _rounded(asdict(self))
+        return rounded
+
+
+Progress = Callable[[int, int], None]
+"""Told how many steps are done, and of how many."""
+
+
+class Evaluation:
+    """One run. Results are kept until `run` puts them together."""
+
+    def __init__(
+        self,
+        engines: Sequence[EngineContestant],
+        subset: str,
+        embedder: FaceEmbedder | None,
+        identity: str,
+    ) -> None:
+        """
+        Args:
+            engines: controls among them; the best gain and the truth come by themselves.
+            subset: a name of `SUBSETS`.
+            embedder: None: identity is not measured.
+            identity: what the report says about it.
+        """
+        self._engines, self._name, self._identity = engines, subset, identity
+        self._subset = SUBSETS[subset]
+        self._finder = FaceTracker(StageTimer())
+        self._meter = StillMeter(self._finder, embedder)
+        presets, _ = load_presets()
+        self._lights = (presets[STEADY].lighting(), presets[CHANGED].lighting())
+        self.sheets: dict[str, Sheet] = {}
+        """Contact sheets by name."""
+
+    def run(
+        self, subjects: Sequence[Subject], media: Path | None, demo: Path, progress: Progress
+    ) -> Report:
+        """
+        Args:
+            subjects: rendered truth.
+            media: see `pipeline.evaluate.material`; None: only `demo` is measured on.
+            demo: a video file to fall back on.
+
+        Raises:
+            OSError: a file of the media folder cannot be read.
+        """
+        subset = self._subset
+        chosen = _spread(subjects, subset.subjects)
+        notes: list[str] = []
+        clips = (
+            list(itertools.islice(clips_of(media, subset.frames), subset.clips)) if media else []
+        )
+        if not clips:
+            notes.append(
+                "No real clips were given (--media): flicker and lag are of the demo clip."
+            )
+            clips = [read_clip(demo, subset.frames)]
+        portraits = portraits_of(media, subset.portraits) if media else []
+        if not portraits:
+            notes.append("No portraits were given (--media): none were measured.")
+        tone_clips = self._tone_clips(chosen) if subset.tone_frames else {}
+        steps = _Steps(len(chosen) + len(portraits) + len(clips) + len(tone_clips), progress)
+
+        report = Report(
+            subset=self._name,
+            contestants=[Truth.name, BestGain.name, *(engine.name for engine in self._engines)],
+            identity=self._identity,
+            notes=notes,
+        )
+        found: list[tuple[str, str, str, Figures]] = []
+        inputs: list[Floats] = []
+        faces: list[Floats] = []
+        for index, subject in enumerate(chosen):
+            report.subjects[subject.renderer] = report.subjects.get(subject.renderer, 0) + 1
+            found += self._subject(subject, index, inputs)
+            steps.done()
+        for renderer in report.subjects:
+            report.renderers[renderer] = _means(
+                (who, figures) for kind, _, who, figures in found if kind == renderer
+            )
+        for name, clip in tone_clips.items():
+            meter = ClipMeter(clip, self._lights)
+            found += [
+                ("", name, engine.name, meter.measure(engine, with_lag=True))
+                for engine in self._engines
+            ]
+            steps.done()
+        for tone, _ in TONES:
+            rows = _means((who, figures) for _, name, who, figures in found if name == tone)
+            if rows:
+                report.tones[tone] = rows
+        report.portraits.update(self._portraits(portraits, faces, steps))
+        for clip in clips:
+            meter = ClipMeter(clip, self._lights)
+            report.clips[clip.name] = _means(
+                (engine.name, meter.measure(engine, with_lag=clip is clips[0]))
+                for engine in self._engines
+            )
+            steps.done()
+        report.strangers = _strangers({"rendered": inputs, "portraits": faces})
+        return report
+
+    def _subject(
+        self, subject: Subject, index: int, inputs: list[Floats]
+    ) -> list[tuple[str, str, str, Figures]]:
+        """Renderer, tone, contestant and figures of each answer to the subject's cases."""
+        found = []
+        cases = make_cases(subject, index, self._subset.cases, self._finder)
+        for number, case in enumerate(cases):
+            shown = [case.picture, light_ball(case.asked_sh, case.picture.shape[0]), case.truth]
+            contestants: list[Contestant] = [Truth(), BestGain(), *self._engines]
+            for contestant in contestants:
+                answer = contestant.answer(case)
+                figures = self._meter.measure(answer, case)
+                if number == 0 and isinstance(contestant, EngineContestant):
+                    figures |= self._meter.no_op(contestant, case)
+                found.append((subject.renderer, case.tone, contestant.name, figures))
+                if isinstance(contestant, EngineContestant):
+                    shown.append(answer.picture)
+            if number == 0:
+                columns = ["input", "asked light", "truth", *(e.name for e in self._engines)]
+                sheet = self.sheets.setdefault(subject.renderer, Sheet(columns, _SHEET_ROWS))
+                sheet.add(f"{case.subject}: {case.present} to {case.asked}", shown)
+                inputs += self._meter.embeddings(case.picture, case.landmarks)
+        return found
+
+    def _portraits(
+        self, portraits: list[tuple[str, Picture]], embeddings: list[Floats], steps: "_Steps"
+    ) -> Rows:
+        found = []
+        columns = ["input", "asked light", *(engine.name for engine in self._engines)]
+        for index, (name, picture) in enumerate(portraits):
+            light: Lighting = self._lights[index % 2]
+            landmarks = largest_face(self._finder.still(picture))
+            embeddings += self._meter.embeddings(picture, landmarks)
+            shown = [picture, light_ball(light.sh, picture.shape[0])]
+            for engine in self._engines:
+                figures, relit = self._meter.portrait(engine, picture, light)
+                found.append((engine.name, figures))
+                shown.append(relit)
+            sheet = self.sheets.setdefault("portraits", Sheet(columns, _SHEET_ROWS))
+            sheet.add(f"{name}: {(STEADY, CHANGED)[index % 2]}", shown)
+            steps.done()
+        return _means(found)
+
+    def _tone_clips(self, subjects: Sequence[Subject]) -> dict[str, Clip]:
+        """By skin tone: a moving clip of one subject, under the light that is most from the
+        front."""
+        made = {}
+        for index, subject in enumerate(subjects):
+            tone = tone_name(subject.tone)
+            if tone not in made:
+                light = max(subject.lights, key=lambda name: _frontal(subject.sh(name)))
+                picture = exposed(subject, light)
+                made[tone] = moving_clip(tone, picture, self._subset.tone_frames, seed=index)
+        return made
+
+
+class _Steps:
+    def __init__(self, total: int, progress: Progress) -> None:
+        self._count, self._total, self._progress = 0, total, progress
+
+    def done(self) -> None:
+        self._count += 1
+        self._progress(self._count, self._total)
+
+
+def _frontal(sh: Floats) -> float:
+    return float(exposure(sh).mean() / max(float(sh[0].mean()), 1e-6))
+
+
+def _spread(subjects: Sequence[Subject], most: int) -> list[Subject]:
+    by_renderer: dict[str, list[Subject]] = defaultdict(list)
+    for subject in subjects:
+        by_renderer[subject.renderer].append(subject)
+    chosen = []
+    for group in by_renderer.values():
+        places = np.unique(np.linspace(0, len(group) - 1, min(most, len(group))).round())
+        chosen += [group[int(place)] for place in places]
+    return chosen
+
+
+def _strangers(groups: dict[str, list[Floats]]) -> dict[str, float]:
+    means = {}
+    for name, embeddings in groups.items():
+        pairs = [cosine(a, b) for a, b in itertools.combinations(embeddings, 2)]
+        if pairs:
+            means[name] = float(np.mean(pairs))
+    return means
+
+
+def _means(found: Iterable[tuple[str, Figures]]) -> Rows:
+    """Means of what could be measured, by contestant, with the number of measurements."""
+    lists: dict[str, dict[str, list[float]]] = {}
+    counts: dict[str, int] = defaultdict(int)
+    for who, figures in found:
+        mine = lists.setdefault(who, {})
+        counts[who] += "missed" in figures
+        for key, value in figures.items():
+            values = mine.setdefault(key, [])
+            if value is not None:
+                values.append(value)
+    return {
+        who: {key: float(np.mean(v)) if v else None for key, v in mine.items()}
+        | ({"cases": float(counts[who])} if counts[who] else {})
+        for who, mine in lists.items()
+    }
+
+
+def _rounded(value: Any) -> Any:
+    if isinstance(value, float):
+        return round(value, 5)
+    if isinstance(value, dict):
+        return {key: _rounded(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_rounded(item) for item in value]
+    return value

@@ -1,0 +1,99 @@
+"""Figures of single pictures: one row of numbers for each answer to a case."""
+
+from pipeline.evaluate.cases import Case, Finder, largest_face
+from pipeline.evaluate.contestant import Answer, EngineContestant
+from pipeline.evaluate.identity import FaceEmbedder, cosine
+from pipeline.evaluate.light_direction import (
+    LightMeter,
+    angle_between,
+    direction_of,
+    has_direction,
+)
+from pipeline.evaluate.metrics import background_change, best_gain, psnr, ssim, with_gain
+from pipeline.lighting import Lighting
+from pipeline.types import Floats, Picture
+
+Figures = dict[str, float | None]
+"""By name, see `pipeline.evaluate.report.COLUMNS`; None: could not be measured."""
+
+
+class StillMeter:
+    """Measures answers to cases and relit portraits."""
+
+    def __init__(self, finder: Finder, embedder: FaceEmbedder | None) -> None:
+        """
+        Args:
+            embedder: None: identity is not measured.
+        """
+        self._finder = finder
+        self._embedder = embedder
+        self._light = LightMeter()
+
+    def measure(self, answer: Answer, case: Case) -> Figures:
+        """Relight error, light direction, identity and background of one answer."""
+        picture, truth, person = answer.picture, case.truth, case.person
+        matched = with_gain(picture, best_gain(picture, truth, person))
+        background = background_change(picture, case.picture, case.background)
+        return {
+            "psnr_db": psnr(matched, truth, person),
+            "ssim": ssim(matched, truth, person),
+            "psnr_as_is_db": psnr(picture, truth, person),
+            "light_deg": self._light_error(picture, case),
+            "identity": self._identity(picture, case.picture, case.landmarks),
+            "background_levels": background.mean_levels,
+            "background_share": background.share,
+            "missed": float(answer.missed),
+        }
+
+    def no_op(self, contestant: EngineContestant, case: Case) -> Figures:
+        """PSNR on the person when the light asked for is the one that is there: the true one, and
+        the one that the product itself reads from the picture (`--like` its own input)."""
+        present = Lighting.from_sh(case.present_sh)
+        same = contestant.still(case.picture, present).picture
+        figures: Figures = {"no_op_true_db": psnr(same, case.picture, case.person)}
+        read = self._light.present(case.picture, self._finder.still(case.picture))
+        if read is None:
+            return figures | {"no_op_own_db": None}
+        same = contestant.still(case.picture, Lighting.from_sh(read)).picture
+        return figures | {"no_op_own_db": psnr(same, case.picture, case.person)}
+
+    def portrait(
+        self, contestant: EngineContestant, picture: Picture, lighting: Lighting
+    ) -> tuple[Figures, Picture]:
+        """Identity under `lighting` and PSNR under the light that is there, both on a real picture;
+        and the relit picture."""
+        faces = self._finder.still(picture)
+        landmarks = largest_face(faces)
+        answer = contestant.still(picture, lighting)
+        read = self._light.present(picture, faces)
+        figures: Figures = {
+            "identity": self._identity(answer.picture, picture, landmarks),
+            "no_op_own_db": None,
+            "missed": float(answer.missed),
+        }
+        if read is not None:
+            same = contestant.still(picture, Lighting.from_sh(read)).picture
+            everywhere = picture[..., 0] >= 0
+            figures["no_op_own_db"] = psnr(same, picture, everywhere)
+        return figures, answer.picture
+
+    def embeddings(self, picture: Picture, landmarks: Floats | None) -> list[Floats]:
+        """The face's embedding, or nothing where it is not measured or there is no face."""
+        if self._embedder is None or landmarks is None:
+            return []
+        return [self._embedder.embed(picture, landmarks)]
+
+    def _light_error(self, picture: Picture, case: Case) -> float | None:
+        if not has_direction(case.asked_sh):
+            return None
+        seen = self._light.present(picture, case.faces)
+        if seen is None:
+            return None
+        return angle_between(direction_of(seen), direction_of(case.asked_sh))
+
+    def _identity(self, output: Picture, frame: Picture, landmarks: Floats | None) -> float | None:
+        if self._embedder is None or landmarks is None:
+            return None
+        return cosine(
+            self._embedder.embed(output, landmarks), self._embedder.embed(frame, landmarks)
+        )

@@ -1,0 +1,59 @@
+"""Figures of clips: flicker against the input's own, and lag."""
+
+from collections.abc import Sequence
+
+from pipeline.evaluate.contestant import EngineContestant
+from pipeline.evaluate.material import Clip
+from pipeline.evaluate.stills import Figures
+from pipeline.evaluate.temporal import Paths, follow, lag, luminance_jitter, warping_error
+from pipeline.face import FaceTracker
+from pipeline.lighting import Lighting
+from pipeline.timing import StageTimer
+
+SWITCH = 6
+"""The frame at which the light changes when lag is measured."""
+LAG_FRAMES = 22
+"""Frames run for it; a lag of more than the rest is reported as the rest."""
+
+
+class ClipMeter:
+    """Measures contestants on one clip; its optical flow is found once."""
+
+    def __init__(self, clip: Clip, lights: tuple[Lighting, Lighting]) -> None:
+        """
+        Args:
+            lights: the light of the whole clip, and the one it is changed to for lag.
+        """
+        self._clip, self._lights = clip, lights
+        tracker = FaceTracker(StageTimer())
+        states = [
+            tracker.update(picture, time)
+            for picture, time in zip(clip.pictures, clip.times, strict=True)
+        ]
+        self._paths: Paths = follow(clip.pictures, states)
+        self._error = warping_error(clip.pictures, self._paths)
+        self._jitter = luminance_jitter(clip.pictures, self._paths)
+
+    def measure(self, contestant: EngineContestant, *, with_lag: bool) -> Figures:
+        """`warping_ratio` and `jitter_ratio` (out / in; 1 is the input's own flicker), `lag_frames`
+        (0: the first frame shows the new light) where asked for."""
+        first, second = self._lights
+        length = len(self._clip.pictures)
+        steady = contestant.stream(self._clip, [first] * length)
+        figures: Figures = {
+            "warping_ratio": _ratio(warping_error(steady, self._paths), self._error),
+            "jitter_ratio": _ratio(luminance_jitter(steady, self._paths), self._jitter),
+            "lag_frames": None,
+        }
+        if with_lag and length > SWITCH:
+            some = min(length, LAG_FRAMES)
+            after = contestant.stream(self._clip, [second] * some)
+            changed: Sequence[Lighting] = [first] * SWITCH + [second] * (some - SWITCH)
+            switched = contestant.stream(self._clip, changed)
+            found = lag(steady[:some], after, switched, SWITCH, self._paths)
+            figures["lag_frames"] = None if found is None else float(found)
+        return figures
+
+
+def _ratio(out: float, given: float) -> float | None:
+    return out / given if given > 0 else None

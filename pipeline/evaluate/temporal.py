@@ -1,0 +1,155 @@
+"""Flicker and lag of an engine on a clip.
+
+What moves in the input is followed by optical flow of the *input*, so that every engine is judged
+along the same paths.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from cv2.typing import MatLike
+
+from pipeline.color import DECODE_8BIT, LUMA_BGR
+from pipeline.evaluate.metrics import Mask
+from pipeline.types import FaceState, Floats, Picture
+
+_CONSISTENT = 1.0
+"""Pixels between a point and where flow forth and back leads; beyond, it is hidden in one frame."""
+_PERSON = 0.5
+_DARKEST = 1e-3
+"""Linear light added before logarithms: three steps of 8 bits near black."""
+_ARRIVED = 0.9
+"""Share of a light change that must be on the picture."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Step:
+    """From one frame to the next."""
+
+    back: Floats
+    """`(H, W, 2)` where each pixel was in the frame before, in pixels."""
+    seen: Mask
+    """Pixels of the person that both frames show."""
+
+
+@dataclass(frozen=True, slots=True)
+class Paths:
+    """How a clip's pixels move, and where its face is."""
+
+    pictures: Sequence[Picture]
+    steps: tuple[_Step, ...]
+    """One fewer than pictures."""
+    faces: tuple[Mask, ...]
+    """Per picture; empty where no face was found."""
+
+
+def follow(pictures: Sequence[Picture], states: Sequence[FaceState]) -> Paths:
+    """Optical flow (OpenCV DIS) of a clip, with what is hidden masked by going forth and back.
+
+    Args:
+        pictures: `(H, W, 3)` BGR frames of one size.
+        states: what the tracker found in each.
+    """
+    dis = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+    grays = [cv2.cvtColor(picture, cv2.COLOR_BGR2GRAY) for picture in pictures]
+    height, width = grays[0].shape
+    x, y = np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32))
+    steps = []
+    for index in range(1, len(grays)):
+        backward = _flow(dis, grays[index], grays[index - 1])
+        forward = _flow(dis, grays[index - 1], grays[index])
+        back = np.stack([x + backward[..., 0], y + backward[..., 1]], axis=-1)
+        returned = backward + _warped(forward, back)
+        inside = (back >= 0).all(axis=2) & (back[..., 0] < width) & (back[..., 1] < height)
+        person = cv2.resize(states[index].mask, (width, height)) > _PERSON
+        seen = inside & (np.hypot(returned[..., 0], returned[..., 1]) < _CONSISTENT) & person
+        steps.append(_Step(back, seen))
+    faces = tuple(_face_mask(state, (height, width)) for state in states)
+    return Paths(pictures, tuple(steps), faces)
+
+
+def warping_error(outputs: Sequence[Picture], paths: Paths) -> float:
+    """Mean squared difference of each frame to the frame before, warped onto it, over the person's
+    pixels that both show; in sRGB-coded values over the person's mean, so that a darker picture
+    is not a calmer one."""
+    errors, levels, count = 0.0, 0.0, 0
+    for last, this, step in zip(outputs[:-1], outputs[1:], paths.steps, strict=True):
+        if not step.seen.any():
+            continue
+        warped = _warped(last.astype(np.float32), step.back)
+        now = this[step.seen].astype(np.float32)
+        difference = now - warped[step.seen]
+        errors += float((difference * difference).sum())
+        levels += float(now.sum())
+        count += now.size
+    if not count or levels == 0:
+        return 0.0
+    return errors / count / (levels / count) ** 2
+
+
+def luminance_jitter(outputs: Sequence[Picture], paths: Paths) -> float:
+    """Standard deviation of the change from frame to frame of the face's mean log luminance."""
+    means = [
+        float(np.log(_luminance(picture[mask]) + _DARKEST).mean())
+        for picture, mask in zip(outputs, paths.faces, strict=True)
+        if mask.any()
+    ]
+    return float(np.std(np.diff(means))) if len(means) > 2 else 0.0
+
+
+def lag(
+    before: Sequence[Picture],
+    after: Sequence[Picture],
+    switched: Sequence[Picture],
+    start: int,
+    paths: Paths,
+) -> int | None:
+    """Frames until 90% of a light change is on the picture; 0: with the first frame.
+
+    Args:
+        before, after: the engine's outputs on the clip under the one and the other light.
+        switched: its outputs when the light changes at frame `start`.
+
+    Returns:
+        None when the two lights look alike; the number of frames left after `start` when the
+        change never arrives.
+    """
+    for index in range(start, len(switched)):
+        mask = paths.faces[index]
+        if not mask.any():
+            continue
+        origin = before[index][mask].astype(np.float32)
+        whole = after[index][mask] - origin
+        length = float((whole * whole).sum())
+        if length < origin.size:  # one level
+            return None
+        if float(((switched[index][mask] - origin) * whole).sum()) / length >= _ARRIVED:
+            return index - start
+    return len(switched) - start
+
+
+def _flow(dis: cv2.DISOpticalFlow, source: MatLike, target: MatLike) -> Floats:
+    """`(H, W, 2)` how far each pixel of `source` moves to where it is in `target`."""
+    return np.asarray(dis.calc(source, target, np.zeros((*source.shape, 2), np.float32)))
+
+
+def _warped(picture: Floats, places: Floats) -> Floats:
+    """`picture` sampled at `(H, W, 2)` places in pixels."""
+    x, y = np.ascontiguousarray(places[..., 0]), np.ascontiguousarray(places[..., 1])
+    return np.asarray(cv2.remap(picture, x, y, cv2.INTER_LINEAR), np.float32)
+
+
+def _luminance(pixels: Picture) -> Floats:
+    result: Floats = DECODE_8BIT[pixels] @ LUMA_BGR
+    return result
+
+
+def _face_mask(state: FaceState, shape: tuple[int, int]) -> Mask:
+    mask = np.zeros(shape, np.uint8)
+    for face in state.faces:
+        if face.seen:
+            hull = cv2.convexHull(np.round(face.landmarks[:, :2]).astype(np.int32))
+            cv2.fillConvexPoly(mask, hull, 1)
+    return mask.astype(bool)
