@@ -11,27 +11,29 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
-from stage import require
 
 import tolerances
 from pipeline.color import encode_srgb
 from pipeline.face import FaceTracker
 from pipeline.timing import StageTimer
 from pipeline.types import Floats
+from stage import require
 
 require("moderngl")
 require("embreex")
 
+from pipeline.lighting.sh import dominant_direction  # noqa: E402
 from pipeline.lightstage.clip import Clip, Plan, Recipe, View  # noqa: E402
 from pipeline.lightstage.framing import orbit, source_camera  # noqa: E402
 from pipeline.lightstage.light_map import to_sh  # noqa: E402
-from pipeline.lightstage.light_sampler import rotate, sample_light  # noqa: E402
+from pipeline.lightstage.light_sampler import sample_light  # noqa: E402
+from pipeline.lightstage.light_shapes import rotate  # noqa: E402
 from pipeline.lightstage.pack import Pack, default_pack_path  # noqa: E402
 from pipeline.lightstage.scene import Label  # noqa: E402
 from pipeline.lightstage.stream import Stream  # noqa: E402
-from pipeline.lighting.sh import dominant_direction  # noqa: E402
 
 SMALL = Recipe(size=64, shortest=2, longest=2)
+SINGLE = Recipe(size=64, shortest=1, longest=1, views=0)
 
 
 @pytest.fixture(scope="module")
@@ -52,6 +54,10 @@ def arrays(value: Any) -> Iterator[np.ndarray]:
             yield from arrays(getattr(value, field.name))
 
 
+def contents(clip: Clip) -> list[bytes]:
+    return [array.tobytes() for array in arrays(clip.frames)]
+
+
 def psnr(a: Floats, b: Floats) -> float:
     return float(-10 * np.log10(np.mean((np.clip(a, 0, 1) - np.clip(b, 0, 1)) ** 2)))
 
@@ -62,19 +68,12 @@ def pixels(size: int) -> tuple[Floats, Floats]:
     return x, y
 
 
-def test_the_same_seed_gives_the_same_bytes_with_one_worker_two_or_none(pack: Pack) -> None:
-    none, one, two = (
-        list(Stream(default_pack_path(), 1, SMALL, workers, stop=3)) for workers in (0, 1, 2)
-    )
-    assert [c.index for c in two] == [0, 1, 2]
-    resumed = list(Stream(default_pack_path(), 1, SMALL, 1, start=2, stop=3))
-    for other in (one, two):
-        for a, b in zip(none, other, strict=True):
-            pairs = zip(arrays(a.frames), arrays(b.frames), strict=True)
-            assert all(x.tobytes() == y.tobytes() for x, y in pairs)
-    pairs = zip(arrays(none[2].frames), arrays(resumed[0].frames), strict=True)
-    assert all(x.tobytes() == y.tobytes() for x, y in pairs)
-    assert none[0].frames[0].source.pictures.tobytes() != none[1].frames[0].source.pictures.tobytes()
+def test_the_same_seed_gives_the_same_bytes_however_many_workers(pack: Pack) -> None:
+    """And when the stream is taken up in the middle."""
+    first, second = Stream(default_pack_path(), 1, SMALL, 2, stop=2)
+    (resumed,) = Stream(default_pack_path(), 1, SMALL, 1, start=1, stop=2)
+    assert (first.index, second.index, resumed.index) == (0, 1, 1)
+    assert contents(resumed) == contents(second) != contents(first)
 
 
 def test_a_picture_is_albedo_times_shading_plus_specular(clip: Clip) -> None:
@@ -109,7 +108,9 @@ def test_a_novel_view_shows_the_same_surfaces(clip: Clip) -> None:
     labels = cv2.remap(here.labels, np.round(x), np.round(y), cv2.INTER_NEAREST)
     # Not at edges, where a pixel of one view is a mixture in the other.
     close = cv2.erode((np.abs(depth - place[..., 2]) < 0.05).astype(np.uint8), np.ones((3, 3))) > 0
-    both = seen & close & (labels == there.labels) & np.isin(there.labels, (Label.SKIN, Label.CLOTHES))
+    both = (
+        seen & close & (labels == there.labels) & np.isin(there.labels, (Label.SKIN, Label.CLOTHES))
+    )
     assert both.sum() > 3000
     albedo = cv2.remap(here.albedo.astype(np.float32), x, y, cv2.INTER_LINEAR)
     normal = cv2.remap(here.normal.astype(np.float32), x, y, cv2.INTER_LINEAR)
@@ -177,19 +178,19 @@ def test_the_splits_share_no_person_and_no_environment(pack: Pack) -> None:
 
 
 def test_a_killed_worker_is_reported_and_ends_the_others(pack: Pack) -> None:
-    frames = Stream(default_pack_path(), 1, SMALL, 2).frames()
+    frames = Stream(default_pack_path(), 1, SINGLE, 2, ahead=1).frames()
     next(frames)
     children = multiprocessing.active_children()
     assert len(children) == 2
     os.kill(children[0].pid or 0, signal.SIGKILL)
-    with pytest.raises(RuntimeError, match="worker of the light stage ended.*-9"):
-        for _ in range(400):
+    with pytest.raises(RuntimeError, match=r"worker of the light stage ended.*-9"):
+        for _ in range(10):
             next(frames)
     assert not multiprocessing.active_children()
 
 
 def test_leaving_the_loop_leaves_no_process(pack: Pack) -> None:
-    for _ in Stream(default_pack_path(), 1, SMALL, 2, ahead=1):
+    for _ in Stream(default_pack_path(), 1, SINGLE, 1, ahead=1):
         break
     assert not multiprocessing.active_children()
 

@@ -169,3 +169,25 @@ pixels of other sizes."""
 LANDMARK_PX = 4.5
 """Mean distance, in pixels of 256, of MediaPipe's landmarks from those that come with a picture: it
 finds 2 to 3 on people of its own kind of picture, and its own noise is part of that."""
+
+RENDERERS_DB = 30.0
+"""PSNR on the person, encoded, of the rasterizer against mitsuba under soft light: 32 to 34 were
+measured at 128 pixels; silhouettes, hair's edges and what 162 directions blur are left."""
+
+RENDERERS_ALBEDO = 0.01
+"""Mean difference of linear albedo between the two renderers: textures are filtered otherwise."""
+
+OLAT_DB = 35.0
+"""PSNR on the person, linear, of sums of single lights against mitsuba's own path tracer, which is
+noisy and also follows light that is mirrored before it is scattered (1% of it)."""
+
+LOBES_DB = 25.0
+"""PSNR on the person, encoded, of 64 lights for a soft lamp against the lamp itself: a shadow's
+edge comes in as many steps as there are lights, and the lamp's picture is noisy."""
+
+TRUTH_LIGHT_DEG = 20.0
+"""Between a light's dominant direction and that of SH fitted to shading on the visible half of
+normals, which leaves cast shadows and highlights in."""
+
+TRUTH_STORED_DB = 45.0
+"""PSNR on the person of lightings of a stored one-light-at-a-time set against the rendered one."""

@@ -56,7 +56,7 @@ class Subset:
 
 SUBSETS = {
     "quick": Subset(subjects=3, cases=1, portraits=2, frames=12, clips=1, tone_frames=0),
-    "standard": Subset(subjects=20, cases=4, portraits=12, frames=32, clips=5, tone_frames=24),
+    "standard": Subset(subjects=20, cases=4, portraits=12, frames=32, clips=5, tone_frames=16),
     "full": Subset(subjects=1000, cases=20, portraits=140, frames=150, clips=100, tone_frames=60),
 }
 

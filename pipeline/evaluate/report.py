@@ -76,6 +76,11 @@ How to read it. Pictures are 8-bit and sRGB-coded, errors are taken on these val
   the render.
 """
 
+_TONES_HOW = f"""\
+Tones are bins of the individual typology angle. Errors of dark skin are smaller because it is dark:
+compare each engine with `{BEST_GAIN}` and `{TRUTH}` of the same tone.
+"""
+
 
 def markdown(report: Report, command: str) -> str:
     """The whole report.
@@ -92,7 +97,7 @@ def markdown(report: Report, command: str) -> str:
     ]
     for renderer, rows in report.renderers.items():
         parts += [f"## Against truth rendered by {renderer}\n", _table(rows, _RENDERED)]
-    parts += ["## By skin tone\n", "Tones are bins of the individual typology angle.\n"]
+    parts += ["## By skin tone\n", _TONES_HOW]
     parts.append(_grouped("skin tone", report.tones, _TONE))
     if any(
         "warping_ratio" in figures for rows in report.tones.values() for figures in rows.values()

@@ -32,7 +32,7 @@ _MEND = "; get it again with git checkout, or make it with python -m pipeline.li
 
 
 @dataclass(frozen=True)
-class TestLight:
+class NamedLight:
     """A distant lighting with a name."""
 
     radiance: LightMap
@@ -68,13 +68,14 @@ class Subject:
     alpha: Plane
     """`(H, W)` in 0..1."""
     path: Path
-    named: dict[str, TestLight]
+    named: dict[str, NamedLight]
     """The test lights by name."""
 
     @property
     def albedo(self) -> Floats:
         """`(H, W, 3)` linear RGB, premultiplied by alpha."""
-        return self._layers[0]
+        picture: Floats = self._layers[0]
+        return picture
 
     @cached_property
     def normal(self) -> Floats:
@@ -104,7 +105,8 @@ class Subject:
             raise KeyError(light)
         if self.renderer == "mitsuba":
             return self.relit(self.named[light].lobes)
-        return _pictures(self.path)[self.lights.index(light)]
+        picture: Floats = _pictures(self.path)[self.lights.index(light)]
+        return picture
 
     def relit(self, lobes: Floats) -> Floats:
         """`(H, W, 3)` under any mixture of the lights of a one-light-at-a-time set.
@@ -143,7 +145,7 @@ def load_subjects(folder: Path = TRUTH) -> list[Subject]:
     return [_load_subject(path, lights) for path in paths]
 
 
-def load_lights(folder: Path = TRUTH) -> dict[str, TestLight]:
+def load_lights(folder: Path = TRUTH) -> dict[str, NamedLight]:
     """The test lights of a folder by name.
 
     Raises:
@@ -151,7 +153,7 @@ def load_lights(folder: Path = TRUTH) -> dict[str, TestLight]:
     """
     arrays = _read(folder / _LIGHTS)
     return {
-        name: TestLight(
+        name: NamedLight(
             arrays[f"{name}/radiance"].astype(np.float32),
             arrays[f"{name}/backdrop"].astype(np.float32) if f"{name}/backdrop" in arrays else None,
         )
@@ -159,7 +161,7 @@ def load_lights(folder: Path = TRUTH) -> dict[str, TestLight]:
     }
 
 
-def save_lights(folder: Path, lights: dict[str, TestLight]) -> None:
+def save_lights(folder: Path, lights: dict[str, NamedLight]) -> None:
     """Writes the test lights of a folder."""
     arrays: dict[str, NDArray[Any]] = {"format": np.array(_FORMAT), "names": np.array(list(lights))}
     for name, light in lights.items():
@@ -211,7 +213,7 @@ def save_subject(
     )
 
 
-def _load_subject(path: Path, lights: dict[str, TestLight]) -> Subject:
+def _load_subject(path: Path, lights: dict[str, NamedLight]) -> Subject:
     arrays = _read(path)
     try:
         about = json.loads(str(arrays["about"]))
@@ -223,7 +225,7 @@ def _load_subject(path: Path, lights: dict[str, TestLight]) -> Subject:
             tone=float(about["tone"]),
             description=about["description"],
             lights=tuple(about["lights"]),
-            alpha=arrays["alpha"].astype(np.float32) / 255,
+            alpha=arrays["alpha"].astype(np.float32) / np.float32(255),
             path=path,
             named=lights,
         )
@@ -272,7 +274,7 @@ def _write(path: Path, arrays: dict[str, NDArray[Any]]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_suffix(".part")
     with unfinished.open("wb") as file:
-        np.savez_compressed(file, **arrays)
+        np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
     unfinished.replace(path)
 
 

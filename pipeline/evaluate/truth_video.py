@@ -45,7 +45,7 @@ def encode_pictures(pictures: Floats, crf: float | None) -> bytes:
             for plane, values in zip(frame.planes, _to_planes(picture), strict=True):
                 rows = np.zeros((plane.height, plane.line_size // 2), "<u2")
                 rows[:, : plane.width] = values
-                plane.update(rows)
+                plane.update(rows.tobytes())
             frame.pts = index
             container.mux(stream.encode(frame))
         container.mux(stream.encode())
@@ -60,7 +60,7 @@ def decode_pictures(video: bytes) -> Floats:
     """
     pictures: list[Floats] = []
     try:
-        with av.open(io.BytesIO(video)) as container:
+        with av.open(io.BytesIO(video), "r") as container:
             for frame in container.decode(video=0):
                 if frame.format.name != _FORMAT:
                     raise ValueError(f"pixels are {frame.format.name}, not {_FORMAT}")

@@ -24,9 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> None:
     """Renders and prints what it took."""
     recipe = Recipe(size=arguments.size, views=arguments.views)
-    stream = Stream(
-        arguments.pack, arguments.seed, recipe, arguments.workers, stop=arguments.clips
-    )
+    stream = Stream(arguments.pack, arguments.seed, recipe, arguments.workers, stop=arguments.clips)
     before, start = _processor_time(), time.perf_counter()
     frames = sum(1 for _ in stream.frames())
     wall, processor = time.perf_counter() - start, _processor_time() - before

@@ -10,19 +10,18 @@ from pipeline.lightstage.figure import Figure
 from pipeline.lightstage.framing import PITCH, YAW, head_centre, jittered_camera, orbit
 from pipeline.lightstage.identity import sample_identity
 from pipeline.lightstage.light_map import LightMap, to_sh
-from pipeline.lightstage.light_sampler import SampledLight, Split, rotate, sample_light
+from pipeline.lightstage.light_sampler import SampledLight, Split, sample_light
+from pipeline.lightstage.light_shapes import rotate
 from pipeline.lightstage.pack import Pack
 from pipeline.lightstage.performance import RATE, Performance
 from pipeline.lightstage.rasterizer import Buffers, Rasterizer
 from pipeline.lightstage.scene import Camera, Posed
-from pipeline.lightstage.transfer import Lit, Transfer, trace
+from pipeline.lightstage.transport import Transport
 from pipeline.types import Floats
 
 Halves = NDArray[np.float16]
 """float16 of the shape that its docstring gives."""
 
-_KEY_STEP = 16
-"""Light transport is traced about every so many frames (half a second) and mixed between."""
 _LARGEST_HALF = 6e4
 _PEOPLE = 1_000_000
 """Identity seeds of one stream, before it meets those of the next stream seed."""
@@ -162,12 +161,13 @@ def render_clip(pack: Pack, rasterizer: Rasterizer, plan: Plan, recipe: Recipe) 
     """Renders the frames of a clip in order; each depends on pack, plan and recipe alone."""
     figure = Figure(pack, sample_identity(plan.identity, recipe.split))
     performance = Performance(plan.performance, plan.frames)
-    poses = [figure.pose(performance.pose(index)) for index in range(plan.frames)]
-    eyes = np.mean([pose.head[:3, 3] for pose in poses], axis=0)
+    acted = [performance.pose(index) for index in range(plan.frames)]
+    poses = [figure.pose(pose) for pose in acted]
+    eyes = np.mean([posed.head[:3, 3] for posed in poses], axis=0)
     camera = jittered_camera(np.random.default_rng(plan.camera), recipe.size, eyes)
-    centre = head_centre(np.mean([pose.head for pose in poses], axis=0))
+    centre = head_centre(np.mean([posed.head for posed in poses], axis=0))
     others = [orbit(camera, centre, *angles) for angles in plan.directions]
-    transport = _Transport(figure, poses)
+    transport = Transport(figure, acted, poses)
     rasterizer.load(figure.parts)
     shown: tuple[Frame, Buffers] | None = None
     for index, posed in enumerate(poses):
@@ -196,32 +196,6 @@ def render_clip(pack: Pack, rasterizer: Rasterizer, plan: Plan, recipe: Recipe) 
         yield shown[0]
 
 
-class _Transport:
-    """Light transport of every frame, from that of key frames."""
-
-    def __init__(self, figure: Figure, poses: list[Posed]) -> None:
-        self._parts = figure.parts
-        self._poses = poses
-        count = 1 if len(poses) == 1 else 1 + max(1, round((len(poses) - 1) / _KEY_STEP))
-        self._keys = np.round(np.linspace(0, len(poses) - 1, count)).astype(int)
-        self._traced: dict[int, Transfer] = {}
-
-    def light(self, index: int, lights: tuple[LightMap, LightMap]) -> tuple[Lit, ...]:
-        after = int(np.searchsorted(self._keys, index))
-        end = int(self._keys[after])
-        start = end if end == index else int(self._keys[after - 1])
-        self._traced = {key: t for key, t in self._traced.items() if key >= start}
-        transfer = self._at(start)
-        if start != end:
-            transfer = transfer.mixed(self._at(end), (index - start) / (end - start))
-        return transfer.light(self._poses[index], lights)
-
-    def _at(self, key: int) -> Transfer:
-        if key not in self._traced:
-            self._traced[key] = trace(self._parts, self._poses[key])
-        return self._traced[key]
-
-
 def _lights(plan: Plan, index: int) -> tuple[LightMap, LightMap]:
     first, second = (light.radiance for light in plan.lights)
     if plan.turn:
@@ -245,4 +219,5 @@ def _view(buffers: Buffers, camera: Camera, posed: Posed) -> View:
 
 
 def _half(values: NDArray[np.floating]) -> Halves:
-    return np.clip(values, -_LARGEST_HALF, _LARGEST_HALF).astype(np.float16)
+    result: Halves = np.clip(values, -_LARGEST_HALF, _LARGEST_HALF).astype(np.float16)
+    return result

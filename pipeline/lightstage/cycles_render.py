@@ -38,7 +38,7 @@ PART_KEYS = ("positions", "normals", "uvs", "triangles", "texture", "blended", "
              "roughness", "f0", "scatter")  # fmt: skip
 
 
-def add_part(index: int, part: dict) -> None:
+def add_part(index: int, part: dict[str, np.ndarray]) -> None:
     """Adds one part; Blender's z is up, its y points away from the camera."""
     mesh = bpy.data.meshes.new(f"part{index}")
     triangles = part["triangles"]
@@ -56,7 +56,7 @@ def to_blender(vectors: np.ndarray) -> np.ndarray:
     return np.stack([vectors[:, 0], -vectors[:, 2], vectors[:, 1]], axis=1)
 
 
-def material_of(index: int, part: dict) -> "bpy.types.Material":
+def material_of(index: int, part: dict[str, np.ndarray]) -> "bpy.types.Material":
     """A principled surface, with scattering where the material has it, or a clear coat."""
     material = bpy.data.materials.new(f"part{index}")
     material.use_nodes = True
@@ -87,7 +87,12 @@ def add_coat(material: "bpy.types.Material", roughness: float, ior: float) -> No
     gloss, fresnel = nodes.new("ShaderNodeBsdfAnisotropic"), nodes.new("ShaderNodeFresnel")
     gloss.inputs["Roughness"].default_value = roughness
     fresnel.inputs["IOR"].default_value = ior
-    links.new(fresnel.outputs["Fac"], mix.inputs["Fac"])
+    # Light that leaves through the coat's back must not be reflected totally: there is no volume.
+    front, back = nodes.new("ShaderNodeMath"), nodes.new("ShaderNodeNewGeometry")
+    front.operation, front.use_clamp = "SUBTRACT", True
+    links.new(fresnel.outputs["Fac"], front.inputs[0])
+    links.new(back.outputs["Backfacing"], front.inputs[1])
+    links.new(front.outputs["Value"], mix.inputs["Fac"])
     links.new(clear.outputs["BSDF"], mix.inputs[1])
     links.new(gloss.outputs["BSDF"], mix.inputs[2])
     links.new(mix.outputs["Shader"], nodes["Material Output"].inputs["Surface"])
@@ -96,9 +101,7 @@ def add_coat(material: "bpy.types.Material", roughness: float, ior: float) -> No
 def image_of(name: str, pixels: np.ndarray, space: str) -> "bpy.types.Image":
     """An image of `(H, W, 3 or 4)`, rows from bottom to top."""
     height, width, channels = pixels.shape
-    image = bpy.data.images.new(
-        name, width, height, alpha=True, float_buffer=space == "Non-Color"
-    )
+    image = bpy.data.images.new(name, width, height, alpha=True, float_buffer=space == "Non-Color")
     image.colorspace_settings.name = space
     image.alpha_mode = "CHANNEL_PACKED"
     full = np.ones((height, width, 4), np.float32)
@@ -114,7 +117,7 @@ def to_blender_sky(light: np.ndarray) -> np.ndarray:
     return np.roll(fine, fine.shape[1] // 4, axis=1)[::-1]
 
 
-def add_camera(scene: dict) -> None:
+def add_camera(scene: dict[str, np.ndarray]) -> None:
     camera = bpy.data.cameras.new("camera")
     camera.sensor_fit = "VERTICAL"
     camera.angle = 2 * math.atan(0.5 / float(scene["focal"]))
@@ -139,7 +142,7 @@ def add_sky() -> "bpy.types.ShaderNodeTexEnvironment":
     return texture
 
 
-def set_up(arrays: dict) -> None:
+def set_up(arrays: dict[str, np.ndarray]) -> None:
     scene = bpy.context.scene
     scene.render.engine = "CYCLES"
     scene.cycles.device = "CPU"

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from pipeline.evaluate.truth import save_lights, save_subject
-from pipeline.lightstage.held_out import SIZE, Sitting, sit, sitters, test_lights
+from pipeline.lightstage.held_out import SIZE, Sitting, sit, sitters, named_lights
 from pipeline.lightstage.pack import Pack, default_pack_path
 from pipeline.types import Floats
 
@@ -48,7 +48,7 @@ def run(arguments: argparse.Namespace) -> None:
     from pipeline.lightstage.reference_mitsuba import Reference
 
     pack = Pack.open(arguments.pack)
-    lights = test_lights(pack)
+    lights = named_lights(pack)
     save_lights(arguments.out, lights)
     radiance = np.stack([lights[name].radiance for name in _LIGHTS])
     for index, identity in tqdm(sitters(FIRST, arguments.heads), total=arguments.heads):
@@ -100,7 +100,7 @@ def _scene(sitting: Sitting, lights: Floats, samples: int) -> dict[str, NDArray[
         "focal": np.array(camera.focal),
     }
     for index, part in enumerate(sitting.parts):
-        values = {
+        values: dict[str, NDArray[Any]] = {
             "positions": sitting.posed.positions[index][part.source],
             "normals": sitting.posed.normals[index][part.source],
             "uvs": part.uvs,

@@ -73,9 +73,11 @@ def paint(texture: Texture, regions: Regions, beard: FacialHair) -> Texture:
     grown = _grown(regions, beard.style, rng)
     at = np.flatnonzero(grown > 0.002)
     places, grown = regions.places[at], grown[at]
-    strands = _strands(places, rng)
+    # Texels on the neck are too far apart for strands: they fade out towards the seam.
+    fine = smoothstep(3 * _TUFT, _TUFT, regions.spacing[at]) * regions.edge[at]
+    strands = _strands(places, rng) * fine
     if beard.style == "stubble":
-        dots = fractal_noise(places, 0.02, rng, octaves=1)
+        dots = fractal_noise(places, 0.02, rng, octaves=1) * fine
         density = grown * np.clip(0.8 + 0.3 * dots + 0.1 * strands, 0, 1.3) * beard.cover
     else:
         # Where hair is thin, the skin shows between its tufts first.
@@ -83,7 +85,7 @@ def paint(texture: Texture, regions: Regions, beard: FacialHair) -> Texture:
         density = beard.cover * thin
     shade = np.exp(0.28 * strands)[:, None]
     hair = np.asarray(beard.colour, np.float32) * shade
-    silver = beard.grey * np.clip(0.7 + 0.8 * _strands(places, rng), 0, 1.6)
+    silver = beard.grey * np.clip(0.7 + 0.8 * _strands(places, rng) * fine, 0, 1.6)
     hair = over(hair, (0.33, 0.32, 0.30), np.clip(silver, 0, 1) * 0.9)
     linear = DECODE_8BIT[regions.read(texture)[:, :3]]
     linear[at] = over(linear[at], hair, np.clip(density, 0, 0.985))

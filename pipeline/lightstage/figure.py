@@ -4,12 +4,14 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
+from pipeline.lightstage.eyes import Eyes, Lids
 from pipeline.lightstage.identity import Identity
+from pipeline.lightstage.landmarks import load_correspondence
 from pipeline.lightstage.pack import Pack
 from pipeline.lightstage.pieces import Piece, build
 from pipeline.lightstage.pose import Pose
 from pipeline.lightstage.scene import Part, Posed
-from pipeline.lightstage.shape import Eyes, Lids, neutral_base
+from pipeline.lightstage.shape import neutral_base
 from pipeline.lightstage.skeleton import HEAD, Skeleton, euler
 from pipeline.lightstage.worn import HeadShape
 from pipeline.types import Floats
@@ -27,15 +29,18 @@ class Figure:
     def __init__(self, pack: Pack, identity: Identity, levels: int = 0) -> None:
         self.identity = identity
         base = pack.base
-        neutral = neutral_base(pack, identity)
+        self._lids = Lids(base)
+        neutral = neutral_base(pack, identity, self._lids)
         self._eyes = Eyes.of(base, neutral)
-        self._lids = Lids(base, neutral)
-        self._lids.clear(neutral, np.array([0, 0, 1], np.float32))
+        blinks = pack.face_units["eyeBlinkLeft"], pack.face_units["eyeBlinkRight"]
+        left, right = self._lids.closing(neutral, blinks)
+        self._strength = {"eyeBlinkLeft": left, "eyeBlinkRight": right}
         self._neutral = neutral
         self._base_bones = base.bones
         self._origin = self._eyes.centres.mean(0)
         self._skeleton = Skeleton(base, neutral)
         self._units = _Units(pack)
+        self._correspondence = load_correspondence()
         self.head_shape = HeadShape(
             neutral, base.faces, base.groups, base.uvs, base.uv_faces, self._eyes.centres
         )
@@ -74,14 +79,18 @@ class Figure:
         head = np.eye(4, dtype=np.float32)
         head[:3] = bones[HEAD]
         head[:3, 3] += bones[HEAD, :, :3] @ self._origin
-        landmarks = np.zeros((468, 3), np.float32)
-        return Posed(tuple(positions), tuple(normals), head, landmarks)
+        base, _ = _skinned(expressed, self._base_bones, bones)
+        return Posed(tuple(positions), tuple(normals), head, self._correspondence.on(base))
 
     def _expressed(self, pose: Pose) -> Floats:
         """The base mesh with its expression, in MakeHuman's axes."""
         base = self._neutral.copy()
-        self._units.add(base, pose.expression)
-        self._lids.clear(base, _eye_turn(pose.gaze)[:, 2])
+        self._units.add(
+            base,
+            {name: weight * self._strength.get(name, 1.0)
+             for name, weight in pose.expression.items()},
+        )  # fmt: skip
+        self._lids.clear(base, self._eyes, _eye_turn(pose.gaze)[:, 2])
         return base
 
     def _bones(self, pose: Pose) -> Floats:

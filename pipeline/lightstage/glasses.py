@@ -214,7 +214,7 @@ def _outline(glasses: Glasses) -> Reals:
     if glasses.outline == "aviator":
         # A drop that hangs outwards.
         y = np.where(y > 0, 0.72 * y, 1.12 * y)
-        x = x + 0.16 * np.clip(-y, 0, None) * 1.0 - 0.06
+        x = x + 0.16 * np.clip(-y, 0, None) - 0.06
         x = x * np.where(y < 0, 1 - 0.22 * y**2, 1.0)
     elif glasses.outline == "cat_eye":
         y = y + 0.28 * np.clip(x, 0, None) ** 2 * np.clip(y, -0.4, None)

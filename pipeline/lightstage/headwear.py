@@ -104,11 +104,11 @@ def make(headwear: Headwear, head: HeadShape, hair: Reals | None = None) -> tupl
     return tuple(parts)
 
 
-def _grid_solid(points: Reals, uvs: Reals | None = None) -> Solid:
+def _grid_solid(points: Reals) -> Solid:
+    """A sheet through a grid of points (rows, columns, 3)."""
     rows, columns = points.shape[:2]
-    if uvs is None:
-        u, v = np.meshgrid(np.linspace(0, 1, columns), np.linspace(1, 0, rows))
-        uvs = np.stack([u, v], axis=-1)
+    u, v = np.meshgrid(np.linspace(0, 1, columns), np.linspace(1, 0, rows))
+    uvs = np.stack([u, v], axis=-1)
     return Solid(
         points.reshape(-1, 3).astype(np.float32),
         grid_triangles(rows, columns),
@@ -156,7 +156,7 @@ def _cap(headwear: Headwear, shell: Shell, rng: np.random.Generator) -> Solid:
     seams = -0.008 * np.exp(-((np.sin(3 * azimuth) / 0.12) ** 2)) * np.clip(8 * t, 0, 1)
     stiff = 0.09 * np.clip(np.cos(azimuth), 0, 1) ** 2 * np.sin(np.pi * np.clip(t, 0, 1)) ** 1.2
     points, directions = dome(shell, _cap_rim(headwear), rows, 0.04 + seams + stiff)
-    button = ellipsoid(points[0, 0], np.diag([0.05, 0.05, 0.03])[:, [0, 2, 1]] * (1, 1, -1), 6)
+    button = ellipsoid(points[0, 0], np.array([[0.05, 0, 0], [0, 0, -0.05], [0, 0.03, 0]]), 6)
     return merge([_grid_solid(_with_hem(points, directions, 0.06)), button])
 
 

@@ -1,5 +1,4 @@
-"""Who sits for the rendered truth, how, and in which lights: fixed, balanced, none of them trained on.
-"""
+"""Who sits for the rendered truth, how, and in which lights: balanced, fixed, never trained on."""
 
 import math
 from collections.abc import Iterator
@@ -9,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.evaluate.truth import TestLight
+from pipeline.evaluate.truth import NamedLight
 from pipeline.lighting.light import direction, temperature_rgb
 from pipeline.lighting.sh import dominant_direction
 from pipeline.lightstage.backdrop import surroundings
@@ -17,7 +16,8 @@ from pipeline.lightstage.figure import Figure
 from pipeline.lightstage.framing import DISTANCE, HEIGHT, source_camera
 from pipeline.lightstage.identity import Identity, sample_identity
 from pipeline.lightstage.light_map import LightMap, map_directions, sphere_directions, to_sh
-from pipeline.lightstage.light_sampler import expose, rotate
+from pipeline.lightstage.light_sampler import expose
+from pipeline.lightstage.light_shapes import rotate
 from pipeline.lightstage.pack import Pack
 from pipeline.lightstage.performance import VISEMES, follow_gaze
 from pipeline.lightstage.pose import Pose
@@ -31,7 +31,12 @@ SIZE = 256
 _WANTED = ("beard", "glasses", "headwear", "any", "plain")
 _EXPRESSIONS: tuple[dict[str, float], ...] = (
     {},
-    {"mouthSmileLeft": 0.5, "mouthSmileRight": 0.5, "cheekSquintLeft": 0.4, "cheekSquintRight": 0.4},
+    {
+        "mouthSmileLeft": 0.5,
+        "mouthSmileRight": 0.5,
+        "cheekSquintLeft": 0.4,
+        "cheekSquintRight": 0.4,
+    },
     VISEMES[0],
     {"browInnerUp": 0.6, "browOuterUpLeft": 0.4, "browOuterUpRight": 0.4},
     {"mouthSmileLeft": 0.7, "mouthSmileRight": 0.6, "jawOpen": 0.12},
@@ -105,7 +110,7 @@ def sit(pack: Pack, name: str, index: int, identity: Identity) -> Sitting:
     return Sitting(name, identity.skin.ita, description, figure.parts, posed, camera)
 
 
-def test_lights(pack: Pack) -> dict[str, TestLight]:
+def named_lights(pack: Pack) -> dict[str, NamedLight]:
     """The named lights of the truth: held-out environments, each turned so that its main light
     stands elsewhere, and studios. All give a face a mean irradiance of about pi.
 
@@ -123,9 +128,9 @@ def test_lights(pack: Pack) -> dict[str, TestLight]:
         exposed = expose(radiance)
         backdrop = surroundings(radiance, (_BACKDROP, _BACKDROP), DISTANCE / HEIGHT)
         gain = np.float32(exposed.sum() / radiance.sum())
-        lights[item.name.rpartition("/")[2]] = TestLight(exposed, backdrop * gain)
+        lights[item.name.rpartition("/")[2]] = NamedLight(exposed, backdrop * gain)
     for name, radiance in _studios().items():
-        lights[name] = TestLight(expose(radiance), None)
+        lights[name] = NamedLight(expose(radiance), None)
     return lights
 
 
@@ -135,7 +140,7 @@ def _fits(identity: Identity, index: int) -> bool:
     man = (index + index // len(ITA_BINS)) % 2 == 1
     wanted = _WANTED[index % len(_WANTED)]
     glasses, covered = identity.glasses is not None, identity.headwear is not None
-    if identity.glasses and identity.glasses.tint or (glasses and covered):
+    if (identity.glasses and identity.glasses.tint) or (glasses and covered):
         return False  # nobody in a meeting hides that much
     if wanted == "beard" and man and identity.beard is None:
         return False

@@ -102,10 +102,10 @@ def _share(places: Reals) -> Reals:
 
 def _similarity(source: Reals, target: Reals, weights: Reals) -> tuple[Reals, float]:
     """Rotation and scale of the best similarity (Umeyama 1991)."""
-    weights = weights / weights.sum()
+    weights = np.asarray(weights / weights.sum(), np.float64)
     a, b = source - weights @ source, target - weights @ target
     u, stretch, vt = np.linalg.svd((b * weights[:, None]).T @ a)
-    sign = np.sign(np.linalg.det(u @ vt))
+    sign = float(np.sign(np.linalg.det(u @ vt)))
     u[:, -1] *= sign
     stretch[-1] *= sign
     return u @ vt, float(stretch.sum() / (weights @ (a**2).sum(1)))

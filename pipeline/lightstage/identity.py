@@ -1,7 +1,7 @@
 """Who a person is: everything that makes the same person again, drawn from a seed."""
 
 import colorsys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -19,6 +19,7 @@ from pipeline.lightstage.traits import (
     HAIR_STYLES,
     HEAD_SHAPES,
     IRISES,
+    NATURAL_COLOURS,
     PHOTOGRAPHS,
 )
 
@@ -110,15 +111,20 @@ def sample_identity(seed: int, split: Split = "train") -> Identity:
     bin_index = int(tone * len(ITA_BINS))
     hair_name = _weighted(HAIR_STYLES[gender >= 0.5], style)
     hair = None if hair_name in ("bald", "buzz") else hair_name
-    hair_colour = _hair_colour(rng, shade, bin_index, age)
-    look = sample_skin(rng, gender, age, hair_colour, hair_name == "bald")
+    dyed, hair_colour = _hair_colour(rng, shade, bin_index, age)
+    # Roots lie in the skin and look darker than the hair.
+    roots = (0.6 * hair_colour[0], 0.6 * hair_colour[1], 0.6 * hair_colour[2])
     low, high = ITA_BINS[bin_index]
+    look = sample_skin(rng, gender, age, roots, hair_name == "bald")
     while not low <= look.ita < high:
-        look = sample_skin(rng, gender, age, hair_colour, hair_name == "bald")
+        look = sample_skin(rng, gender, age, roots, hair_name == "bald")
+    if hair_name == "buzz":
+        look = replace(look, scalp_cover=float(rng.uniform(0.3, 0.7)))
     beard = sample_facial_hair(rng, gender, age, hair_colour)
     thin = _THIN_BROWS if gender >= 0.5 else ()
+    natural = NATURAL_COLOURS["dark brown"] if dyed else hair_colour
     darker = rng.uniform(0.35, 0.8)
-    r, g, b = (float(c) * darker for c in hair_colour)
+    r, g, b = (float(c) * darker for c in natural)
     return Identity(
         seed=seed,
         split=split,
@@ -158,22 +164,20 @@ def _ancestry(rng: np.random.Generator, tone: int) -> tuple[float, float, float]
     return float(a), float(b), float(c)
 
 
-def _hair_colour(rng: np.random.Generator, shade: float, tone: int, age: float) -> Colour:
+def _hair_colour(
+    rng: np.random.Generator, shade: float, tone: int, age: float
+) -> tuple[bool, Colour]:
+    """Whether it is dyed, and its linear RGB."""
     name = _weighted(HAIR_COLOURS[min(tone // 2, 2)], shade)
     if name in ("blond", "red", "brown", "dark brown", "black") and rng.random() < 1.1 * age - 0.45:
         name = "white" if rng.random() < age - 0.4 else "grey"
-    tables: dict[str, Colour] = {
-        "black": (0.012, 0.010, 0.009), "dark brown": (0.030, 0.017, 0.011),
-        "brown": (0.075, 0.038, 0.020), "red": (0.17, 0.048, 0.016),
-        "blond": (0.34, 0.22, 0.105), "grey": (0.20, 0.19, 0.18), "white": (0.50, 0.48, 0.45),
-    }  # fmt: skip
     if name == "dyed":
         base = colorsys.hsv_to_rgb(rng.random(), rng.uniform(0.5, 0.9), rng.uniform(0.15, 0.5))
     else:
-        base = tables[name]
+        base = NATURAL_COLOURS[name]
     light, warm = rng.lognormal(0, 0.22), rng.normal(0, 0.06)
     r, g, b = np.clip(np.array(base) * light * (1 + warm, 1, 1 - warm), 0.004, 0.75)
-    return float(r), float(g), float(b)
+    return name == "dyed", (float(r), float(g), float(b))
 
 
 def _iris(rng: np.random.Generator, tone: int) -> Colour:

@@ -130,7 +130,7 @@ def _face(pack: Pack) -> NDArray[np.int32]:
 def _grid(steps: int) -> Floats:
     """`(N, 3)` barycentric weights of a triangle's grid."""
     rows = [(i, j, steps - i - j) for i in range(steps + 1) for j in range(steps + 1 - i)]
-    return np.array(rows, np.float32) / steps
+    return np.array(rows, np.float32) / np.float32(steps)
 
 
 def look(

@@ -58,7 +58,8 @@ class Garment:
 
     def fit(self, base: np.ndarray) -> np.ndarray:
         """Vertex positions (V, 3) in dm on base mesh positions `base`."""
-        return self.interpolate(base) + self.scaled_offsets(base)
+        fitted: np.ndarray = self.interpolate(base) + self.scaled_offsets(base)
+        return fitted
 
     def scaled_offsets(self, base: np.ndarray) -> np.ndarray:
         """Displacement (V, 3) in dm from the base triangles, at the size of `base`."""
@@ -69,7 +70,8 @@ class Garment:
 
     def interpolate(self, values: np.ndarray) -> np.ndarray:
         """Carry per-vertex base mesh values (B, C) over to the asset (V, C)."""
-        return np.einsum("vk,vkc->vc", self.weights, values[self.triangles])
+        carried: np.ndarray = np.einsum("vk,vkc->vc", self.weights, values[self.triangles])
+        return carried
 
 
 def read_garment(path: Path) -> Garment:

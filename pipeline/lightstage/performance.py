@@ -55,7 +55,9 @@ def follow_gaze(pitch: float, closed: float) -> dict[str, float]:
     for side in ("Left", "Right"):
         weights[f"eyeBlink{side}"] = closed
         weights[f"eyeLookDown{side}"] = (1 - closed) * max(0.0, pitch / 0.5)
-        weights[f"eyeLookUp{side}"] = (1 - closed) * max(0.0, -pitch / 0.5)
+        # The unit `eyeLookUp` alone lets the upper lid hide the iris.
+        weights[f"eyeLookUp{side}"] = (1 - closed) * max(0.0, -pitch / 1.0)
+        weights[f"eyeWide{side}"] = (1 - closed) * max(0.0, -pitch / 0.35)
     return weights
 
 

@@ -9,11 +9,10 @@ from scipy import sparse
 from scipy.spatial import cKDTree
 
 from pipeline.lightstage import glasses, headwear, wardrobe
+from pipeline.lightstage.eyes import Eyes
 from pipeline.lightstage.identity import Identity
-from pipeline.lightstage.makehuman import Garment
-from pipeline.lightstage.pack import BaseMesh, Pack
+from pipeline.lightstage.pack import Pack
 from pipeline.lightstage.scene import Label, Material, Part, Texture
-from pipeline.lightstage.shape import Eyes
 from pipeline.lightstage.skeleton import BONE_COUNT, HEAD, vertex_normals
 from pipeline.lightstage.subdivision import catmull_clark, subdivide_uvs
 from pipeline.lightstage.wavefront import triangulate
@@ -24,8 +23,12 @@ Quads = NDArray[np.int32]
 
 # Triangles with a mean alpha above this block light.
 _OPAQUE_ALPHA = 0.5
-# Least height above the skin in dm, of what lies on it.
-_HAIR_GAP, _BROW_GAP, _CLOTH_GAP = 0.03, 0.008, 0.02
+# What lies on the skin is brought to these heights above it, dm: at least the first, and up to the
+# second things are squeezed together.
+_HAIR_GAP, _BROW_GAP, _CLOTH_GAP = (0.025, 0.12), (0.008, 0.012), (0.02, 0.03)
+# What lies deeper inside than this is meant to, dm.
+_DEEPEST = 0.6
+_LASHES = (0.012, 0.009, 0.008)  # linear RGB
 # Share of the direction out of the head in the normals of hair; the rest is the card's own.
 _OUTWARD = 0.8
 # Neighbours that a soft cloth's vertex follows.
@@ -85,17 +88,22 @@ class _Surface:
         self._normals = around / np.linalg.norm(around, axis=1, keepdims=True)
         self._tree = cKDTree(self._points)
 
-    def lifted(self, points: Floats, gap: float, deepest: float = 0.6) -> Floats:
-        """`points` (N, 3) with those less than `gap` above the skin, but no further below than
-        `deepest`, brought there."""
+    def lifted(self, points: Floats, gap: float, reach: float) -> Floats:
+        """`points` (N, 3) with all that is lower than `reach` above the skin brought to between
+        `gap` and `reach`: layers keep their order. What is very deep inside is left there."""
         result = points.astype(np.float64)
-        # What was pushed out may have come nearer to another part of the skin.
-        for _ in range(3):
+        span = reach - gap
+        for step in range(3):
             _, nearest = self._tree.query(result)
             normals = self._normals[nearest]
             height = np.einsum("vc,vc->v", result - self._points[nearest], normals)
-            low = (height < gap) & (height > -deepest)
-            result += normals * np.where(low, gap - height, 0)[:, None]
+            if step == 0:
+                wanted = gap + span * np.exp(np.minimum(height - reach, 0) / span)
+            else:
+                # What was pushed out may have come nearer to another part of the skin.
+                wanted = np.maximum(height, gap)
+            low = (height < (reach if step == 0 else gap)) & (height > -_DEEPEST)
+            result += normals * np.where(low, wanted - height, 0)[:, None]
         return result.astype(np.float32)
 
 
@@ -143,11 +151,11 @@ class _Builder:
         if identity.glasses is not None:
             worn += glasses.make(identity.glasses, self._head)
         yield from (self._worn(item) for item in worn if not item.blended and not item.coat)
-        brows = wardrobe.strands(pack.textures[f"brows/{identity.brows}"], identity.brow_colour)
-        yield self._strands("brows", f"brows/{identity.brows}", brows, skin, _BROW_GAP)
-        lashes = wardrobe.strands(
-            pack.textures[f"lashes/{identity.lashes}"], tuple(0.5 * np.array(identity.brow_colour))
+        brows = wardrobe.denser(
+            wardrobe.strands(pack.textures[f"brows/{identity.brows}"], identity.brow_colour)
         )
+        yield self._strands("brows", f"brows/{identity.brows}", brows, skin, _BROW_GAP)
+        lashes = wardrobe.strands(pack.textures[f"lashes/{identity.lashes}"], _LASHES)
         yield self._strands("lashes", f"lashes/{identity.lashes}", lashes, skin, None)
         yield from self._eyeballs(coat=True)
         if hair is not None:
@@ -194,12 +202,13 @@ class _Builder:
 
     def _garment(
         self, name: str, key: str, label: Label, material: Material, texture: Texture,
-        gap: float | None = None, blended: bool = False, hair: bool = False, follows: bool = True,
+        gap: tuple[float, float] | None = None, blended: bool = False, hair: bool = False,
+        follows: bool = True,
     ) -> Piece:  # fmt: skip
         garment, base = self._pack.garments[key], self._pack.base
         rest = garment.fit(self._head.positions).astype(np.float32)
         if gap is not None:
-            rest = self._skin_surface.lifted(rest, gap)
+            rest = self._skin_surface.lifted(rest, *gap)
         bones = np.maximum(garment.interpolate(base.bones), 0)
         bones /= bones.sum(1, keepdims=True)
         part, _ = _part(
@@ -216,7 +225,12 @@ class _Builder:
         return Piece(part, rest, bones.astype(np.float32), follow)
 
     def _strands(
-        self, name: str, key: str, texture: Texture, skin: Piece, gap: float | None
+        self,
+        name: str,
+        key: str,
+        texture: Texture,
+        skin: Piece,
+        gap: tuple[float, float] | None,
     ) -> Piece:
         piece = self._garment(name, key, Label.BROWS, _STRANDS, texture, gap, blended=True)
         refined = skin.rest if skin.refine is None else skin.refine @ skin.rest
@@ -229,9 +243,7 @@ class _Builder:
         piece = self._garment(
             "hair", key, Label.HAIR, _HAIR, texture, _HAIR_GAP, True, hair=True, follows=False
         )
-        return Piece(
-            piece.part, piece.rest, piece.bones, normals=self._hair_normals(piece)
-        )
+        return Piece(piece.part, piece.rest, piece.bones, normals=self._hair_normals(piece))
 
     def _hair_normals(self, piece: Piece) -> Floats:
         """Out of the head, whatever the cards' winding, with a share of the cards' own."""

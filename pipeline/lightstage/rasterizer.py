@@ -1,8 +1,8 @@
 """Draws a posed, lit person with OpenGL (EGL, no window) into all channels at once.
 
 Edges and blended parts are resolved from several samples a pixel in linear light. What cannot be
-averaged (labels, depth, flow) is that of the front-most, mostly opaque surface at the pixel's
-middle.
+averaged (labels, depth, flow) is that of the front-most, mostly opaque surface in most of the
+pixel's samples.
 """
 
 from collections.abc import Sequence

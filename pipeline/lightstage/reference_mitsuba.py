@@ -22,9 +22,10 @@ _LAYERS = 12
 """Surfaces that a ray may pass; what lies behind more is not seen."""
 _COATS = 3
 """Clear coats before one surface: both sides of a lens and a cornea."""
-_OFFSET, _FARTHEST = 0.006, 0.06
-"""Shadow rays start this far off the surface in dm: at least, and at most where a triangle stands
-for a round surface."""
+_OFFSET, _HAIR_OFFSET = 0.006, 0.08
+"""Shadow rays start this far off the surface in dm: hair's cards cross each other."""
+_FARTHEST = 0.06
+"""And at most this much further where a triangle stands for a round surface."""
 _MIN_ROUGHNESS = 0.35
 """64 directions stand 14 degrees apart; a smoother surface would mirror them as separate points."""
 _BOUNCES = 2
@@ -221,7 +222,9 @@ class Reference:
         random = mi.PCG32(size=len(points.pixel), initstate=seed)
         sample = mi.Point2f(random.next_float32(), random.next_float32())
         ahead = mi.Frame3f(points.normal).to_world(mi.warp.square_to_cosine_hemisphere(sample))
-        seen, _ = self._walk(mi.Ray3f(points.place, ahead), random, dr.full(mi.Bool, True, len(points.pixel)))
+        seen, _ = self._walk(
+            mi.Ray3f(points.place, ahead), random, dr.full(mi.Bool, True, len(points.pixel))
+        )
         bounced = self._points(seen, ahead, points.pixel)
         index = dr.compress(seen.is_valid())
         bounced.diffuse *= dr.gather(mi.Color3f, points.diffuse, index)
@@ -229,7 +232,10 @@ class Reference:
         return bounced
 
     def _walk(self, ray: Any, random: Any, active: Any) -> tuple[Any, list[Any]]:
-        """The first surface of each ray, alpha taken by chance, and the clear coats before it."""
+        """The first surface of each ray, alpha taken by chance, and the clear coats before it.
+
+        Closed parts are not seen from within, where they poke out of each other.
+        """
         seen = dr.zeros(mi.SurfaceInteraction3f, dr.width(active))
         coats = [dr.zeros(mi.SurfaceInteraction3f, dr.width(active)) for _ in range(_COATS)]
         met = dr.zeros(mi.UInt32, dr.width(active))
@@ -239,6 +245,7 @@ class Reference:
             _, alpha = self._surface.look(hit, active)
             is_coat = active & self._surface.coat(hit, active)
             stops = active & (random.next_float32() < alpha)
+            stops &= ~self._surface.closed(hit, active) | (dr.dot(hit.n, ray.d) < 0)
             seen = dr.select(stops, hit, seen)
             for index, coat in enumerate(coats):
                 coats[index] = dr.select(is_coat & (met == index), hit, coat)
@@ -255,9 +262,10 @@ class Reference:
         albedo, _ = self._surface.look(hit, hit.is_valid())
         width, f0 = self._surface.gloss(hit, hit.is_valid())
         normal = hit.sh_frame.n
+        offset = dr.select(self._surface.hair(hit, hit.is_valid()), _HAIR_OFFSET, _OFFSET)
         every = _Points(
             pixel=pixel,
-            place=hit.p + self._lift(hit) + normal * _OFFSET,
+            place=hit.p + self._lift(hit) + normal * offset,
             normal=normal,
             view=-ahead,
             diffuse=albedo * (0.0 if coat else 1.0),
@@ -265,7 +273,7 @@ class Reference:
             width=width,
             f0=f0,
         )
-        points = dr.gather(_Points, every, dr.compress(hit.is_valid()))
+        points: _Points = dr.gather(_Points, every, dr.compress(hit.is_valid()))
         dr.eval(points)
         return points
 
@@ -311,8 +319,8 @@ class Reference:
         def mean(values: Any) -> Floats:
             sums = dr.zeros(type(values), size)
             dr.scatter_reduce(dr.ReduceOp.Add, sums, values, points.pixel)
-            rows = np.array(sums).reshape(-1, size).T
-            result: Floats = rows.reshape(*shape, -1) / np.float32(samples)
+            rows = np.array(sums, np.float32).reshape(-1, size).T
+            result: Floats = (rows / samples).reshape(*shape, -1).astype(np.float32)
             return result
 
         alpha = mean(dr.full(mi.Float, 1, len(points.pixel)))[..., 0]
@@ -320,7 +328,7 @@ class Reference:
         length = np.linalg.norm(normal, axis=-1, keepdims=True)
         return Layers(
             alpha=alpha,
-            normal=normal / np.maximum(length, 1e-6),
+            normal=(normal / np.maximum(length, 1e-6)).astype(np.float32),
             albedo=mean(points.diffuse),
-            depth=mean(depth)[..., 0] / np.maximum(alpha, 1e-6),
+            depth=(mean(depth)[..., 0] / np.maximum(alpha, 1e-6)).astype(np.float32),
         )

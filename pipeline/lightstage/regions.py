@@ -62,9 +62,11 @@ class Regions:
     """`(K, 3)` their barycentric weights."""
     places: Floats
     """`(K, 3)` point of the template mesh in dm."""
+    spacing: Floats
+    """`(K,)` dm between neighbouring texels there; finer things cannot be painted."""
     edge: Floats
-    """`(K,)` 0 at the border of a texture island .. 1 some texels inside: what photographs show
-    there does not agree with the other side of the seam."""
+    """`(K,)` 0 at the border of a texture island .. 1 some texels inside: fine detail there
+    does not agree with the other side of the seam."""
     masks: dict[str, Floats]
     """Region name to `(K,)` in 0..1: lips, eyelids, under_eyes, lash_line, cheeks, forehead, nose,
     ears, blush, moustache, chin, jaw, sideburns, scalp, face."""
@@ -98,12 +100,14 @@ class Regions:
         weights = _barycentric(np.stack([columns, rows], axis=1), plane[points[triangles]])
         vertices = corners[triangles]
         places = np.einsum("kc,kcd->kd", weights, positions[vertices]).astype(np.float32)
+        spacing = np.sqrt(_areas(positions[corners]) / np.maximum(_areas(plane[points]), 1e-6))
         return Regions(
             size,
             texels,
             vertices,
             weights,
             places,
+            spacing[triangles].astype(np.float32),
             smoothstep(1.0, _FADE, distance_transform_edt(owner >= 0).ravel()[texels]),
             _masks(places),
             _padding(owner >= 0, texels),
@@ -155,8 +159,9 @@ def fractal_noise(
         offset = rng.random(3) * 32
         at = (places * (2.0**octave / wavelength) + offset).astype(np.float32)
         total += _trilinear(lattice, at) / 2**octave
-    # Trilinear blending halves the variance along each axis by about a third.
-    deviation = 0.54 * np.sqrt(sum(4.0**-octave for octave in range(octaves)))
+    # Blending along an axis leaves 0.74 of the variance: the mean of s^2 + (1 - s)^2 over a cell,
+    # s the smooth step.
+    deviation = 0.74**1.5 * np.sqrt(sum(4.0**-octave for octave in range(octaves)))
     result: Floats = (total / deviation).astype(np.float32)
     return result
 
@@ -185,6 +190,14 @@ def _trilinear(lattice: Floats, at: Floats) -> Floats:
                 flat[base + low[:, 2]] * (1 - t[:, 2]) + flat[base + high[:, 2]] * t[:, 2]
             )
     return total
+
+
+def _areas(triangles: Floats) -> Floats:
+    """Areas (N,) of triangles (N, 3, 2) or (N, 3, 3)."""
+    u, v = triangles[:, 1] - triangles[:, 0], triangles[:, 2] - triangles[:, 0]
+    square = (u * u).sum(1) * (v * v).sum(1) - (u * v).sum(1) ** 2
+    result: Floats = np.sqrt(np.maximum(square, 0)) / 2
+    return result
 
 
 def _barycentric(points: NDArray[np.int64], triangles: Floats) -> Floats:

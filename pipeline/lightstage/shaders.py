@@ -107,7 +107,6 @@ in vec2 in_corner;
 void main() { gl_Position = vec4(in_corner, 0.0, 1.0); }
 """
 
-# The mean of each pixel's samples, with three channels more packed into the fourths.
 # Colours are the mean of each pixel's samples, with three channels more packed into the fourths.
 # Place and kind are the mean of the samples that show what most of them show, the nearest of a tie.
 RESOLVE_FRAGMENT = """

@@ -147,7 +147,9 @@ def _view_row(view: View) -> Picture:
         "shading": _encode(shading[0]),
         "target shading": _encode(shading[1]),
         "specular": _encode(view.specular[0].astype(np.float32) * 2),
-        "normal": _plain((normal + 1) / 2 * (alpha > 0.02)[..., None]),
+        "normal": _plain(
+            (normal + 1) * np.where(alpha[..., None] > 0.02, 0.5, 0).astype(np.float32)
+        ),
         "depth": _grey(shown),
         "alpha": _grey(alpha),
         "labels": _COLOURS[np.minimum(view.labels, len(Label) - 1)],

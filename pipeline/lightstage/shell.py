@@ -10,6 +10,9 @@ from pipeline.lightstage.worn import HeadShape
 EARS = (12353, 5756)
 """Vertices of the base mesh where the left and the right ear's top meets the head."""
 
+# Of the maximum, in units of the distance between unit vectors.
+_SOFTNESS = 0.13
+
 
 class Shell:
     """Distance of the outermost surface from the head's centre, by direction."""
@@ -37,12 +40,12 @@ class Shell:
         self._radius = np.linalg.norm(offset, axis=1)
         self._tree = cKDTree(offset / self._radius[:, None])
 
-    def radius(self, directions: Reals, softness: float = 0.13) -> Reals:
+    def radius(self, directions: Reals) -> Reals:
         """`(...)` radius for unit `directions` (..., 3): a soft maximum, never inside."""
         flat = directions.reshape(-1, 3)
         distance, index = self._tree.query(flat, k=96)
         radii = self._radius[index]
-        weight = np.exp(-((distance / softness) ** 2)) + 1e-12
+        weight = np.exp(-((distance / _SOFTNESS) ** 2)) + 1e-12
         soft = ((weight * radii**14).sum(1) / weight.sum(1)) ** (1 / 14)
         hard = np.where(distance < 0.05, radii, 0).max(1)
         result: Reals = np.maximum(soft, hard).reshape(directions.shape[:-1])

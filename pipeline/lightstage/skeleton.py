@@ -40,12 +40,14 @@ def read_weights(rig_folder: Path, vertex_count: int) -> np.ndarray:
             weights[int(vertex), _KEPT.get(bone, TORSO)] += weight
     total = weights.sum(1)
     weights[total == 0, TORSO] = 1
-    return weights / np.where(total == 0, 1, total)[:, None]
+    shares: np.ndarray = weights / np.where(total == 0, 1, total)[:, None]
+    return shares
 
 
 def joint(mesh: Grouped, positions: np.ndarray, name: str) -> np.ndarray:
     """Centre (3,) of the joint helper cube `name` on base mesh `positions`."""
-    return positions[np.unique(mesh.faces[mesh.groups == name])].mean(0)
+    centre: np.ndarray = positions[np.unique(mesh.faces[mesh.groups == name])].mean(0)
+    return centre
 
 
 class Skeleton:
@@ -95,13 +97,15 @@ def euler(pitch: float, yaw: float, roll: float) -> np.ndarray:
     about_x = np.array([[1, 0, 0], [0, cx, -sx], [0, sx, cx]])
     about_y = np.array([[cy, 0, sy], [0, 1, 0], [-sy, 0, cy]])
     about_z = np.array([[cz, -sz, 0], [sz, cz, 0], [0, 0, 1]])
-    return about_y @ about_x @ about_z
+    rotation: np.ndarray = about_y @ about_x @ about_z
+    return rotation
 
 
 def skin(positions: np.ndarray, weights: np.ndarray, bones: np.ndarray) -> np.ndarray:
     """Linear blend skinning of `positions` (V, 3) by `weights` (V, B) and `bones` (B, 3, 4)."""
     blended = (weights @ bones.reshape(len(bones), 12)).reshape(-1, 3, 4)
-    return np.einsum("vij,vj->vi", blended[:, :, :3], positions) + blended[:, :, 3]
+    moved: np.ndarray = np.einsum("vij,vj->vi", blended[:, :, :3], positions) + blended[:, :, 3]
+    return moved
 
 
 def vertex_normals(positions: np.ndarray, triangles: np.ndarray) -> np.ndarray:
@@ -114,7 +118,8 @@ def vertex_normals(positions: np.ndarray, triangles: np.ndarray) -> np.ndarray:
             normals[:, axis] += np.bincount(
                 triangles[:, corner], faces[:, axis], minlength=len(positions)
             )
-    return normals / np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-12)
+    unit: np.ndarray = normals / np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-12)
+    return unit
 
 
 def _about(pivot: np.ndarray, rotation: np.ndarray) -> np.ndarray:

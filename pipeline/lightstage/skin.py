@@ -21,10 +21,11 @@ Colour = tuple[float, float, float]
 
 ITA_BINS = ((55.0, 68.0), (41.0, 55.0), (28.0, 41.0), (10.0, 28.0), (-30.0, 10.0), (-52.0, -30.0))
 """Ranges of the individual typology angle in degrees that are sampled: very light, light,
-intermediate, tan, brown, dark (Del Bino and Bernerd 2013). The first and last class are open."""
+intermediate, tan, brown, dark (classes of Del Bino and Bernerd 2013; the first and the last are
+open there)."""
 
-# Mean colour of facial skin (CIELAB, D65) over the typology angle in degrees, after the
-# populations measured by Xiao et al. 2017 (Skin Res. Technol. 23).
+# Colour of skin (CIELAB's a* and b*, D65) over the typology angle in degrees: an approximation made
+# by eye, no measured table. Medium skin is the most colourful, as measurements agree.
 _TONE_ANGLES = (-65.0, -50.0, -40.0, -25.0, -10.0, 5.0, 17.0, 30.0, 43.0, 55.0, 66.0, 80.0)
 _TONE_A = (7.5, 9.5, 10.8, 12.2, 12.8, 12.8, 12.4, 11.6, 10.6, 9.4, 8.2, 7.0)
 _TONE_B = (8.5, 11.5, 13.8, 16.2, 17.6, 18.3, 18.3, 17.6, 16.4, 14.6, 12.2, 9.5)
@@ -137,8 +138,7 @@ def paint(base: Texture, regions: Regions, look: SkinLook) -> Texture:
 def ita_degrees(texture: Texture, regions: Regions) -> float:
     """Individual typology angle of a skin texture, atan((L* - 50) / b*) in degrees.
 
-    Of the mean linear colour over cheeks and forehead, as one large spectrophotometer would see
-    it (Chardon et al. 1991).
+    After Chardon et al. 1991; here of the mean linear colour over cheeks and forehead, D65.
     """
     linear = DECODE_8BIT[regions.read(texture)[:, :3]]
     return _typology_angle(linear, _measured(regions))

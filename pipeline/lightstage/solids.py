@@ -13,6 +13,9 @@ from pipeline.types import Floats
 Reals = NDArray[np.floating[Any]]
 """float32 or float64 of the shape that its docstring gives."""
 
+# Corners of a bar's section.
+_SIDES = 8
+
 
 @dataclass(frozen=True, slots=True)
 class Solid:
@@ -42,14 +45,13 @@ def sweep(
     width: Reals | float,
     depth: Reals | float,
     closed: bool = False,
-    sides: int = 8,
 ) -> Solid:
     """A bar with a rounded rectangular section along `path` (N, 3), its ends closed.
 
     across: (N, 3) or (3,) direction in which the section is `width` thick; it is `depth` thick at
     right angles to that and to the path.
     """
-    count = len(path)
+    count, sides = len(path), _SIDES
     ahead: Reals = np.roll(path, -1, axis=0) - np.roll(path, 1, axis=0)
     if not closed:
         ahead[0], ahead[-1] = path[1] - path[0], path[-1] - path[-2]
@@ -83,8 +85,9 @@ def sweep(
     )
 
 
-def ellipsoid(centre: Reals, axes: Reals, rings: int = 8) -> Solid:
-    """An ellipsoid; the rows of `axes` (3, 3) are its right-handed half axes."""
+def ellipsoid(centre: Reals, axes: Reals, rings: int) -> Solid:
+    """An ellipsoid; the rows of `axes` (3, 3) are its right-handed half axes, the
+    third from pole to pole with `rings` bands of faces between."""
     polar = np.linspace(0, np.pi, rings + 1)
     azimuth = np.linspace(0, 2 * np.pi, 2 * rings + 1)
     p, a = np.meshgrid(polar, azimuth, indexing="ij")

@@ -3,10 +3,10 @@
 from pipeline.lightstage.skin import Colour
 
 HAIR_STYLES: tuple[dict[str, float], dict[str, float]] = (
-    {"long01": 20, "bob02": 18, "ponytail01": 17, "braid01": 12, "short01": 7, "short02": 6,
-     "short03": 9, "short04": 7, "buzz": 4},
-    {"short01": 17, "short02": 18, "short03": 15, "short04": 18, "bald": 8, "buzz": 12,
-     "long01": 4, "ponytail01": 4, "bob02": 2, "braid01": 2},
+    {"long01": 24, "bob02": 8, "ponytail01": 22, "braid01": 16, "short01": 8, "short02": 7,
+     "short03": 5, "short04": 6, "buzz": 4},
+    {"short01": 20, "short02": 22, "short03": 5, "short04": 20, "bald": 8, "buzz": 13,
+     "long01": 4, "ponytail01": 6, "braid01": 2},
 )  # fmt: skip
 """Of women and of men; `buzz` and `bald` are painted on the scalp only."""
 
@@ -16,6 +16,17 @@ HAIR_COLOURS: tuple[dict[str, float], dict[str, float], dict[str, float]] = (
     {"black": 60, "dark brown": 24, "brown": 5, "blond": 3, "red": 2, "dyed": 6},
 )
 """Of light, intermediate and dark skin, before age turns some grey."""
+
+NATURAL_COLOURS: dict[str, Colour] = {
+    "black": (0.012, 0.010, 0.009),
+    "dark brown": (0.030, 0.017, 0.011),
+    "brown": (0.075, 0.038, 0.020),
+    "red": (0.17, 0.048, 0.016),
+    "blond": (0.34, 0.22, 0.105),
+    "grey": (0.20, 0.19, 0.18),
+    "white": (0.50, 0.48, 0.45),
+}
+"""Mean linear RGB of hair."""
 
 IRISES: dict[str, tuple[str, Colour]] = {
     "dark brown": ("dark", (0.030, 0.014, 0.007)),

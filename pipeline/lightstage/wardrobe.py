@@ -17,7 +17,7 @@ from pipeline.types import Floats
 _IRIS_CENTRES, _IRIS_RADIUS = ((0.293, 0.703), (0.7055, 0.2975)), 0.1143
 _PUPIL = 0.33  # of the iris's radius
 _SCLERA = 0.72
-_TEETH: Colour = (1.35, 1.2, 1.0)
+_TEETH: Colour = (1.3, 1.14, 0.9)
 _CLOTH_REPEATS = 3
 
 
@@ -29,14 +29,19 @@ def skin_texture(pack: Pack, identity: Identity) -> Texture:
     return texture
 
 
-def strands(grey: Texture, colour: Colour, spread: float = 1.0) -> Texture:
-    """Hair, brows or lashes of the linear RGB `colour` from a pack's grey texture.
-
-    spread: contrast between strands.
-    """
-    detail = DECODE_8BIT[grey[..., :3]] * 4
-    linear = np.asarray(colour, np.float32) * np.maximum(detail, 0.02) ** spread
+def strands(grey: Texture, colour: Colour) -> Texture:
+    """Hair, brows or lashes of the linear RGB `colour` from a pack's grey texture."""
+    detail = DECODE_8BIT[grey[..., :3]] * np.float32(4)
+    linear: Floats = np.asarray(colour, np.float32) * np.maximum(detail, 0.02)
     return _with_alpha(linear, grey)
+
+
+def denser(texture: Texture) -> Texture:
+    """Strands that cover more of what is below."""
+    alpha = texture[..., 3].astype(np.float32) / 255
+    result = texture.copy()
+    result[..., 3] = np.rint(255 * (1 - (1 - alpha) ** 1.6))
+    return result
 
 
 def eye_texture(picture: Texture, iris: Colour) -> Texture:
@@ -88,7 +93,7 @@ def _recoloured(picture: Texture, clothing: Clothing) -> Texture:
     """Of a picture of several cloths, the darker ones in the first colour's hue."""
     linear = DECODE_8BIT[picture[..., :3]]
     first = np.asarray(clothing.first, np.float32)
-    hue = first / max(float(first @ LUMA_BGR[::-1]), 1e-3)
+    hue = 0.5 + 0.5 * first / max(float(first @ LUMA_BGR[::-1]), 1e-3)
     grey = (linear @ LUMA_BGR[::-1])[..., None]
     lift = np.float32(np.clip(float(first.mean()) / 0.08, 0.5, 5.0))
     # White shirts and buttons stay white.
