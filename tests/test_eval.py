@@ -7,7 +7,6 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from relit_demo import LIGHTS, relit_demo
 
 import tolerances
 from demo import demo_frames
@@ -25,6 +24,7 @@ from pipeline.lighting import Lighting
 from pipeline.lighting.light import Light, lights_to_sh
 from pipeline.timing import StageTimer
 from pipeline.types import FaceState, Picture, RelightSettings
+from relit_demo import LIGHTS, relit_demo
 
 WHOLE = np.ones((64, 64), bool)
 RELIT = (Lighting.from_sh(LIGHTS["left"]), Lighting.from_sh(LIGHTS["right"]))

@@ -6,13 +6,13 @@ from typing import Any
 
 import cv2
 import pytest
-from relit_demo import relit_demo
 
 from clips import make_clip
 from demo import demo_frames
 from pipeline.evaluate import truth
 from pipeline.evaluate.dpr import WEIGHTS, DprNetwork
 from pipeline.evaluate.report import COLUMNS
+from relit_demo import relit_demo
 from vcam.cli import main
 
 QUICK = ["eval", "--subset", "quick", "--engine", "geometry"]

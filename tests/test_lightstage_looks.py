@@ -1,6 +1,8 @@
 """Skins, beards, glasses and head coverings of the light stage's people."""
 
+from collections.abc import Callable
 from dataclasses import replace
+from functools import cache
 from typing import get_args
 
 import cv2
@@ -36,8 +38,10 @@ def _look(ita: float, seed: int = 1) -> skin.SkinLook:
     return replace(look, ita=ita, freckles=0.6)
 
 
-def _head(pack: Pack, seed: int) -> HeadShape:
-    return Figure(pack, sample_identity(seed)).head_shape
+@pytest.fixture(scope="module")
+def head(pack: Pack) -> Callable[[int], HeadShape]:
+    """Heads by seed; each is made once."""
+    return cache(lambda seed: Figure(pack, sample_identity(seed)).head_shape)
 
 
 def _luminance(texture: Texture, regions: Regions) -> Floats:
@@ -46,14 +50,18 @@ def _luminance(texture: Texture, regions: Regions) -> Floats:
 
 
 def _surface(head: HeadShape) -> tuple[Floats, Floats]:
-    """Points of the skin, several a face, and their outward normals."""
+    """Points of the skin, several a face, and their outward normals; without the lids' insides,
+    which face the eyes: they may be the nearest to a lens, but never touch it."""
     faces = head.faces[head.groups == "body"]
     normals = vertex_normals(head.positions, triangulate(faces))
     shares = np.array([[a * b, a * (1 - b), (1 - a) * (1 - b), (1 - a) * b]
                        for a in (0.1, 0.5, 0.9) for b in (0.1, 0.5, 0.9)])  # fmt: skip
     points = np.einsum("sk,fkc->fsc", shares, head.positions[faces]).reshape(-1, 3)
     around = np.einsum("sk,fkc->fsc", shares, normals[faces]).reshape(-1, 3)
-    return points, around
+    from_eye = points[:, None] - head.eyes
+    near = np.linalg.norm(from_eye, axis=2) < 0.35
+    inner = (near & (np.einsum("nec,nc->ne", from_eye, around) < 0)).any(1)
+    return points[~inner], around[~inner]
 
 
 def _depth_inside(points: Floats, surface: tuple[Floats, Floats]) -> Floats:
@@ -131,22 +139,22 @@ def test_beard_darkens_its_region_and_nothing_else(pack: Pack, photograph: Textu
         assert np.abs(change[masks["lips"] > 0.9] - 1).max() < BEARD_SPILL, style
 
 
-def test_no_seams(pack: Pack, photograph: Texture) -> None:
+def test_no_seams(pack: Pack, photograph: Texture, head: Callable[[int], HeadShape]) -> None:
     """Where texture islands meet on the neck, both sides have the same colour."""
-    head = _head(pack, 1)
+    shape = head(1)
     painted = skin.paint(
         photograph, pack.regions, replace(_look(40.0), blotches=1.0, scalp_cover=0.0)
     )
     beard = facial_hair.FacialHair(4, "full", _HAIR, 0.9, 0.2)
     painted = facial_hair.paint(painted, pack.regions, beard)
-    body = head.groups == "body"
-    pairs = np.stack([head.faces[body].ravel(), head.uv_faces[body].ravel()], axis=1)
+    body = shape.groups == "body"
+    pairs = np.stack([shape.faces[body].ravel(), shape.uv_faces[body].ravel()], axis=1)
     pairs = np.unique(pairs, axis=0)
     first, counts = np.unique(pairs[:, 0], return_index=True, return_counts=True)[1:]
     shared = pairs[first[counts == 2]], pairs[first[counts == 2] + 1]
-    colours = [_sample(painted, head.uvs[side[:, 1]]) for side in shared]
-    on_skin = _on_skin(pack.regions, head, shared[0][:, 1]) & _on_skin(
-        pack.regions, head, shared[1][:, 1]
+    colours = [_sample(painted, shape.uvs[side[:, 1]]) for side in shared]
+    on_skin = _on_skin(pack.regions, shape, shared[0][:, 1]) & _on_skin(
+        pack.regions, shape, shared[1][:, 1]
     )
     difference = np.abs(colours[0] - colours[1])[on_skin].max(1)
     assert on_skin.sum() > 40
@@ -171,40 +179,38 @@ def _on_skin(regions: Regions, head: HeadShape, uv_index: NDArray[np.int32]) -> 
     return result
 
 
-def test_glasses_sit_before_the_eyes_and_outside_the_face(pack: Pack) -> None:
-    outlines = get_args(glasses.Outline)
-    for seed in range(20):
+def test_glasses_sit_before_the_eyes_and_outside_the_face(head: Callable[[int], HeadShape]) -> None:
+    for seed, outline in enumerate(get_args(glasses.Outline)):
         rng = np.random.default_rng(seed)
-        head = _head(pack, seed)
+        wearer = head(seed)
         pair = None
         while pair is None:
             pair = glasses.sample_glasses(rng, seed % 2, 0.5)
-        pair = replace(pair, outline=outlines[seed % len(outlines)])
-        worn = glasses.make(pair, head)
+        worn = glasses.make(replace(pair, outline=outline), wearer)
         frame, lenses = worn[0], worn[-1]
-        surface = _surface(head)
+        surface = _surface(wearer)
         # Pads press on the nose and the tips lie behind the ears: both may touch.
-        ears = head.eyes[:, 2].mean() - 0.6
+        ears = wearer.eyes[:, 2].mean() - 0.6
         front = frame.positions[frame.positions[:, 2] > ears]
         deep = _depth_inside(front, surface)
-        nose = np.abs(front[:, 0] - head.eyes[:, 0].mean()) < 0.12
+        nose = np.abs(front[:, 0] - wearer.eyes[:, 0].mean()) < 0.12
         assert deep[~nose].max() < FRAME_TOUCH_DM, seed
         assert _depth_inside(lenses.positions, surface).max() == 0, seed
-        for eye in head.eyes:
+        for eye in wearer.eyes:
             offset = lenses.positions - eye
             before = np.hypot(offset[:, 0], offset[:, 1]) < 0.1
             assert offset[before, 2].min() > 0.2, seed
         assert frame.positions[:, 2].min() < ears, "temples reach the ears"
 
 
-def test_head_coverings_enclose_the_scalp(pack: Pack) -> None:
+def test_head_coverings_enclose_the_scalp(head: Callable[[int], HeadShape]) -> None:
     kinds: tuple[headwear.Kind, ...] = ("beanie", "cap", "turban", "headscarf")
     for seed, kind in enumerate(kinds):
-        head = _head(pack, seed)
+        wearer = head(seed)
         look = headwear.Headwear(seed, kind, _HAIR, _HAIR, "plain", 0.0)
-        shell = headwear.make(look, head)[0].positions
-        crown = head.positions[head.faces[head.groups == "body"]].mean(1)
-        eye_y = head.eyes[:, 1].mean()
+        shell = headwear.make(look, wearer)[0].positions
+        crown = wearer.positions[wearer.faces[wearer.groups == "body"]].mean(1)
+        eye_y = wearer.eyes[:, 1].mean()
         behind = crown[:, 2] < crown[crown[:, 1] > eye_y + 0.7, 2].max() - 0.3
         crown = crown[(crown[:, 1] > eye_y + 0.7) & behind]
         centre = np.array([0, eye_y, crown[:, 2].mean()])
@@ -215,7 +221,7 @@ def test_head_coverings_enclose_the_scalp(pack: Pack) -> None:
         )
         assert (reach[nearest] > np.linalg.norm(inside, axis=1)).all(), kind
         face = np.hypot(shell[:, 0], shell[:, 1] - (eye_y - 0.1)) < 0.35
-        assert not (face & (shell[:, 2] > head.eyes[:, 2].mean())).any(), f"{kind} over the face"
+        assert not (face & (shell[:, 2] > wearer.eyes[:, 2].mean())).any(), f"{kind} over the face"
 
 
 def test_hair_that_would_stick_out_is_hidden() -> None:

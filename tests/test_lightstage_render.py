@@ -6,7 +6,6 @@ from dataclasses import replace
 import cv2
 import numpy as np
 import pytest
-from stage import require
 
 import tolerances
 from pipeline.color import decode_srgb
@@ -16,6 +15,7 @@ from pipeline.lighting.presets import load_presets
 from pipeline.lightstage.light_map import LightMap, map_directions, sphere_directions, to_sh
 from pipeline.lightstage.scene import Camera, Label, Material, Part, Posed
 from pipeline.types import Floats
+from stage import require
 
 require("moderngl")
 require("embreex")

@@ -58,7 +58,7 @@ def test_every_face_is_found_where_the_person_is(subjects: list[Subject]) -> Non
         faces = tracker.still(np.ascontiguousarray(coded)).faces
         assert len(faces) == 1, subject.name
         x, y = faces[0].landmarks[:, :2].astype(int).T.clip(0, 255)
-        assert (subject.alpha[y, x] > 0.5).mean() > 0.97, subject.name
+        assert (subject.alpha[y, x] > 0.5).mean() > 0.9, subject.name
 
 
 def test_a_light_from_the_right_lights_the_right_side(subjects: list[Subject]) -> None:
@@ -66,12 +66,12 @@ def test_a_light_from_the_right_lights_the_right_side(subjects: list[Subject]) -
     for subject in subjects:
         right, left = (brightness(subject.lit(f"key {side}")) for side in ("right", "left"))
         x = subject.normal[..., 0] * subject.alpha
-        assert right[x > 0.5].mean() > 1.8 * left[x > 0.5].mean(), subject.name
-        assert left[x < -0.5].mean() > 1.8 * right[x < -0.5].mean(), subject.name
+        assert right[x > 0.5].mean() > 3 * left[x > 0.5].mean(), subject.name
+        assert left[x < -0.5].mean() > 3 * right[x < -0.5].mean(), subject.name
 
 
 def test_one_light_at_a_time_adds_up(stacks: list[Subject]) -> None:
-    subject = stacks[3]
+    subject = stacks[-1]
     first, second = (np.zeros((OLAT, 3), np.float32) for _ in range(2))
     first[5], second[40] = (1, 2, 3), (0.5, 0, 0.25)
     together = subject.relit(first + second)

@@ -120,9 +120,10 @@ ITA_DEG = 0.5
 BEARD_SPILL = 0.03
 """Of the luminance off a beard's regions: texels there are untouched, lips take its faint edge."""
 
-SEAM_CODES = 5.5
-"""8-bit codes between both sides of a texture seam, for 95 of 100 of its vertices: the islands show
-the same place with texels of different size, and skin is dithered by one code."""
+SEAM_CODES = 4.0
+"""8-bit codes between both sides of a texture seam, for 95 of 100 of its vertices (2.4 was
+measured): the islands show the same place with texels of different size, and skin is dithered by
+one code."""
 
 FRAME_TOUCH_DM = 0.02
 """How far spectacle frames may press into the skin at the temples: 2 mm, skin gives."""
@@ -185,9 +186,29 @@ LOBES_DB = 25.0
 """PSNR on the person, encoded, of 64 lights for a soft lamp against the lamp itself: a shadow's
 edge comes in as many steps as there are lights, and the lamp's picture is noisy."""
 
-TRUTH_LIGHT_DEG = 20.0
+TRUTH_LIGHT_DEG = 25.0
 """Between a light's dominant direction and that of SH fitted to shading on the visible half of
 normals, which leaves cast shadows and highlights in."""
 
 TRUTH_STORED_DB = 45.0
 """PSNR on the person of lightings of a stored one-light-at-a-time set against the rendered one."""
+
+HEAD_STEP_DEG = 1.2
+"""Degrees that a head turns from one frame to the next at 30 frames a second, 36 a second (0.83 was
+measured): people who look around in a meeting; a cut or a jump would be more."""
+
+FACE_STEP = 0.3
+"""Of a face unit's range from one frame to the next (0.20 was measured): a syllable opens the mouth
+within some 80 ms."""
+
+# Lids that shut leave this share of the eyeball's radius at most: a step of the grid it is tried
+# on, which the lashes cover.
+SHUT_RADII = 0.05
+
+# Hair and brows may dip below the finely sampled skin by this much in dm between the points that
+# they were lifted off (0.5 mm).
+SUNKEN_DM = 0.005
+
+# Largest way of a vertex of the skin between two frames at 30 fps: a fast turn of the head moves
+# the nose by 2 m/s at most; blinking lids are slower.
+FRAME_STEP_DM = 0.6

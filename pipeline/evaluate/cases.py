@@ -13,6 +13,7 @@ from pipeline.evaluate.metrics import Mask
 from pipeline.lighting import Lighting
 from pipeline.lighting.sh import MEAN
 from pipeline.present_light import exposure
+from pipeline.resample import resize
 from pipeline.types import Face, FaceState, Floats, Picture, Plane
 
 _WHITE_LEVEL = 0.7
@@ -68,7 +69,8 @@ class Subject(Protocol):
         """`(H, W, 3)` linear RGB of the person under it, times alpha."""
 
     def backdrop(self, light: str) -> Floats | None:
-        """`(H, W, 3)` linear RGB of what is behind, if anything is."""
+        """`(h, w, 3)` linear RGB of what is behind, if anything is: out of focus, so that it may
+        be smaller than the person's picture."""
 
 
 class Finder(Protocol):
@@ -183,7 +185,10 @@ def _exposed_person(subject: Subject, light: str) -> Floats:
 def _exposed_backdrop(subject: Subject, light: str) -> Floats:
     """`(H, W, 3)` linear RGB of what the person leaves free of what is behind."""
     backdrop = subject.backdrop(light)
-    wall = _WALL if backdrop is None else backdrop * np.float32(camera_gain(subject.sh(light)))
+    wall = _WALL
+    if backdrop is not None:
+        height, width = subject.alpha.shape
+        wall = resize(backdrop, (width, height)) * np.float32(camera_gain(subject.sh(light)))
     result: Floats = wall * (1 - subject.alpha[..., None])
     return result
 

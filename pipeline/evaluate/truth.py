@@ -8,7 +8,7 @@ renderer "mitsuba" are one-light-at-a-time pictures: any light of theirs is a we
 import json
 import zipfile
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
@@ -65,10 +65,10 @@ class Subject:
     """What else is known of the person: how it was sampled and posed."""
     lights: tuple[str, ...]
     """Names of the test lights."""
-    alpha: Plane
+    alpha: Plane = field(repr=False)
     """`(H, W)` in 0..1."""
     path: Path
-    named: dict[str, NamedLight]
+    named: dict[str, NamedLight] = field(repr=False)
     """The test lights by name."""
 
     @property

@@ -36,7 +36,7 @@ def encode_pictures(pictures: Floats, crf: float | None) -> bytes:
         stream.time_base = Fraction(1, 25)
         quality = "lossless=1" if crf is None else f"crf={crf}"
         stream.options = {
-            "preset": "slower",
+            "preset": "slow",
             "tune": "psnr",
             "x265-params": f"log-level=error:keyint=-1:{quality}",
         }

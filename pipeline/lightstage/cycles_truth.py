@@ -35,7 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, required=True, help="folder of the truth")
     parser.add_argument("--blender", type=Path, required=True, help="Python that has bpy")
     parser.add_argument("--heads", type=int, default=8, help="number of people (8)")
-    parser.add_argument("--samples", type=int, default=48, help="rays a pixel and light (48)")
+    parser.add_argument("--samples", type=int, default=32, help="rays a pixel and light (32)")
 
 
 def run(arguments: argparse.Namespace) -> None:

@@ -142,7 +142,7 @@ def _beanie(headwear: Headwear, shell: Shell, rng: np.random.Generator) -> Solid
     cuff = 1 / (1 + np.exp(-(t - 0.74) / 0.008))
     slack = gaussian_filter(rng.standard_normal((rows, _COLUMNS)), (4, 5), mode=("nearest", "wrap"))
     ribs = 0.006 * np.cos(azimuth * 32) * np.clip(6 * t, 0, 1)
-    top = np.clip(1 - t / 0.55, 0, 1) ** 1.5 * rng.uniform(0.02, 0.16)
+    top = np.cos(np.pi / 2 * np.clip(t / 0.55, 0, 1)) ** 2 * rng.uniform(0.02, 0.16)
     thickness = 0.045 + 0.03 * cuff + 0.16 * slack * (1 - cuff) + top + ribs
     points, directions = dome(shell, rim, rows, np.maximum(thickness, 0.03))
     return _grid_solid(_with_hem(points, directions, 0.09))
@@ -216,8 +216,10 @@ def _headband(headwear: Headwear, shell: Shell, rng: np.random.Generator) -> Sol
     for share, thick in ((1.0, 0.0), (1.0, 0.03), (0.75, 0.045), (0.5, 0.048), (0.25, 0.045),
                          (0.0, 0.03), (0.0, 0.0)):  # fmt: skip
         points, _ = dome(shell, lower + width * share, 10, thick + 0.004)
-        rows.append(points[-1])
-    return _grid_solid(np.stack(rows))
+        rows.append(points[-1, :-1])
+    # Elastic: it spans the hollows between locks.
+    band = gaussian_filter(np.stack(rows), (0, 2, 0), mode="wrap")
+    return _grid_solid(np.concatenate([band, band[:, :1]], axis=1))
 
 
 def _headscarf(headwear: Headwear, shell: Shell, rng: np.random.Generator) -> Solid:
@@ -230,11 +232,12 @@ def _headscarf(headwear: Headwear, shell: Shell, rng: np.random.Generator) -> So
     # Angles about the forward axis, from the top over the person's left.
     turn = np.unwrap(np.arctan2(ring[:, 0], ring[:, 1]))
     polar = np.arctan2(np.hypot(ring[:, 0], ring[:, 1]), ring[:, 2])
-    spline = CubicSpline(np.r_[turn, turn[0] + 2 * np.pi], np.r_[polar, polar[0]],
+    edge = np.column_stack([polar, np.linalg.norm(ring, axis=1)])
+    spline = CubicSpline(np.r_[turn, turn[0] + 2 * np.pi], np.r_[edge, edge[:1]],
                          bc_type="periodic")  # fmt: skip
     phi = np.linspace(0, 2 * np.pi, columns)[None]
     t = np.linspace(0, 1, rows)[:, None]
-    start = spline(phi)
+    start, skin = np.moveaxis(spline(phi), -1, 0)
     theta = start + (np.pi - start) * t**1.15
     directions = np.stack(
         [np.sin(phi) * np.sin(theta), np.cos(phi) * np.sin(theta), np.cos(theta) + 0 * phi],
@@ -251,7 +254,9 @@ def _headscarf(headwear: Headwear, shell: Shell, rng: np.random.Generator) -> So
     thickness = np.maximum(0.06 + folds + swing + bun, 0.035)
     points = shell.at(directions, thickness, evenness=3.0)
     points[:, -1] = points[:, 0]
-    tucked = points[0] - directions[0] * 0.07
+    # The edge is turned in until it meets the skin: nobody looks between the two.
+    depth = np.maximum(np.linalg.norm(points[0] - shell.centre, axis=1) - skin[0] + 0.03, 0.07)
+    tucked = points[0] - directions[0] * depth[:, None]
     points = np.concatenate([tucked[None], (tucked + points[0])[None] / 2, points])
     # Columns run clockwise about the forward axis: turned, so that the outside is outside.
     return _grid_solid(np.ascontiguousarray(points[:, ::-1]))

@@ -97,12 +97,13 @@ def _share(places: Reals) -> Reals:
     """1 on the face .. 0 towards ears, scalp and neck (N,) of template `places` (N, 3)."""
     _, y, z = places.T
     ahead = smoothstep(0.45, 1.0, z) * smoothstep(8.3, 7.9, y)
-    return np.asarray(ahead * smoothstep(5.9, 6.25, y + 0.25 * (z - 1.2)), np.float64)
+    share: Reals = (ahead * smoothstep(5.9, 6.25, y + 0.25 * (z - 1.2))).astype(np.float64)
+    return share
 
 
 def _similarity(source: Reals, target: Reals, weights: Reals) -> tuple[Reals, float]:
     """Rotation and scale of the best similarity (Umeyama 1991)."""
-    weights = np.asarray(weights / weights.sum(), np.float64)
+    weights = weights / float(weights.sum())
     a, b = source - weights @ source, target - weights @ target
     u, stretch, vt = np.linalg.svd((b * weights[:, None]).T @ a)
     sign = float(np.sign(np.linalg.det(u @ vt)))
@@ -128,8 +129,7 @@ def _rigid_motion(places: Reals, deltas: Reals, weights: Reals) -> Reals:
     root = np.sqrt(weights)
     matrix = (_basis(places) * root[:, None, None]).reshape(-1, 7)
     values = (deltas * root[:, None]).reshape(len(deltas), -1)
-    solution: Reals = np.linalg.lstsq(matrix, values.T, rcond=None)[0].T
-    return solution
+    return np.linalg.lstsq(matrix, values.T, rcond=None)[0].T.astype(np.float64)
 
 
 def _apply(motion: Reals, places: Reals) -> Reals:

@@ -123,7 +123,8 @@ def sample_identity(seed: int, split: Split = "train") -> Identity:
     beard = sample_facial_hair(rng, gender, age, hair_colour)
     thin = _THIN_BROWS if gender >= 0.5 else ()
     natural = NATURAL_COLOURS["dark brown"] if dyed else hair_colour
-    darker = rng.uniform(0.35, 0.8)
+    # Fair hair goes with darker brows.
+    darker = rng.uniform(0.35, 0.8) / (1 + 4 * natural[1])
     r, g, b = (float(c) * darker for c in natural)
     return Identity(
         seed=seed,
@@ -219,7 +220,7 @@ def _photograph(rng: np.random.Generator, hair: str | None, age: float, split: S
 def _details(rng: np.random.Generator) -> tuple[tuple[str, float], ...]:
     chosen: list[tuple[str, float]] = []
     for stem, (low, high, spread) in DETAILS.items():
-        value = float(np.clip(rng.normal(0, spread), -2.2 * spread, 2.2 * spread))
+        value = spread * float(np.clip(rng.normal(0, 0.8), -1.8, 1.8))
         folder, _, name = stem.partition("/")
         sides = ("l-", "r-") if folder in ("eyes", "ears", "cheek") else ("",)
         for side in sides:

@@ -24,7 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--pack", type=Path, default=default_pack_path(), help="asset pack")
     parser.add_argument("--out", type=Path, required=True, help="folder of the truth")
     parser.add_argument("--heads", type=int, default=20, help="number of people (20)")
-    parser.add_argument("--samples", type=int, default=48, help="rays a pixel and light (48)")
+    parser.add_argument("--samples", type=int, default=64, help="rays a pixel and light (64)")
 
 
 def run(arguments: argparse.Namespace) -> None:

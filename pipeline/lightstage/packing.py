@@ -242,9 +242,7 @@ def _cut(garment: makehuman.Garment, name: str, lowered: Floats, low: float) -> 
     places = garment.interpolate(lowered)[garment.faces]
     keep = places[..., 1].mean(1) > low
     if name.startswith("teeth"):
-        # Backs of the teeth, and what lies deep in the mouth.
-        normal = np.cross(places[:, 2] - places[:, 0], places[:, 3] - places[:, 1])
-        keep &= normal[:, 2] > -0.3 * np.linalg.norm(normal, axis=1)
+        keep &= _front_of_teeth(places)
     vertices, faces = np.unique(garment.faces[keep], return_inverse=True)
     corners, uv_faces = np.unique(garment.uv_faces[keep], return_inverse=True)
     return makehuman.Garment(
@@ -257,6 +255,18 @@ def _cut(garment: makehuman.Garment, name: str, lowered: Floats, low: float) -> 
         garment.scale,
         garment.hidden,
     )
+
+
+def _front_of_teeth(places: Floats) -> NDArray[np.bool_]:
+    """Faces (F, 4, 3) that look out of the dental arch, but for the hindmost."""
+    normal = np.cross(places[:, 2] - places[:, 0], places[:, 3] - places[:, 1])
+    back = places[..., 2].min()
+    outwards = places.mean(1) - (0, 0, back + 0.1)
+    outwards[:, 1] = 0
+    outwards /= np.linalg.norm(outwards, axis=1, keepdims=True)
+    ahead = (normal * outwards).sum(1) > -0.5 * np.linalg.norm(normal, axis=1)
+    result: NDArray[np.bool_] = ahead & (places[..., 2].mean(1) > back + 0.3)
+    return result
 
 
 def _pack_garment(garment: makehuman.Garment) -> dict[str, NDArray[Any]]:

@@ -24,8 +24,8 @@ _LIPS = (
     (0.20, 6.545), (0.13, 6.497), (0.06, 6.478), (0.0, 6.476),
 )  # fmt: skip
 _MOUSTACHE = (
-    (-0.05, 6.805), (0.03, 6.815), (0.11, 6.825), (0.20, 6.765), (0.29, 6.665), (0.335, 6.56),
-    (0.275, 6.56), (0.24, 6.63), (0.0, 6.66), (-0.05, 6.66),
+    (-0.05, 6.805), (0.03, 6.815), (0.11, 6.825), (0.22, 6.765), (0.33, 6.665), (0.37, 6.56),
+    (0.29, 6.56), (0.25, 6.63), (0.0, 6.66), (-0.05, 6.66),
 )  # fmt: skip
 _CHIN = (
     (-0.05, 6.52), (0.05, 6.50), (0.09, 6.42), (0.21, 6.47), (0.285, 6.60), (0.345, 6.56),
@@ -246,7 +246,7 @@ def _masks(places: Floats) -> dict[str, Floats]:
     bare = 1 - lips
     opening = _ellipse(x, y, 0.317, 7.292, 0.135, 0.05)
     around_eye = smoothstep(1.0, 1.1, z) * head
-    beyond_lips = smoothstep(0.004, 0.03, -_inside(front, _LIPS))
+    beyond_lips = smoothstep(0.0, 0.02, -_inside(front, _LIPS))
     hair = smoothstep(-0.06, 0.06, _inside(side, _SCALP)) * smoothstep(6.4, 6.6, y)
     ear = _ball(places, (0.80, 7.09, 0.48), (0.14, 0.32, 0.24)) * smoothstep(0.66, 0.72, x)
     jaw = smoothstep(-0.05, 0.10, _inside(side, _JAW))
@@ -268,7 +268,7 @@ def _masks(places: Floats) -> dict[str, Floats]:
         "blush": _ball(places, (0.53, 7.04, 1.05), (0.22, 0.16, 0.32)),
         "moustache": smoothstep(-0.025, 0.035, _inside(front, _MOUSTACHE)) * ahead * bare
         * beyond_lips,
-        "chin": smoothstep(-0.04, 0.06, _inside(front, _CHIN)) * smoothstep(0.9, 1.05, z) * bare
+        "chin": smoothstep(-0.04, 0.06, _inside(front, _CHIN)) * smoothstep(1.1, 1.25, z) * bare
         * beyond_lips,
         "jaw": jaw * bare * beyond_lips * smoothstep(5.85, 6.05, y),
         "sideburns": smoothstep(-0.03, 0.04, _inside(side, _SIDEBURNS)) * (1 - ear)

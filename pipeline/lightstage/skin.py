@@ -92,7 +92,7 @@ def sample_skin(
     """
     low, high = ITA_BINS[rng.integers(len(ITA_BINS))]
     ita = rng.uniform(low + 1, high - 1)
-    freckled = rng.random() < float(np.interp(ita, (-10, 20, 45, 60), (0.02, 0.12, 0.3, 0.4)))
+    freckled = rng.random() < float(np.interp(ita, (-10, 20, 45, 60), (0.01, 0.05, 0.14, 0.2)))
     painted = rng.random() < (0.5 if gender < 0.5 else 0.03)
     return SkinLook(
         seed=int(rng.integers(2**31)),
@@ -275,7 +275,7 @@ def _freckles(regions: Regions, look: SkinLook, rng: np.random.Generator) -> Flo
     ) * masks["face"] * (1 - masks["lips"])  # fmt: skip
     level = 2.2 - 0.8 * look.freckles - 0.25 * patches - 0.5 * sunny
     strength: Floats = smoothstep(-0.1, 0.8, spots - level) * sunny
-    return strength * np.float32(12 + 14 * look.freckles)
+    return strength * np.float32(8 + 10 * look.freckles)
 
 
 def _moles(regions: Regions, look: SkinLook, rng: np.random.Generator) -> Floats:
