@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from collections import Counter
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -231,31 +232,13 @@ def test_clothes_close_around_the_neck(figures: list[Figure]) -> None:
             assert _hits(scene, origins, aims - origins).all(), figure.identity.clothing.garment
 
 
-def test_performance_is_smooth_and_exact(figures: list[Figure]) -> None:
+def test_skin_moves_smoothly(figures: list[Figure]) -> None:
     for seed in range(6):
-        performance = Performance(seed, 32)
-        other = Performance(seed, 32)
-        jumbled = {index: other.pose(index) for index in (31, 4, 17)}
-        for index, pose in jumbled.items():
-            mine = performance.pose(index)
-            assert mine.expression == pose.expression
-            assert np.array_equal(mine.head, pose.head)
-        figure = figures[seed % len(figures)]
+        figure, performance = figures[seed % len(figures)], Performance(seed, 32)
         placed = [figure.pose(performance.pose(index)).positions[0] for index in range(12)]
-        steps = [np.abs(b - a).max() for a, b in zip(placed, placed[1:], strict=False)]
+        steps = [np.abs(b - a).max() for a, b in pairwise(placed)]
         assert max(steps) < FRAME_STEP_DM
         assert max(steps) > 0.001, "nobody sits still"
-
-
-def test_performances_vary_as_people_do() -> None:
-    poses = [Performance(seed, 32).pose(index) for seed in range(120) for index in range(0, 32, 8)]
-    yaw = np.degrees([abs(pose.head[1]) for pose in poses])
-    assert 5 < np.median(yaw) < 20
-    assert 40 < yaw.max() < 60
-    blinking = np.mean([pose.expression.get("eyeBlinkLeft", 0) > 0.5 for pose in poses])
-    speaking = np.mean([pose.expression.get("jawOpen", 0) > 0.1 for pose in poses])
-    assert 0.01 < blinking < 0.15
-    assert 0.1 < speaking < 0.6
 
 
 def test_figure_is_small_enough_to_draw_quickly(figures: list[Figure]) -> None:

@@ -16,6 +16,7 @@ from pipeline.lightstage import facial_hair, glasses, headwear, skin
 from pipeline.lightstage.figure import Figure
 from pipeline.lightstage.identity import sample_identity
 from pipeline.lightstage.pack import Pack
+from pipeline.lightstage.pose import Pose
 from pipeline.lightstage.regions import Regions
 from pipeline.lightstage.scene import Texture
 from pipeline.lightstage.skeleton import vertex_normals
@@ -222,6 +223,17 @@ def test_head_coverings_enclose_the_scalp(head: Callable[[int], HeadShape]) -> N
         assert (reach[nearest] > np.linalg.norm(inside, axis=1)).all(), kind
         face = np.hypot(shell[:, 0], shell[:, 1] - (eye_y - 0.1)) < 0.35
         assert not (face & (shell[:, 2] > wearer.eyes[:, 2].mean())).any(), f"{kind} over the face"
+
+
+def test_headwear_is_shaded_without_a_seam(pack: Pack) -> None:
+    beanie = headwear.Headwear(1, "beanie", _HAIR, _HAIR, "plain", 0.0)
+    figure = Figure(pack, replace(sample_identity(1), headwear=beanie))
+    index = [part.name for part in figure.parts].index("beanie")
+    posed, source = figure.pose(Pose()), figure.parts[index].source
+    places, normals = (a[index][source].astype(float) for a in (posed.positions, posed.normals))
+    sides = np.array([pair for pair in cKDTree(places).query_pairs(1e-6)])
+    assert len(sides) > 30
+    assert np.abs(normals[sides[:, 0]] - normals[sides[:, 1]]).max() < 1e-6
 
 
 def test_hair_that_would_stick_out_is_hidden() -> None:

@@ -151,19 +151,24 @@ def load_lights(folder: Path = TRUTH) -> dict[str, NamedLight]:
     Raises:
         OSError: the file is missing or damaged.
     """
-    arrays = _read(folder / _LIGHTS)
-    return {
-        name: NamedLight(
-            arrays[f"{name}/radiance"].astype(np.float32),
-            arrays[f"{name}/backdrop"].astype(np.float32) if f"{name}/backdrop" in arrays else None,
-        )
-        for name in arrays["names"].tolist()
-    }
+    path = folder / _LIGHTS
+    arrays = _read(path)
+    lights = {}
+    try:
+        for name in arrays["names"].tolist():
+            backdrop = arrays.get(f"{name}/backdrop")
+            radiance = arrays[f"{name}/radiance"].astype(np.float32)
+            lights[name] = NamedLight(
+                radiance, None if backdrop is None else backdrop.astype(np.float32)
+            )
+    except KeyError as error:
+        raise OSError(f"{path}: not a sound file of lights ({error}){_MEND}") from error
+    return lights
 
 
 def save_lights(folder: Path, lights: dict[str, NamedLight]) -> None:
     """Writes the test lights of a folder."""
-    arrays: dict[str, NDArray[Any]] = {"format": np.array(_FORMAT), "names": np.array(list(lights))}
+    arrays: dict[str, NDArray[Any]] = {"names": np.array(list(lights))}
     for name, light in lights.items():
         arrays[f"{name}/radiance"] = light.radiance.astype(np.float16)
         if light.backdrop is not None:
@@ -265,7 +270,7 @@ def _read(path: Path) -> dict[str, NDArray[Any]]:
             return {name: archive[name] for name in archive.files}
     except FileNotFoundError as error:
         raise OSError(f"{path}: no such file{_MEND}") from error
-    except (ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+    except (ValueError, EOFError, zipfile.BadZipFile, zlib.error, NotImplementedError) as error:
         raise OSError(f"{path}: damaged ({error}){_MEND}") from error
 
 

@@ -1,7 +1,7 @@
 """Renders truth with Blender's Cycles: light that scatters in the skin, other held-out people.
 
-Cycles runs in an environment of its own: python3.11 -m venv blender && blender/bin/pip install
-'bpy==5.0.1' --extra-index-url https://download.blender.org/pypi/ (PyPI has it for Linux, too).
+Cycles runs in an environment of its own, which `--blender` names: python3.11 -m venv blender,
+blender/bin/pip install bpy==5.0.1 'numpy<2', and then --blender blender/bin/python.
 Existing subjects are kept, so that the command can be stopped and started again.
 """
 
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from pipeline.evaluate.truth import save_lights, save_subject
-from pipeline.lightstage.held_out import SIZE, Sitting, sit, sitters, named_lights
+from pipeline.lightstage.held_out import SIZE, Sitting, named_lights, sit, sitters
 from pipeline.lightstage.pack import Pack, default_pack_path
 from pipeline.types import Floats
 

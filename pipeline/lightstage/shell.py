@@ -80,6 +80,7 @@ def dome(shell: Shell, rim: Reals, rows: int, thickness: Reals | float) -> tuple
         np.broadcast_to(azimuth, (rows, len(rim))), np.pi / 2 + (elevation - np.pi / 2) * t
     )
     points = shell.at(directions, thickness)
+    points[0] = points[0].mean(0)  # one crown for all columns
     points[:, -1] = points[:, 0]
     return points, directions
 

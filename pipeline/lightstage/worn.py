@@ -49,5 +49,3 @@ class Worn:
     """As `Part.blended`."""
     coat: bool = False
     """As `Part.coat`."""
-    covers_hair: bool = False
-    """The person's hair is left away (a headscarf, a turban)."""

@@ -9,6 +9,7 @@ from scipy import sparse
 from scipy.spatial import cKDTree
 
 from pipeline.lightstage import makehuman, skeleton
+from pipeline.lightstage.pose import Pose
 from pipeline.lightstage.subdivision import catmull_clark, subdivide_uvs
 from pipeline.lightstage.wavefront import read_obj, triangulate
 from scripts.render_demo.person import IDENTITY, PARTS, PartSpec
@@ -19,19 +20,6 @@ _BODY_DEPTH = 7.0
 _LIFT = {"hair": 0.02, "brows": 0.02}
 # Faces with a mean alpha above this block light.
 _OPAQUE_ALPHA = 0.5
-
-
-@dataclass(frozen=True)
-class Pose:
-    """One frame of the performance: expression weights, and angles in radians.
-
-    head, torso: pitch, yaw and roll; gaze: pitch and yaw of the eyes in the head.
-    """
-
-    expression: dict[str, float]
-    head: np.ndarray
-    torso: np.ndarray
-    gaze: np.ndarray
 
 
 @dataclass(frozen=True)

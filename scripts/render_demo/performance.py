@@ -2,25 +2,11 @@
 
 import numpy as np
 
-from scripts.render_demo.figure import Pose
+from pipeline.lightstage.performance import VISEMES, blink, follow_gaze
+from pipeline.lightstage.pose import Pose
 
 _SEED = 7
 
-# Mouth shapes of speech as face unit weights.
-_VISEMES: tuple[dict[str, float], ...] = (
-    {"jawOpen": 0.34, "mouthLowerDownLeft": 0.2, "mouthLowerDownRight": 0.2},
-    {"jawOpen": 0.26, "mouthFunnel": 0.55},
-    {"jawOpen": 0.08, "mouthPucker": 0.55},
-    {
-        "jawOpen": 0.2,
-        "mouthStretchLeft": 0.3,
-        "mouthStretchRight": 0.3,
-        "mouthUpperUpLeft": 0.15,
-        "mouthUpperUpRight": 0.15,
-    },
-    {"mouthPressLeft": 0.35, "mouthPressRight": 0.35, "mouthRollLower": 0.25},
-    {"jawOpen": 0.1, "mouthRollLower": 0.4, "mouthUpperUpLeft": 0.15, "mouthUpperUpRight": 0.15},
-)
 # When the person speaks, as shares of the clip.
 _PHRASES = ((0.08, 0.36), (0.44, 0.60), (0.66, 0.90))
 _SYLLABLES_PER_SECOND = 4.6
@@ -38,7 +24,7 @@ class Performance:
             count = int((end - start) * duration * _SYLLABLES_PER_SECOND)
             times = np.linspace(start, end, count) * duration
             for time in times + rng.normal(0, 0.025, count):
-                viseme = _VISEMES[rng.integers(len(_VISEMES))]
+                viseme = VISEMES[rng.integers(len(VISEMES))]
                 self._syllables.append((float(time), float(rng.uniform(0.65, 1.1)), viseme))
         self._saccades = rng.normal(0, np.radians(1.6), (16, 2))
 
@@ -70,30 +56,18 @@ class Performance:
         smile = 0.28 + 0.1 * np.cos(phase)
         brow = max(0.0, 0.16 + 0.2 * np.sin(2 * phase + 1.0) + 0.12 * np.sin(5 * phase))
         weights = {"browInnerUp": 0.15 + 0.6 * brow}
-        blink = self._blink(time)
+        closed = max(blink(self._distance(time, share * self._duration)) for share in _BLINKS)
+        weights |= follow_gaze(float(gaze[0]), closed)
         for side in ("Left", "Right"):
             weights[f"mouthSmile{side}"] = smile
             weights[f"cheekSquint{side}"] = smile
             weights[f"browOuterUp{side}"] = 0.1 + 0.5 * brow
-            weights[f"eyeBlink{side}"] = blink
-            weights[f"eyeWide{side}"] = 0.12 * (1 - blink)
-            # The lids follow the eyes.
-            weights[f"eyeLookDown{side}"] = (1 - blink) * max(0.0, gaze[0] / 0.5)
-            weights[f"eyeLookUp{side}"] = (1 - blink) * max(0.0, -gaze[0] / 0.5)
+            weights[f"eyeWide{side}"] += 0.12 * (1 - closed)
         for centre, strength, viseme in self._syllables:
             bump = strength * np.exp(-0.5 * (self._distance(time, centre) / 0.065) ** 2)
             for name, weight in viseme.items():
                 weights[name] = min(weights.get(name, 0.0) + bump * weight, 1.0)
         return weights
-
-    def _blink(self, time: float) -> float:
-        """How closed the lids are: a fast closing and a slower opening."""
-        closed = 0.0
-        for share in _BLINKS:
-            distance = self._distance(time, share * self._duration)
-            width = 0.05 if distance < 0 else 0.085
-            closed = max(closed, float(np.exp(-((abs(distance) / width) ** 2.5))))
-        return closed
 
     def _distance(self, time: float, centre: float) -> float:
         """Signed seconds from `centre` to `time` in the repeating clip."""
