@@ -85,9 +85,9 @@ def paint(texture: Texture, regions: Regions, beard: FacialHair) -> Texture:
         density = beard.cover * thin
     shade = np.exp(0.28 * strands)[:, None]
     hair = np.asarray(beard.colour, np.float32) * shade
-    silver = np.clip(0.7 + 0.8 * _strands(places, rng) * fine, 0, 1.6)
-    silver = 0.9 * np.clip(beard.grey * silver, 0, 1).astype(np.float32)
-    hair = over(hair, (0.33, 0.32, 0.30), silver)
+    tufts = np.clip(0.7 + 0.8 * _strands(places, rng) * fine, 0, 1.6)
+    silver = 0.9 * np.clip(beard.grey * tufts, 0, 1)
+    hair = over(hair, (0.33, 0.32, 0.30), silver.astype(np.float32))
     linear = DECODE_8BIT[regions.read(texture)[:, :3]]
     linear[at] = over(linear[at], hair, np.clip(density, 0, 0.985))
     encoded = np.rint(encode_srgb(linear) * 255).astype(np.uint8)

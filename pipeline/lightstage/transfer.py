@@ -31,7 +31,7 @@ from pipeline.lightstage.visibility import Shares, cell_reach, look_around
 from pipeline.types import Floats
 
 BOUNCES = 2
-"""Times that light goes on from hidden surfaces; a third adds 0.02% to a face."""
+"""Times that light goes on from hidden surfaces; a third adds at most 0.15% to a head."""
 
 
 def mean_cosine(cosine: Floats, count: int) -> Floats:
