@@ -57,7 +57,8 @@ How to read it. Pictures are 8-bit and sRGB-coded, errors are taken on these val
   stops at 60 dB. SSIM is of luma.
 - **light error** (lower): angle between the light's dominant direction that our own estimator
   reads from the output and that of the asked lighting, channels divided by their first SH
-  coefficient. The row `{TRUTH}` is the estimator's own error: nobody can be expected below it.
+  coefficient. The row `{TRUTH}` is the estimator's own error, in which shadows and highlights take
+  part; an output that is shaded more simply can score below it.
 - **identity** (higher): cosine between the face embeddings of output and input. The row `{TRUTH}`
   says what the change of light alone costs.
 - **no-op** (higher): PSNR on the person of output against input when the light asked for is the

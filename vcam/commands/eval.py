@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline.engine import ENGINES
-from vcam.errors import InputError
+from vcam.errors import InputError, VcamError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -30,9 +30,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--engine",
         nargs="+",
         choices=measured,
-        default=measured,
         metavar="NAME",
-        help=f"engines to measure: {', '.join(measured)} (default: all)",
+        help=f"engines to measure: {', '.join(measured)} (default: all that load)",
     )
     parser.add_argument(
         "--device", choices=("auto", "cpu", "cuda"), default="auto", help="where they run"
@@ -166,9 +165,14 @@ def _contestants(args: argparse.Namespace) -> "tuple[list[EngineContestant], lis
             raise InputError(f"--dpr: {error}", "give the folder of its weights") from error
     else:
         notes.append("DPR was not measured: no folder of its weights was given (--dpr).")
-    for name in dict.fromkeys(args.engine):
+    for name in dict.fromkeys(args.engine or [name for name in ENGINES if name != _CONTROL]):
         check_device(args.device, name)
-        contestants.append(EngineContestant(engine_on(name, args.device)))
+        try:
+            contestants.append(EngineContestant(engine_on(name, args.device)))
+        except VcamError as error:
+            if args.engine:
+                raise
+            notes.append(f"The engine {name} was not measured: {error.what}.")
     return contestants, notes
 
 
@@ -198,8 +202,7 @@ def _command_line(args: argparse.Namespace) -> str:
     """What makes the same tables again; folders by the names of their options, so that the text
     is the same wherever they lie."""
     words = ["vcam", "eval", "--subset", args.subset]
-    measured = [name for name in ENGINES if name != _CONTROL]
-    if list(args.engine) != measured:
+    if args.engine:
         words += ["--engine", *args.engine]
     for option in ("truth", "dpr", "media"):
         if getattr(args, option):
