@@ -1,0 +1,105 @@
+"""Reads the authors' checkpoint as it is, and says in one line what is wrong with one that is not.
+
+The weights are not part of this project and may be used for research only.
+"""
+
+import pickle
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from pipeline.paper.network import UNUSED, PaperNetwork
+
+DEFAULT_PATH = Path(__file__).parent.parent.parent / "checkpoints" / "paper" / "model.pth"
+
+_SHOWN = 3
+"""Wrong tensors that a message names."""
+
+
+class CheckpointError(RuntimeError):
+    """The file is there but cannot be used; the message says why and what to do."""
+
+
+def load_network(path: Path = DEFAULT_PATH) -> PaperNetwork:
+    """Builds the network with the weights of a state dict, in float32 on the CPU.
+
+    Nothing in the file is executed. Its memory is mapped, so what no picture needs is never read.
+    Call `prepare` on the result.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        CheckpointError: it is damaged, not only weights, or of another network.
+    """
+    found = _read(path)
+    network = PaperNetwork()
+    expected = network.state_dict()
+    found = {name: value for name, value in found.items() if not name.startswith(UNUSED)}
+    faults = _faults(expected, found)
+    if faults:
+        more = f" and {len(faults) - _SHOWN} more" if len(faults) > _SHOWN else ""
+        raise CheckpointError(
+            f"{path} is not of the paper's network: {'; '.join(faults[:_SHOWN])}{more}. "
+            "Use the authors' model.pth as released."
+        )
+    network.load_state_dict({k: v.float() for k, v in found.items()}, assign=True)
+    return network
+
+
+def _read(path: Path) -> dict[str, Tensor]:
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"no weights of the paper's network at {path}: download model.pth from the authors' "
+            'project page or repository ("Real-time 3D-aware Portrait Video Relighting", CVPR '
+            "2024; research use only) and put it at checkpoints/paper/model.pth, or give its "
+            "place with --checkpoint"
+        )
+    try:
+        content: Any = torch.load(
+            path,
+            map_location="cpu",
+            weights_only=True,
+            mmap=zipfile.is_zipfile(path),  # the older format cannot be mapped
+        )
+    except pickle.UnpicklingError as error:
+        if "GLOBAL" in str(error):
+            raise CheckpointError(
+                f"{path} holds more than weights, and loading it could run someone else's code: "
+                "it was refused. Use the authors' model.pth as released."
+            ) from error
+        raise _damaged(path, error) from error
+    except (RuntimeError, EOFError, ValueError, KeyError, OSError) as error:
+        raise _damaged(path, error) from error
+    if not isinstance(content, Mapping) or not all(
+        isinstance(name, str) and isinstance(value, Tensor) for name, value in content.items()
+    ):
+        raise CheckpointError(
+            f"{path} is not a state dict (names and tensors). Use the authors' model.pth as "
+            "released."
+        )
+    return dict(content)
+
+
+def _damaged(path: Path, error: Exception) -> CheckpointError:
+    reason = (str(error) or type(error).__name__).splitlines()[0]
+    return CheckpointError(
+        f"{path} is damaged or cut short ({reason[:120]}): download it again and compare its size "
+        "with the one given there"
+    )
+
+
+def _faults(expected: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> list[str]:
+    faults = [f"{name} is missing" for name in expected if name not in found]
+    faults += [f"{name} is not known" for name in found if name not in expected]
+    for name, value in found.items():
+        if name not in expected:
+            continue
+        shape = tuple(expected[name].shape)
+        if tuple(value.shape) != shape:
+            faults.append(f"{name} is {tuple(value.shape)} instead of {shape}")
+        elif not value.is_floating_point():
+            faults.append(f"{name} is {value.dtype} instead of a floating-point type")
+    return faults
