@@ -71,15 +71,18 @@ class ModulatedLayer(nn.Module):
         if self._kernel is None or self._squares is None:
             raise RuntimeError("prepare the network once its weights are loaded")
         scale = self.affine(style)
-        x = self._kernel(x * scale[..., None, None].to(x.dtype))
+        x = self._kernel(x, scale=scale[0])
         if self.upsample:
-            x = F.pixel_shuffle(x, 2).contiguous(memory_format=torch.channels_last)
+            x = _interleave(x)
         demodulation = torch.rsqrt(scale.square() @ self._squares + 1e-8)
         bias = self.bias[:, None, None]
         if self.noise:
             bias = bias + self.get_buffer("noise_const") * self.noise_strength
-        x = torch.addcmul(bias.to(x.dtype), x, demodulation[..., None, None].to(x.dtype))
-        return leaky(x)
+        # The activation's factor goes through it: it is positive.
+        x = torch.addcmul(
+            (_SQRT2 * bias).to(x.dtype), x, (_SQRT2 * demodulation)[..., None, None].to(x.dtype)
+        )
+        return F.leaky_relu_(x, 0.2)
 
 
 def upsampling_weight(weight: Tensor, resample_filter: Tensor) -> Tensor:
@@ -94,7 +97,7 @@ def upsampling_weight(weight: Tensor, resample_filter: Tensor) -> Tensor:
         resample_filter: `(4, 4)`, symmetric, of sum 1.
 
     Returns:
-        `(4 * outputs, inputs, 3, 3)` in the order of `pixel_shuffle`.
+        `(4 * outputs, inputs, 3, 3)`: all outputs of one phase, then those of the next.
     """
     outputs, inputs = weight.shape[:2]
     # Full convolution: tap t of 6 stands at distance 3 - t from the output, in fine pixels.
@@ -102,8 +105,15 @@ def upsampling_weight(weight: Tensor, resample_filter: Tensor) -> Tensor:
         weight.reshape(-1, 1, 3, 3).flip(2, 3), 4 * resample_filter[None, None], padding=3
     )
     taps = taps.reshape(outputs, inputs, 3, 2, 3, 2)  # position, phase from the last: rows, columns
-    phases = taps.flip(3, 5).permute(0, 3, 5, 1, 2, 4)
+    phases = taps.flip(3, 5).permute(3, 5, 0, 1, 2, 4)
     return phases.reshape(4 * outputs, inputs, 3, 3)
+
+
+def _interleave(x: Tensor) -> Tensor:
+    """The four phases `(1, 4 * c, h, w)` put side by side: `(1, c, 2h, 2w)`, channels last."""
+    height, width = x.shape[2:]
+    phases = x[0].permute(1, 2, 0).reshape(height, width, 2, 2, -1).transpose(1, 2)
+    return phases.reshape(1, 2 * height, 2 * width, -1).permute(0, 3, 1, 2)
 
 
 def upsample_picture(picture: Tensor, resample_filter: Tensor) -> Tensor:

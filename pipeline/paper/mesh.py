@@ -59,7 +59,7 @@ def surface(density: Floats, level: float = LEVEL) -> tuple[Floats, NDArray[np.i
         raise ValueError(
             f"no surface: the density is between {low:.3g} and {high:.3g}, the level is {level:g}"
         )
-    vertices, faces, _, _ = marching_cubes(density, level, gradient_direction="ascent")
+    vertices, faces, _, _ = marching_cubes(density, level, gradient_direction="ascent")  # type: ignore[no-untyped-call]
     vertices = vertices / (density.shape[0] - 1) * (2 * _HALF) - _HALF
     return vertices.astype(np.float32), faces.astype(np.int32)
 

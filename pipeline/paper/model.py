@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from pipeline.paper.camera import normals, rays
+from pipeline.paper.memory import keep_freed_memory
 from pipeline.paper.network import PaperNetwork
 from pipeline.paper.renderer import Field
 from pipeline.paper.temporal import TemporalState, new_state
@@ -78,6 +79,8 @@ class PaperModel:
             precision: of convolutions and matrix products; rendering is always in float32.
         """
         self.device = torch.device(device)
+        if self.device.type == "cpu":
+            keep_freed_memory()
         self.timer = StageTimer()
         """Milliseconds per stage; see `StageTimer.start_frame`."""
         self._network = network.to(self.device)

@@ -10,6 +10,8 @@ from torch import Tensor, nn
 
 WIDTH = 1024
 """Features of a token."""
+_QUERIES = 512
+"""Attended to at a time: their scores fit the cache."""
 
 
 class PatchEmbedding(nn.Module):
@@ -44,12 +46,28 @@ class _Attention(nn.Module):
         if self.sr is not None:
             x = self.norm(_tokens(self.sr(_map(x, height))))
         k, v = self.kv(x).chunk(2, dim=-1)
-        y = F.scaled_dot_product_attention(q, self._split(k), self._split(v))
+        y = _attend(q, self._split(k), self._split(v))
         out: Tensor = self.proj(y.transpose(1, 2).flatten(2))
         return out
 
     def _split(self, x: Tensor) -> Tensor:
         return x.view(1, -1, self.heads, x.shape[2] // self.heads).transpose(1, 2)
+
+
+def _attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    """Scaled dot-product attention of `(1, heads, n, width)` over `(1, heads, m, width)`."""
+    if q.device.type != "cpu":
+        return F.scaled_dot_product_attention(q, k, v)
+    # Heads are 256 and 512 wide here. For those, two large products for some hundred queries at a
+    # time run 1.5 times as fast on a CPU as torch's fused kernel.
+    out = torch.empty_like(q.transpose(1, 2)).transpose(1, 2)
+    for head in range(q.shape[1]):
+        keys = (k[0, head] * q.shape[3] ** -0.5).t().contiguous()
+        values = v[0, head].contiguous()
+        for part in range(0, q.shape[2], _QUERIES):
+            scores = torch.softmax(q[0, head, part : part + _QUERIES] @ keys, 1)
+            out[0, head, part : part + _QUERIES] = scores @ values
+    return out
 
 
 class _Depthwise(nn.Module):
