@@ -51,7 +51,7 @@ class Kernel:
 
     def __init__(self, weight: Tensor, dilation: int = 1) -> None:
         """Args: `weight` is `(outputs, inputs, 3, 3)`."""
-        self._weight = weight.contiguous(memory_format=torch.channels_last)
+        self._weight = weight
         self._dilation = dilation
         self._transformed: Tensor | None = None  # (36, inputs, outputs)
         if weight.device.type == "cpu" and min(weight.shape[:2]) >= _NARROW:
@@ -60,6 +60,8 @@ class Kernel:
             taps = weight.permute(2, 3, 1, 0).flatten(2).flatten(0, 1).double()
             product = (weights @ taps).float()
             self._transformed = product.view(36, weight.shape[1], weight.shape[0])
+        else:
+            self._weight = weight.contiguous(memory_format=torch.channels_last)
 
     def __call__(
         self, x: Tensor, bias: Tensor | None = None, scale: Tensor | None = None

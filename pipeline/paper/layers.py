@@ -22,7 +22,8 @@ def leaky(x: Tensor) -> Tensor:
 class FullyConnected(nn.Module):
     """Equalised linear layer: the stored weight is used times m / sqrt(inputs), the bias times m.
 
-    Maps `(*, inputs)` to `(*, outputs)`.
+    Maps `(*, inputs)` to `(*, outputs)`. In float32 even where autocast asks for less: its few
+    numbers are styles, each of which scales a whole channel.
     """
 
     def __init__(self, inputs: int, outputs: int, multiplier: float = 1.0) -> None:
@@ -33,7 +34,8 @@ class FullyConnected(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         gain = self.multiplier / math.sqrt(self.weight.shape[1])
-        return F.linear(x, self.weight * gain, self.bias * self.multiplier)
+        with torch.autocast(x.device.type, enabled=False):
+            return F.linear(x, self.weight * gain, self.bias * self.multiplier)
 
 
 class ModulatedLayer(nn.Module):
@@ -74,14 +76,14 @@ class ModulatedLayer(nn.Module):
         x = self._kernel(x, scale=scale[0])
         if self.upsample:
             x = _interleave(x)
-        demodulation = torch.rsqrt(scale.square() @ self._squares + 1e-8)
-        bias = self.bias[:, None, None]
+        with torch.autocast(x.device.type, enabled=False):
+            demodulation = torch.rsqrt(scale.square() @ self._squares + 1e-8)
+        # The activation's factor goes through it: it is positive. In place, because a new tensor
+        # would take the bias's layout.
+        factor = (_SQRT2 * demodulation)[..., None, None].to(x.dtype)
+        torch.addcmul((_SQRT2 * self.bias).to(x.dtype)[:, None, None], x, factor, out=x)
         if self.noise:
-            bias = bias + self.get_buffer("noise_const") * self.noise_strength
-        # The activation's factor goes through it: it is positive.
-        x = torch.addcmul(
-            (_SQRT2 * bias).to(x.dtype), x, (_SQRT2 * demodulation)[..., None, None].to(x.dtype)
-        )
+            x.add_(self.get_buffer("noise_const") * (_SQRT2 * self.noise_strength))
         return F.leaky_relu_(x, 0.2)
 
 
@@ -136,8 +138,10 @@ class ToPlanes(nn.Module):
         """Maps `(1, inputs, h, w)` and a style vector `(1, 512)` to `(1, outputs, h, w)`."""
         scale = self.affine(style) / math.sqrt(self.weight.shape[1])
         # One style for the whole picture, and few weights: scaling them is the cheaper side.
-        weight = self.weight * scale[..., None, None]
-        return F.conv2d(x, weight.to(x.dtype), self.bias.to(x.dtype))
+        weight = self.weight[:, :, 0, 0] * scale
+        # As a product of pixels: for so few outputs conv2d would first turn x to channels first.
+        y = F.linear(x.permute(0, 2, 3, 1), weight.to(x.dtype), self.bias.to(x.dtype))
+        return y.permute(0, 3, 1, 2)
 
 
 class SynthesisBlock(nn.Module):

@@ -1,10 +1,10 @@
 """The paper's network in use: a picture's planes once, then any light and any view of them."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, ParamSpec, TypeVar
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -53,14 +53,6 @@ class Outputs:
     """`(1, 3, 64, 64)`: unit vectors, x to the right, y up, z from the person to the camera."""
 
 
-_P = ParamSpec("_P")
-_R = TypeVar("_R")
-
-
-def _inference(function: Callable[_P, _R]) -> Callable[_P, _R]:
-    return torch.inference_mode()(function)
-
-
 class PaperModel:
     """The network on a device. Deterministic: the same inputs give the same outputs.
 
@@ -100,7 +92,7 @@ class PaperModel:
         """The released weights from a file; raises what `load_network` raises."""
         return cls(load_network(path), device, precision)
 
-    @_inference
+    @torch.inference_mode()
     def encode(self, picture: Tensor) -> Person:
         """Finds the person in an aligned picture `(1, 3, 512, 512)`, RGB, -1..1.
 
@@ -125,7 +117,7 @@ class PaperModel:
             style = encoders.planes2ws(planes).float() + self._network.mean_style
         return Person(planes, style)
 
-    @_inference
+    @torch.inference_mode()
     def shade(self, person: Person, sh: Tensor) -> Tensor:
         """The shading tri-plane `(1, 96, h, w)` under a light `(1, 9)` of SH coefficients."""
         sh = self._vector(sh, 9, "light")
@@ -139,7 +131,7 @@ class PaperModel:
         generator = self._generator
         return Field(person.planes, shading, generator.decoder, generator.shading_decoder)
 
-    @_inference
+    @torch.inference_mode()
     def render(self, person: Person, shading: Tensor, camera: Tensor) -> Outputs:
         """The view of a camera `(1, 25)`; see `pipeline.paper.camera`."""
         view = rays(self._vector(camera, 25, "camera"), RAW)
@@ -164,7 +156,7 @@ class PaperModel:
         person = self.encode(picture)
         return self.render(person, self.shade(person, sh), camera)
 
-    @_inference
+    @torch.inference_mode()
     def steady(self, person: Person, sh: Tensor, state: TemporalState) -> tuple[Person, Tensor]:
         """A video frame's planes, steadied by what `state` remembers of the frames before.
 
