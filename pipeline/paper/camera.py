@@ -13,7 +13,7 @@ from torch import Tensor
 
 FOCAL = 4.2647
 """EG3D's focal length in parts of the picture's size: a field of view of 13.4 degrees."""
-_RADIUS = 2.7
+RADIUS = 2.7
 """Distance of the camera from the middle of the head."""
 
 
@@ -35,11 +35,16 @@ def look_at(yaw: float, pitch: float) -> Tensor:
     forward = -outward
     right = F.normalize(torch.linalg.cross(forward, torch.tensor([0.0, 1.0, 0.0]).double()), dim=0)
     down = torch.linalg.cross(forward, right)
-    matrix = torch.eye(4, dtype=torch.float64)
-    matrix[:3, :3] = torch.stack([right, down, forward], dim=1)
-    matrix[:3, 3] = _RADIUS * outward
-    intrinsics = torch.tensor([[FOCAL, 0, 0.5], [0, FOCAL, 0.5], [0, 0, 1]], dtype=torch.float64)
-    return torch.cat([matrix.flatten(), intrinsics.flatten()]).float()[None]
+    return camera_at(torch.stack([right, down, forward], dim=1), RADIUS * outward)
+
+
+def camera_at(rotation: Tensor, place: Tensor) -> Tensor:
+    """The camera `(1, 25)` with camera-to-world `rotation` `(3, 3)` at `place` `(3,)`."""
+    matrix = torch.eye(4, dtype=rotation.dtype)
+    matrix[:3, :3] = rotation
+    matrix[:3, 3] = place
+    intrinsics = torch.tensor([[FOCAL, 0, 0.5], [0, FOCAL, 0.5], [0, 0, 1]])
+    return torch.cat([matrix.flatten().float(), intrinsics.flatten()])[None]
 
 
 @dataclass(frozen=True, slots=True)
