@@ -91,8 +91,18 @@ def _geometry(device: str) -> Engine:
     return GeometryEngine()
 
 
+def _paper(device: str) -> Engine:
+    from pipeline.paper import PaperModel
+    from pipeline.paper.engine import PaperEngine
+    from pipeline.paper.light import LightSetter
+    from pipeline.paper.weights import checkpoint_path
+
+    return PaperEngine(PaperModel.load(checkpoint_path(), device), LightSetter())
+
+
 ENGINES: dict[str, EngineInfo] = {
     "geometry": EngineInfo(_geometry, uses_torch=False, views=False),
+    "paper": EngineInfo(_paper, uses_torch=True, views=True),
     "passthrough": EngineInfo(lambda device: PassthroughEngine(), uses_torch=False, views=False),
 }
 """Every engine by name; command line, panel and bench find them here."""

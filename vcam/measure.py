@@ -36,7 +36,8 @@ from vcam.sinks import Delivery
 from vcam.sources.demo import demo_clip
 
 WARM_UP = 30
-"""Frames before those that count: models load, trackers find the face, filters settle."""
+"""Frames before those that count: models load, trackers find the face, filters settle. No more
+than those that count: an engine may take seconds for each."""
 
 FPS = 30
 _JPEG_QUALITY = 85
@@ -92,13 +93,14 @@ def measure(
     presets: Mapping[str, Preset],
     settings: Settings,
 ) -> Result:
-    """Runs `WARM_UP` frames and then `frames` that count, the clip again and again.
+    """Runs up to `WARM_UP` frames and then `frames` that count, the clip again and again.
 
     Raises:
         VcamError: the engine failed.
     """
-    total = WARM_UP + frames
-    log = _Log()
+    warm_up = min(WARM_UP, frames)
+    total = warm_up + frames
+    log = _Log(warm_up)
     source = _Clip(clip, total, log)
     sink = _NullCamera(log)
     loop = FrameLoop(
@@ -144,6 +146,7 @@ def machine() -> dict[str, Any]:
 class _Log:
     """What happened to each frame, by its number."""
 
+    warm_up: int
     captured: list[float] = field(default_factory=list)
     stages: list[Ms] = field(default_factory=list)
     convert: list[float] = field(default_factory=list)
@@ -153,10 +156,10 @@ class _Log:
     last_sign: float = field(default_factory=time.perf_counter)
 
     def result(self, drops: int) -> Result:
-        counted = slice(WARM_UP, None)
+        counted = slice(self.warm_up, None)
         work = np.array(self.decode) + np.array(self.relight) + np.array(self.convert)
         latency = (np.array(self.out) - np.array(self.captured)) * 1e3
-        intervals = np.diff(self.out[WARM_UP - 1 :]) * 1e3
+        intervals = np.diff(self.out[self.warm_up - 1 :]) * 1e3
         stages = {"decode": _summary(self.decode[counted])}
         names = dict.fromkeys(name for ms in self.stages[counted] for name in ms)
         for name in names:

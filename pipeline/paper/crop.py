@@ -125,8 +125,9 @@ def person_share(mask: Plane, frame_size: tuple[int, int], window: Window) -> Pl
         frame_size: width and height of the frame.
         window: of the frame.
     """
-    hard = np.clip((mask - _OUTER) * np.float32(1 / (_INNER - _OUTER)), 0.0, 1.0)
-    return resize(hard, frame_size)[window.slices]
+    part = resize(mask, frame_size)[window.slices]
+    share = np.clip((part - _OUTER) * np.float32(1 / (_INNER - _OUTER)), 0.0, 1.0)
+    return np.asarray(share, np.float32)
 
 
 def paste(
@@ -146,7 +147,7 @@ def paste(
         square: where the picture belongs.
         picture: `(n, n, 3)` BGR, sRGB-encoded, 0..255.
         share: `(h, w)` 0..1 over the square's window: how much of the picture is taken.
-        crop: `(n, n, 3)` what `picture` was made from; None where it shows another view, which
+        crop: `(m, m, 3)` what `picture` was made from; None where it shows another view, which
             takes the frame's place.
 
     Returns:
@@ -160,7 +161,8 @@ def paste(
     if crop is None:
         change = square.spread(picture, window) - there
     else:
-        change = square.spread(picture - crop.astype(np.float32), window)
+        before = resize(crop, (picture.shape[1], picture.shape[0])).astype(np.float32)
+        change = square.spread(picture - before, window)
     there += change * share[..., None]
     out = frame.copy()
     out[window.slices] = np.clip(np.rint(there), 0, 255).astype(np.uint8)

@@ -74,7 +74,7 @@ class PaperModel:
         if self.device.type == "cpu":
             keep_freed_memory()
         self.timer = StageTimer()
-        """Milliseconds per stage; see `StageTimer.start_frame`."""
+        """Milliseconds per stage; put another in its place to time a stream."""
         self._network = network.to(self.device)
         self._network.prepare()
         self._precision = precision
@@ -173,12 +173,18 @@ class PaperModel:
             planes = person.planes + _like(person.planes, add_albedo)
             return Person(planes, person.superres_ws), shading + _like(shading, add_shading)
 
+    def video_frame(
+        self, picture: Tensor, sh: Tensor, camera: Tensor, state: TemporalState
+    ) -> Outputs:
+        """The next frame of the video that `state` remembers; arguments as of `image_forward`."""
+        return self.render(*self.steady(self.encode(picture), sh, state), camera)
+
     def video_forward(
         self, frames: Iterable[tuple[Tensor, Tensor, Tensor]], state: TemporalState
     ) -> Iterator[Outputs]:
         """A video: one result for each picture, light and camera, as soon as it is there."""
         for picture, sh, camera in frames:
-            yield self.render(*self.steady(self.encode(picture), sh, state), camera)
+            yield self.video_frame(picture, sh, camera, state)
 
     def new_state(self, frozen: bool = False) -> TemporalState:
         """An empty memory for one stream; `frozen` is only for comparing with the released code."""

@@ -3,6 +3,7 @@
 The weights are not part of this project and may be used for research only.
 """
 
+import os
 import pickle
 import zipfile
 from collections.abc import Mapping
@@ -15,6 +16,8 @@ from torch import Tensor
 from pipeline.paper.network import UNUSED, PaperNetwork
 
 DEFAULT_PATH = Path(__file__).parent.parent.parent / "checkpoints" / "paper" / "model.pth"
+VARIABLE = "VCAM_PAPER_CHECKPOINT"
+"""The environment variable that names another place, as an installed program needs."""
 
 _SHOWN = 3
 """Wrong tensors that a message names."""
@@ -22,6 +25,12 @@ _SHOWN = 3
 
 class CheckpointError(RuntimeError):
     """The file is there but cannot be used; the message says why and what to do."""
+
+
+def checkpoint_path() -> Path:
+    """Where the weights are expected on this machine."""
+    named = os.environ.get(VARIABLE)
+    return Path(named) if named else DEFAULT_PATH
 
 
 def load_network(path: Path = DEFAULT_PATH) -> PaperNetwork:
@@ -54,8 +63,7 @@ def _read(path: Path) -> dict[str, Tensor]:
         raise FileNotFoundError(
             f"no weights of the paper's network at {path}: download model.pth from the authors' "
             'project page or repository ("Real-time 3D-aware Portrait Video Relighting", CVPR '
-            "2024; research use only) and put it at checkpoints/paper/model.pth, or give its "
-            "place with --checkpoint"
+            f"2024; research use only) and put it there, or name its place in {VARIABLE}"
         )
     try:
         content: Any = torch.load(
