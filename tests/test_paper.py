@@ -280,7 +280,7 @@ def test_the_released_file_loads_as_it_is(tmp_path: Path) -> None:
 
 
 def test_a_missing_file_says_where_to_get_it_and_where_to_put_it(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match=r"authors' project page.*checkpoints/paper/model"):
+    with pytest.raises(FileNotFoundError, match=r"model\.pth.*authors' project page.*VCAM_PAPER"):
         load_network(tmp_path / "model.pth")
 
 

@@ -22,8 +22,9 @@ from pipeline.face import FaceTracker
 from pipeline.face.models import load_pose_basis
 from pipeline.lighting import AUTO, OFF, Lighting
 from pipeline.lighting.light import Light, lights_to_sh
-from pipeline.paper import Outputs, PaperModel, TemporalState, look_at
+from pipeline.paper import CheckpointError, Outputs, PaperModel, TemporalState, look_at
 from pipeline.paper.crop import TEMPLATE, Square, five_points, paste, person_share
+from pipeline.paper.deep3d import Deep3dNetwork, Deep3dPose, rotation_of
 from pipeline.paper.engine import PaperEngine, PaperState
 from pipeline.paper.light import EXPOSURE, LightMemory, LightSetter
 from pipeline.paper.pose import PoseFinder, head_camera
@@ -37,6 +38,7 @@ from vcam.cli import main
 from web_parts import running
 
 LEFT = Lighting.from_sh(lights_to_sh([Light(-60, 20, (1, 1, 1))], (0.3, 0.3, 0.3)))
+NOTHING = np.zeros((8, 8, 3), np.uint8)
 PLAIN = RelightSettings()
 
 
@@ -141,7 +143,7 @@ def test_the_share_is_inside_the_mask_and_the_square() -> None:
 def test_a_known_turn_is_found_also_with_noise(yaw: float, pitch: float, roll: float) -> None:
     marks, turn = turned_head(yaw, pitch, roll)
     marks += np.random.default_rng(1).normal(0, 1.5, marks.shape).astype(np.float32)
-    found = cv2.Rodrigues(PoseFinder().rotation(marks))[0]
+    found = cv2.Rodrigues(PoseFinder().rotation(NOTHING, marks))[0]
     off, _ = cv2.Rodrigues(found @ turn.T)
     assert np.degrees(np.linalg.norm(off)) < POSE_DEG
 
@@ -154,11 +156,60 @@ def test_the_camera_goes_round_the_head_as_the_head_turns() -> None:
             look_at(yaw, pitch)[0, :3].numpy(), abs=1e-6
         )
     marks, _ = turned_head(-30, 0, 0)  # towards the left of the picture: seen from its left
-    camera = head_camera(PoseFinder().rotation(marks), 0, 0)[0, :16].view(4, 4)
+    camera = head_camera(PoseFinder().rotation(NOTHING, marks), 0, 0)[0, :16].view(4, 4)
     assert camera[0, 3] > 1.2
     assert torch.linalg.norm(camera[:3, 3]) == pytest.approx(2.7, abs=1e-4)
-    back = head_camera(PoseFinder().rotation(marks), -30, 0)
+    back = head_camera(PoseFinder().rotation(NOTHING, marks), -30, 0)
     assert torch.allclose(back[0, :3], look_at(0, 0)[0, :3], atol=2e-2)
+
+
+def random_deep3d() -> dict[str, Tensor]:
+    state = {}
+    generator = torch.Generator().manual_seed(0)
+    for name, value in Deep3dNetwork().state_dict().items():
+        if name.endswith("num_batches_tracked"):
+            state[name] = torch.tensor(7)
+        elif name.endswith(("bias", "running_mean")):
+            state[name] = torch.zeros(value.shape)
+        elif value.dim() == 1:
+            state[name] = torch.ones(value.shape)
+        else:
+            random = torch.empty(value.shape).normal_(generator=generator)
+            state[name] = random / value[0].numel() ** 0.5
+    return state
+
+
+def test_deep3d_weights_load_as_released_and_turn_the_head(tmp_path: Path) -> None:
+    state, path = random_deep3d(), tmp_path / "epoch_20.pth"
+    # a ResNet-50 without its classifier, and seven heads
+    assert sum(v.numel() for v in state.values()) == pytest.approx(24.0e6, rel=0.01)
+    torch.save({"net_recon": state, "opt_00": {"state": {}}}, path)
+    pose = Deep3dPose.load(path)
+    first = pose.rotation(demo_frames(1)[0], landmarks())
+    assert first.shape == (3,) and np.isfinite(first).all() and first.any()
+    assert np.array_equal(first, pose.rotation(demo_frames(1)[0], landmarks()))
+    torch.save(state, path)
+    with pytest.raises(CheckpointError, match="holds no net_recon"):
+        Deep3dPose.load(path)
+    del state["backbone.layer4.2.conv3.weight"]
+    torch.save({"net_recon": state}, path)
+    with pytest.raises(CheckpointError, match=r"layer4\.2\.conv3\.weight is missing"):
+        Deep3dPose.load(path)
+    with pytest.raises(FileNotFoundError, match="VCAM_DEEP3D_CHECKPOINT"):
+        Deep3dPose.load(tmp_path / "none.pth")
+
+
+def test_deep3d_angles_turn_about_x_then_y_then_z() -> None:
+    marks, _ = turned_head(0, 0, 30)
+    assert rotation_of(np.array([0, 0, np.pi / 6], np.float32)) == pytest.approx(
+        PoseFinder().rotation(NOTHING, marks), abs=1e-3
+    )
+    # looking up by x, and then turned to the right of the picture by y
+    turn = cv2.Rodrigues(rotation_of(np.array([-0.3, 0.5, 0.0], np.float32)))[0]
+    nose = turn @ [0, 0, 1]
+    assert nose == pytest.approx(
+        [np.sin(0.5) * np.cos(0.3), np.sin(0.3), np.cos(0.5) * np.cos(0.3)]
+    )
 
 
 # The light
@@ -228,7 +279,7 @@ class Stub:
 
 
 def engine(stub: Stub) -> tuple[PaperEngine, PaperState]:
-    made = PaperEngine(stub, LightSetter())
+    made = PaperEngine(stub, LightSetter(), PoseFinder())
     return made, made.new_state(StageTimer())
 
 
@@ -339,7 +390,7 @@ def test_a_new_face_starts_anew_and_the_one_followed_is_kept() -> None:
 
 
 def test_the_network_itself_in_its_place() -> None:
-    relighter = Relighter(PaperEngine(PaperModel(random_network(64)), LightSetter()))
+    relighter = Relighter(PaperEngine(PaperModel(random_network(64)), LightSetter(), PoseFinder()))
     frame = demo_frames(1)[0]
     out = relighter.process(frame, 0.0, LEFT, PLAIN)
     assert (out != frame).any() and np.array_equal(out[:, :200], frame[:, :200])

@@ -41,7 +41,8 @@ than those that count: an engine may take seconds for each."""
 
 FPS = 30
 _JPEG_QUALITY = 85
-_STALL_S = 60.0
+_STALL_S = 180.0
+"""Without a frame taken or relit; the slowest engine takes a minute on a small, busy machine."""
 
 Jpeg = NDArray[np.uint8]
 Ms = dict[str, float]
@@ -228,7 +229,8 @@ class _Paced:
         self._source.taken()
         begin = time.perf_counter()
         output = self._relighter.process(picture, time_s, lighting, settings)
-        self._log.relight.append((time.perf_counter() - begin) * 1e3)
+        self._log.last_sign = time.perf_counter()
+        self._log.relight.append((self._log.last_sign - begin) * 1e3)
         self._log.stages.append(dict(self.timer.ms))
         self._sink.wait_until_free()
         return output

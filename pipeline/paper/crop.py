@@ -47,14 +47,14 @@ class Square:
     side: float
 
     @staticmethod
-    def around(landmarks: Floats) -> "Square":
-        """The crop for a face with `(468, 3)` landmarks."""
+    def around(landmarks: Floats, units: float = UNITS) -> "Square":
+        """The crop for a face with `(468, 3)` landmarks, of a side in units of the template."""
         points = five_points(landmarks)
         # Affine from the template to the picture, least squares: 4 unknowns for x, 4 for y.
         known = np.column_stack([TEMPLATE, np.ones(5)])
         solution = np.linalg.lstsq(known, points * [1, -1], rcond=None)[0]
         scale = float(np.linalg.norm(solution[:3], axis=0).mean())
-        return Square(float(solution[3, 0]), -float(solution[3, 1]), UNITS * scale)
+        return Square(float(solution[3, 0]), -float(solution[3, 1]), units * scale)
 
     def to_crop(self, points: Floats, size: int) -> Floats:
         """`(n, 2)` points of the frame in a crop of that size."""

@@ -16,7 +16,7 @@ from pipeline.lighting import Lighting
 from pipeline.paper.crop import Square, paste, person_share
 from pipeline.paper.light import LightMemory, LightSetter, Wanted, lit
 from pipeline.paper.model import Outputs
-from pipeline.paper.pose import PoseFinder, head_camera
+from pipeline.paper.pose import PoseEstimator, head_camera
 from pipeline.paper.temporal import TemporalState
 from pipeline.timing import StageTimer
 from pipeline.types import Face, FaceState, Floats, Picture, RelightSettings
@@ -78,10 +78,10 @@ class PaperEngine:
     name = "paper"
     needs_faces = True
 
-    def __init__(self, network: VideoNetwork, light: LightSetter) -> None:
+    def __init__(self, network: VideoNetwork, light: LightSetter, pose: PoseEstimator) -> None:
         self._network = network
         self._light = light
-        self._pose = PoseFinder()
+        self._pose = pose
 
     def new_state(self, timer: StageTimer) -> PaperState:
         """A fresh stream."""
@@ -103,7 +103,7 @@ class PaperEngine:
         if face is None or weight == 0.0 or (lighting.mode == "off" and not turned):
             return frame
         with state.timer.stage("crop and pose"):
-            square, rotation = self._placed(face, faces.time, state)
+            square, rotation = self._placed(frame, face, faces.time, state)
             window = square.window(faces.size)
             if window is None:
                 return frame
@@ -120,12 +120,15 @@ class PaperEngine:
             share *= person_share(faces.mask, faces.size, window)
             return paste(frame, square, made, share, crop)
 
-    def _placed(self, face: Face, time: float, state: PaperState) -> tuple[Square, Floats]:
+    def _placed(
+        self, frame: Picture, face: Face, time: float, state: PaperState
+    ) -> tuple[Square, Floats]:
         dt, state.time = time - state.time, time
         found = Square.around(face.landmarks)
         numbers = np.array([found.x, found.y, found.side], np.float32)
         x, y, side = state.square.update(numbers, dt, unit=found.side).tolist()
-        rotation = state.rotation.update(self._pose.rotation(face.landmarks), dt, unit=1.0)
+        found_turn = self._pose.rotation(frame, face.landmarks)
+        rotation = state.rotation.update(found_turn, dt, unit=1.0)
         return Square(x, y, side), rotation
 
     def _picture(self, crop: Picture, wanted: Wanted, camera: Tensor, state: PaperState) -> Floats:

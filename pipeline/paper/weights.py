@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from pipeline.paper.network import UNUSED, PaperNetwork
 
@@ -19,6 +19,7 @@ DEFAULT_PATH = Path(__file__).parent.parent.parent / "checkpoints" / "paper" / "
 VARIABLE = "VCAM_PAPER_CHECKPOINT"
 """The environment variable that names another place, as an installed program needs."""
 
+_ADVICE = "Use the authors' model.pth as released."
 _SHOWN = 3
 """Wrong tensors that a message names."""
 
@@ -43,30 +44,27 @@ def load_network(path: Path = DEFAULT_PATH) -> PaperNetwork:
         FileNotFoundError: there is no such file.
         CheckpointError: it is damaged, not only weights, or of another network.
     """
-    found = _read(path)
-    network = PaperNetwork()
-    expected = network.state_dict()
-    found = {name: value for name, value in found.items() if not name.startswith(UNUSED)}
-    faults = _faults(expected, found)
-    if faults:
-        more = f" and {len(faults) - _SHOWN} more" if len(faults) > _SHOWN else ""
-        raise CheckpointError(
-            f"{path} is not of the paper's network: {'; '.join(faults[:_SHOWN])}{more}. "
-            "Use the authors' model.pth as released."
-        )
-    network.load_state_dict({k: v.float() for k, v in found.items()}, assign=True)
-    return network
-
-
-def _read(path: Path) -> dict[str, Tensor]:
     if not path.is_file():
         raise FileNotFoundError(
             f"no weights of the paper's network at {path}: download model.pth from the authors' "
             'project page or repository ("Real-time 3D-aware Portrait Video Relighting", CVPR '
             f"2024; research use only) and put it there, or name its place in {VARIABLE}"
         )
+    found = as_state(read(path, _ADVICE), path, _ADVICE)
+    network = PaperNetwork()
+    wanted = {name: value for name, value in found.items() if not name.startswith(UNUSED)}
+    assign(network, wanted, f"{path} is not of the paper's network", _ADVICE)
+    return network
+
+
+def read(path: Path, advice: str) -> Any:
+    """What torch saved in a file, without running anything in it.
+
+    Raises:
+        CheckpointError: it is damaged or holds more than weights; the message ends in `advice`.
+    """
     try:
-        content: Any = torch.load(
+        return torch.load(
             path,
             map_location="cpu",
             weights_only=True,
@@ -76,19 +74,33 @@ def _read(path: Path) -> dict[str, Tensor]:
         if "GLOBAL" in str(error):
             raise CheckpointError(
                 f"{path} holds more than weights, and loading it could run someone else's code: "
-                "it was refused. Use the authors' model.pth as released."
+                f"it was refused. {advice}"
             ) from error
         raise _damaged(path, error) from error
     except (RuntimeError, EOFError, ValueError, KeyError, OSError) as error:
         raise _damaged(path, error) from error
+
+
+def as_state(content: Any, path: Path, advice: str) -> dict[str, Tensor]:
+    """What was read, if it is names and tensors; else a CheckpointError."""
     if not isinstance(content, Mapping) or not all(
         isinstance(name, str) and isinstance(value, Tensor) for name, value in content.items()
     ):
-        raise CheckpointError(
-            f"{path} is not a state dict (names and tensors). Use the authors' model.pth as "
-            "released."
-        )
+        raise CheckpointError(f"{path} is not a state dict (names and tensors). {advice}")
     return dict(content)
+
+
+def assign(network: nn.Module, found: Mapping[str, Tensor], what: str, advice: str) -> None:
+    """Puts weights, as float32, into a network made on the meta device.
+
+    Raises:
+        CheckpointError: names or shapes differ; `what` begins the message, `advice` ends it.
+    """
+    faults = _faults(network.state_dict(), found)
+    if faults:
+        more = f" and {len(faults) - _SHOWN} more" if len(faults) > _SHOWN else ""
+        raise CheckpointError(f"{what}: {'; '.join(faults[:_SHOWN])}{more}. {advice}")
+    network.load_state_dict({k: v.float() for k, v in found.items()}, assign=True)
 
 
 def _damaged(path: Path, error: Exception) -> CheckpointError:
