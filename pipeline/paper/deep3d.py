@@ -1,8 +1,8 @@
 """Head pose from Deep3DFaceRecon (Deng et al. 2019), as EG3D's own cameras were found.
 
 For those who have its weights (`epoch_20.pth` of the Deep3DFaceRecon_pytorch repository, research
-use only): its network regresses 257 coefficients of the Basel Face Model from an aligned crop. Three
-of them are the head's angles; the face model itself is not needed for these.
+use only): its network regresses 257 coefficients of the Basel Face Model from an aligned crop, and
+three of them are the head's angles. The face model itself is not needed for these.
 """
 
 import os
