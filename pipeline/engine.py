@@ -91,8 +91,23 @@ def _geometry(device: str) -> Engine:
     return GeometryEngine()
 
 
+def _paper(device: str) -> Engine:
+    from pipeline.paper import PaperModel
+    from pipeline.paper.deep3d import Deep3dPose, asked_for
+    from pipeline.paper.engine import PaperEngine
+    from pipeline.paper.light import LightSetter
+    from pipeline.paper.pose import PoseFinder
+    from pipeline.paper.weights import checkpoint_path
+
+    model = PaperModel.load(checkpoint_path(), device)
+    deep3d = asked_for()
+    pose = Deep3dPose.load(deep3d, device) if deep3d else PoseFinder()
+    return PaperEngine(model, LightSetter(), pose)
+
+
 ENGINES: dict[str, EngineInfo] = {
     "geometry": EngineInfo(_geometry, uses_torch=False, views=False),
+    "paper": EngineInfo(_paper, uses_torch=True, views=True),
     "passthrough": EngineInfo(lambda device: PassthroughEngine(), uses_torch=False, views=False),
 }
 """Every engine by name; command line, panel and bench find them here."""

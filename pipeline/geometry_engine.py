@@ -4,21 +4,20 @@ Face mesh and mask give normals; skin pixels give the present light; the frame i
 the ratio of the shading asked for to the shading there is.
 """
 
-import math
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
 
-from pipeline.color import DECODE_8BIT, LUMA_BGR, brightest_channel, luminance
+from pipeline.color import DECODE_8BIT, LUMA_BGR, brightest_channel
 from pipeline.composition import Compositor
 from pipeline.geometry import NormalMapper, grid_size
 from pipeline.lighting import Lighting
 from pipeline.lighting.auto import auto_gain, auto_target
-from pipeline.lighting.light import temperature_rgb
-from pipeline.lighting.sh import LAMBERT, MEAN, basis
-from pipeline.present_light import AMBIENT, estimate, exposure, skin_mask
+from pipeline.lighting.sh import LAMBERT, basis
+from pipeline.present_light import AMBIENT, estimate, exposure, follow, skin_mask
 from pipeline.resample import resize
+from pipeline.target import filled, levelled, warmth_rgb
 from pipeline.timing import StageTimer
 from pipeline.types import FaceState, Floats, Picture, RelightSettings
 
@@ -29,13 +28,6 @@ _LIMIT = 1.5
 """Natural logarithm that no gain of linear light reaches, up or down (x 4.5)."""
 _LEAST_ROOM = 0.02
 """Linear light left to those that are white already, so that nothing is divided by 0."""
-_DARKEST = 0.2
-"""Exposure over mean irradiance below which a lighting counts as coming from behind."""
-_SETTLE_S = 0.6
-"""Time constant of the present light: lamps and clouds change slower, exposure steps ease in."""
-_REST = 2e-3
-"""Changes smaller than this are not followed: a still picture comes to rest."""
-_WARMEST, _COOLEST = 3000.0, 14000.0
 
 
 @dataclass
@@ -92,16 +84,16 @@ class GeometryEngine:
             seen = estimate(linear, normals, skins, own)
             dt, state.time = faces.time - state.time, faces.time
             if seen is not None:
-                state.present = _follow(state.present, seen, dt)
+                state.present = follow(state.present, seen, dt)
             present = AMBIENT if state.present is None else state.present
             if lighting.mode == "auto":
                 if skins or state.gain is None:
                     wanted = np.array([auto_gain(linear, mask, skins)], np.float32)
-                    state.gain = _follow(state.gain, wanted, dt)
+                    state.gain = follow(state.gain, wanted, dt)
                 target = auto_target(present) * state.gain
             else:
                 state.gain = None
-                target = lighting.sh / _level(lighting.sh)
+                target = levelled(lighting.sh)
         if weight == 0.0:
             return frame
         with state.timer.stage("ratio"):
@@ -125,37 +117,10 @@ class GeometryEngine:
         return estimate(linear, normals, skin_mask(faces.faces, faces.size), own)
 
 
-def _follow(last: Floats | None, seen: Floats, dt: float) -> Floats:
-    """What is believed after `dt` more seconds."""
-    if last is None:
-        return seen
-    step = seen - last
-    if float(np.abs(step).max()) < _REST:
-        return last
-    share = 1 - math.exp(-max(dt, 0.0) / _SETTLE_S)
-    return np.asarray(last + step * np.float32(share), np.float32)
-
-
-def _level(sh: Floats) -> float:
-    """By what a lighting is divided to give a face exposure 1. Light from behind, which gives it
-    none, is not raised without bounds: the face is then darker."""
-    return max(luminance(exposure(sh)), _DARKEST * MEAN * luminance(sh[0]))
-
-
 def _adjusted(target: Floats, settings: RelightSettings) -> Floats:
     """`(9, 3)` the lighting with the user's fill, warmth and intensity."""
-    even = AMBIENT * np.maximum(exposure(target), 0.0)
-    filled = target + (even - target) * np.float32(settings.fill)
-    return np.asarray(
-        filled * _warmth_rgb(settings.warmth) * np.float32(settings.intensity), np.float32
-    )
-
-
-def _warmth_rgb(warmth: float) -> Floats:
-    """`(3,)` tint of luminance 1: mireds run evenly from neutral to the coolest and the warmest."""
-    end = _WARMEST if warmth > 0 else _COOLEST
-    mired = 1e6 / 6500 + abs(warmth) * (1e6 / end - 1e6 / 6500)
-    return temperature_rgb(1e6 / mired)
+    lit = filled(target, settings.fill)
+    return np.asarray(lit * warmth_rgb(settings.warmth) * np.float32(settings.intensity))
 
 
 def _gain(normals: Floats, present: Floats, target: Floats, linear: Floats) -> Floats:

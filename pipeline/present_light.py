@@ -1,5 +1,7 @@
 """The light that is there: RGB SH from the pixels of the skin."""
 
+import math
+
 import cv2
 import numpy as np
 
@@ -35,6 +37,10 @@ _MAX_PIXELS = 900
 """More than these tell nothing new; so many are taken evenly."""
 _LOWEST, _HIGHEST = 0.004, 0.92
 """Linear light below and above which a pixel is noise or clipped."""
+_SETTLE_S = 0.6
+"""Time constant of the present light: lamps and clouds change slower, exposure steps ease in."""
+_REST = 2e-3
+"""Changes smaller than this are not followed: a still picture comes to rest."""
 
 
 def _front_mean() -> Floats:
@@ -116,6 +122,17 @@ def estimate(linear: Floats, normals: Floats, skins: list[Plane], share: Plane) 
     gray = sh.mean(axis=1, keepdims=True)
     result: Floats = gray + (sh - gray) * np.float32(_CHROMA)
     return result
+
+
+def follow(last: Floats | None, seen: Floats, dt: float) -> Floats:
+    """What is believed of the light after `dt` more seconds: `last`, moved towards `seen`."""
+    if last is None:
+        return seen
+    step = seen - last
+    if float(np.abs(step).max()) < _REST:
+        return last
+    share = 1 - math.exp(-max(dt, 0.0) / _SETTLE_S)
+    return np.asarray(last + step * np.float32(share), np.float32)
 
 
 def _fit(a: Floats, b: Floats) -> Floats:

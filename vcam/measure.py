@@ -36,11 +36,13 @@ from vcam.sinks import Delivery
 from vcam.sources.demo import demo_clip
 
 WARM_UP = 30
-"""Frames before those that count: models load, trackers find the face, filters settle."""
+"""Frames before those that count: models load, trackers find the face, filters settle. No more
+than those that count: an engine may take seconds for each."""
 
 FPS = 30
 _JPEG_QUALITY = 85
-_STALL_S = 60.0
+_STALL_S = 180.0
+"""Without a frame taken or relit; the slowest engine takes a minute on a small, busy machine."""
 
 Jpeg = NDArray[np.uint8]
 Ms = dict[str, float]
@@ -92,13 +94,14 @@ def measure(
     presets: Mapping[str, Preset],
     settings: Settings,
 ) -> Result:
-    """Runs `WARM_UP` frames and then `frames` that count, the clip again and again.
+    """Runs up to `WARM_UP` frames and then `frames` that count, the clip again and again.
 
     Raises:
         VcamError: the engine failed.
     """
-    total = WARM_UP + frames
-    log = _Log()
+    warm_up = min(WARM_UP, frames)
+    total = warm_up + frames
+    log = _Log(warm_up)
     source = _Clip(clip, total, log)
     sink = _NullCamera(log)
     loop = FrameLoop(
@@ -144,6 +147,7 @@ def machine() -> dict[str, Any]:
 class _Log:
     """What happened to each frame, by its number."""
 
+    warm_up: int
     captured: list[float] = field(default_factory=list)
     stages: list[Ms] = field(default_factory=list)
     convert: list[float] = field(default_factory=list)
@@ -153,10 +157,10 @@ class _Log:
     last_sign: float = field(default_factory=time.perf_counter)
 
     def result(self, drops: int) -> Result:
-        counted = slice(WARM_UP, None)
+        counted = slice(self.warm_up, None)
         work = np.array(self.decode) + np.array(self.relight) + np.array(self.convert)
         latency = (np.array(self.out) - np.array(self.captured)) * 1e3
-        intervals = np.diff(self.out[WARM_UP - 1 :]) * 1e3
+        intervals = np.diff(self.out[self.warm_up - 1 :]) * 1e3
         stages = {"decode": _summary(self.decode[counted])}
         names = dict.fromkeys(name for ms in self.stages[counted] for name in ms)
         for name in names:
@@ -225,7 +229,8 @@ class _Paced:
         self._source.taken()
         begin = time.perf_counter()
         output = self._relighter.process(picture, time_s, lighting, settings)
-        self._log.relight.append((time.perf_counter() - begin) * 1e3)
+        self._log.last_sign = time.perf_counter()
+        self._log.relight.append((self._log.last_sign - begin) * 1e3)
         self._log.stages.append(dict(self.timer.ms))
         self._sink.wait_until_free()
         return output

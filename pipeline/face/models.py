@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 from ai_edge_litert.interpreter import Interpreter
+from numpy.typing import NDArray
 
 from pipeline.types import Floats
 
@@ -53,3 +54,10 @@ class TfLiteModel:
 def load_triangles() -> np.ndarray[tuple[int, ...], np.dtype[np.int32]]:
     """The face mesh's triangles, `(852, 3)` landmark indices."""
     return np.loadtxt(FOLDER / "face_mesh_triangles.txt", dtype=np.int32)
+
+
+def load_pose_basis() -> tuple[NDArray[np.int64], Floats, Floats]:
+    """The landmarks that tell how a head is turned: `(33,)` indices, `(33,)` weights, and `(33, 3)`
+    positions on the canonical face, in centimetres and camera space."""
+    rows = np.loadtxt(FOLDER / "face_pose_basis.txt", dtype=np.float32)
+    return rows[:, 0].astype(np.int64), rows[:, 1], rows[:, 2:]
