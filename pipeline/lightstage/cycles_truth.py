@@ -2,7 +2,8 @@
 
 Cycles runs in an environment of its own, which `--blender` names: python3.11 -m venv blender,
 blender/bin/pip install bpy==5.0.1 'numpy<2', and then --blender blender/bin/python.
-Existing subjects are kept, so that the command can be stopped and started again.
+Existing subjects are kept, so that the command can be stopped and started again. On two cores a
+subject takes about a minute: the 8 of the committed set ten minutes, 1,000 take 17 hours.
 """
 
 import argparse
