@@ -253,7 +253,7 @@ def test_pack_is_small_and_holds_its_notices(pack: Pack) -> None:
         assert words in pack.notices, words
 
 
-def test_unsound_packs_are_refused_in_one_line(tmp_path: Path) -> None:
+def test_unsound_packs_are_refused_in_one_line(pack: Pack, tmp_path: Path) -> None:
     missing = tmp_path / "missing.npz"
     cut = tmp_path / "cut.npz"
     cut.write_bytes(default_pack_path().read_bytes()[:300_000])
