@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import logging
 import os
 import shlex
 import sys
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from pipeline.evaluate.contestant import EngineContestant
     from pipeline.evaluate.evaluate import Evaluation, Progress, Report
     from pipeline.evaluate.identity import FaceEmbedder
+
+log = logging.getLogger(__name__)
 
 _SUBSETS = ("quick", "standard", "full")
 _CONTROL = "passthrough"
@@ -172,7 +175,8 @@ def _contestants(args: argparse.Namespace) -> "tuple[list[EngineContestant], lis
         except VcamError as error:
             if args.engine:
                 raise
-            notes.append(f"The engine {name} was not measured: {error.what}.")
+            log.warning("%s", error)
+            notes.append(f"The engine {name} was not measured: it did not load.")
     return contestants, notes
 
 
