@@ -80,8 +80,8 @@ def run(args: argparse.Namespace) -> int:
     from vcam.sources.demo import demo_clip
 
     _check_folders(args)
-    contestants, notes = _contestants(args)
     subjects = _subjects(args.truth)
+    contestants, notes = _contestants(args)
     embedder, identity = _embedder()
     evaluation = Evaluation(contestants, args.subset, embedder, identity)
     terminal = sys.stderr.isatty()
