@@ -1,0 +1,1 @@
+"""Trains the tri-plane network on the light stage: sittings rendered once, then many epochs."""

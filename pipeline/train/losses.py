@@ -1,0 +1,159 @@
+"""What the network is to get right, as losses with weights."""
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from pipeline.present_light import FRONT_MEAN
+from pipeline.train.samples import Batch
+from pipeline.triplane.light import FLOOR, LUMA, log_shading
+from pipeline.triplane.network import Maps, TriplaneNetwork, Volume
+
+WEIGHTS: dict[str, float] = {
+    "relit": 4.0,
+    "present": 1.0,
+    "albedo": 2.0,
+    "normal": 2.0,
+    "shading": 1.0,
+    "mask": 0.5,
+    "depth": 1.0,
+    "opacity": 0.3,
+    "volume": 0.6,
+    "light": 0.3,
+    "novel": 0.6,
+}
+"""By name of the loss; set so that none is below a tenth of the largest after a thousand steps."""
+_DARK = 0.004
+"""Linear light added before logarithms: noise counts as nothing."""
+
+
+def linear(picture: Tensor) -> Tensor:
+    """Linear RGB 0..1 of sRGB-encoded -1..1."""
+    value = (picture + 1) / 2
+    return torch.where(value <= 0.04045, value / 12.92, ((value + 0.055) / 1.055) ** 2.4)
+
+
+def exposure(light: Tensor) -> Tensor:
+    """`(B, 3)` irradiance that a face gets of `(B, 9, 3)` on average."""
+    return torch.einsum("k,bkc->bc", torch.from_numpy(FRONT_MEAN).to(light), light)
+
+
+def log_gain(maps: Maps, light: Tensor) -> Tensor:
+    """`(B, 3, H, W)` natural logarithm of what a frame's linear light is to be multiplied by, up to
+    one constant a picture."""
+    return log_shading(light, maps.normal, exposure(light)) + maps.occlusion - maps.present
+
+
+def losses(
+    network: TriplaneNetwork, batch: Batch, maps: Maps, volume: Volume, light: Tensor
+) -> dict[str, Tensor]:
+    """Unweighted losses by the names of `WEIGHTS`, except that of the novel view."""
+    person = batch.person
+    small = functional.interpolate(person, scale_factor=0.5, mode="area")
+    small = (small > 0.95).float()
+    there = (batch.albedo + _DARK).log()
+    scene = (batch.scene + _DARK).log() - there
+    wanted = (batch.shading + FLOOR * _level(batch.shading, person)).log()
+    lit = log_shading(batch.light, maps.normal, exposure(batch.light)) + maps.occlusion
+    true_light = batch.present / exposure(batch.present).mean(1)[:, None, None].clamp(min=1e-3)
+    return {
+        "relit": relit_error(batch, maps).mean(),
+        "present": _mean((_centred(maps.present, person) - _centred(scene, person)).abs(), person),
+        "albedo": _mean((_root(maps.albedo) - _root(batch.albedo)).abs(), person),
+        "normal": _mean(1 - (maps.normal * batch.normal).sum(1, keepdim=True), person),
+        "shading": _mean((_centred(lit, person) - _centred(wanted, person)).abs(), person),
+        "mask": _mask(maps.mask, batch.alpha),
+        "depth": _depth(volume, batch.depth, small),
+        "opacity": _opacity(volume.opacity, batch.alpha),
+        "volume": _volume(network, volume, batch.pose, batch.albedo, batch.normal, small),
+        "light": (light - true_light).abs().mean(),
+    }
+
+
+def novel_loss(network: TriplaneNetwork, batch: Batch, planes: Tensor) -> Tensor:
+    """Of what the planes alone show from elsewhere."""
+    volume = network.renderer(planes, None, batch.novel_pose)
+    there = (batch.novel_alpha > 0.95).float()
+    loss = _volume(network, volume, batch.novel_pose, batch.novel_albedo, batch.novel_normal, there)
+    loss = loss + _depth(volume, batch.novel_depth, there)
+    return loss + 0.3 * _opacity(volume.opacity, batch.novel_alpha)
+
+
+def relit_error(batch: Batch, maps: Maps) -> Tensor:
+    """`(B,)` mean absolute error of encoded values on the person, after the best single gain."""
+    seen = functional.interpolate(linear(batch.picture), scale_factor=0.5, mode="area")
+    out = seen * torch.exp(log_gain(maps, batch.light).clamp(-4, 4))
+    weight = batch.person
+    true = batch.relit.clamp(max=1.2)
+    scale = (out * true * weight).sum((1, 2, 3)) / ((out**2 * weight).sum((1, 2, 3)) + 1e-4)
+    out = out * scale.detach()[:, None, None, None]
+    error = (_root(out.clamp(max=1.5)) - _root(true)).abs() * weight
+    return error.sum((1, 2, 3)) / (3 * weight.sum((1, 2, 3)) + 1)
+
+
+def change(first: Tensor, second: Tensor, valid: Tensor) -> Tensor:
+    """What flickers: between log gains of the same surface at two moments."""
+    return _mean((_centred(first, valid) - _centred(second, valid)).abs(), valid)
+
+
+def _root(values: Tensor) -> Tensor:
+    """About what sRGB encodes, with a bounded slope at 0."""
+    return (values.clamp(min=0) + 1e-3) ** (1 / 2.2)
+
+
+def _mean(values: Tensor, weight: Tensor) -> Tensor:
+    channels = values.shape[1]
+    return (values * weight).sum() / (channels * weight.sum() + 1)
+
+
+def _centred(values: Tensor, weight: Tensor) -> Tensor:
+    """Without the mean of each picture: exposure is nobody's fault."""
+    total = (values * weight).sum((1, 2, 3), keepdim=True)
+    return values - total / (values.shape[1] * weight.sum((1, 2, 3), keepdim=True) + 1)
+
+
+def _level(shading: Tensor, person: Tensor) -> Tensor:
+    gray = (shading * shading.new_tensor(LUMA)[:, None, None]).sum(1, keepdim=True)
+    total = (gray * person).sum((1, 2, 3), keepdim=True)
+    return total / (person.sum((1, 2, 3), keepdim=True) + 1) + 0.02
+
+
+def _mask(logit: Tensor, alpha: Tensor) -> Tensor:
+    known = (alpha >= 0).float()
+    loss = functional.binary_cross_entropy_with_logits(logit, alpha.clamp(0, 1), reduction="none")
+    return _mean(loss, known)
+
+
+def _opacity(opacity: Tensor, alpha: Tensor) -> Tensor:
+    if alpha.shape[-1] != opacity.shape[-1]:
+        alpha = functional.interpolate(alpha, scale_factor=0.5, mode="area")
+    known = (alpha >= 0).float()
+    loss = functional.binary_cross_entropy(
+        opacity.clamp(1e-4, 1 - 1e-4), alpha.clamp(0, 1), reduction="none"
+    )
+    return _mean(loss, known)
+
+
+def _depth(volume: Volume, depth: Tensor, there: Tensor) -> Tensor:
+    if depth.shape[-1] != volume.depth.shape[-1]:
+        depth = functional.interpolate(depth, scale_factor=0.5, mode="area")
+    depth = depth.clamp(-1.4, 1.1)
+    fine, coarse = ((d - depth).abs() for d in (volume.depth, volume.coarse_depth))
+    return _mean(fine + 0.5 * coarse, there)
+
+
+def _volume(
+    network: TriplaneNetwork,
+    volume: Volume,
+    pose: "object",
+    albedo: Tensor,
+    normal: Tensor,
+    there: Tensor,
+) -> Tensor:
+    if albedo.shape[-1] != there.shape[-1]:
+        albedo, normal = (
+            functional.interpolate(m, scale_factor=0.5, mode="area") for m in (albedo, normal)
+        )
+    seen = functional.normalize(network.head.normal(volume, pose), dim=1, eps=1e-4)  # type: ignore[arg-type]
+    loss = _mean(1 - (seen * normal).sum(1, keepdim=True), there)
+    return loss + _mean((_root(network.head.albedo_of(volume)) - _root(albedo)).abs(), there)

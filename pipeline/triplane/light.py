@@ -1,0 +1,68 @@
+"""Light in torch: the basis, irradiance and turning of `pipeline.lighting.sh`, differentiable."""
+
+import math
+
+import torch
+from torch import Tensor
+
+LUMA = (0.2126, 0.7152, 0.0722)
+"""Of linear RGB."""
+FLOOR = 0.08
+"""Share of a light's exposure added to its irradiance everywhere: light that order-2 SH does not
+know of, bounced by whatever is near."""
+_DIRECTIONS = 64
+_LAMBERT = [math.pi] + [2 * math.pi / 3] * 3 + [math.pi / 4] * 5
+
+
+def basis(normals: Tensor) -> Tensor:
+    """`(..., 9)` the real orthonormal basis at `(..., 3)` unit vectors, in the order and frame of
+    `pipeline.lighting.sh`."""
+    x, y, z = normals[..., 0], -normals[..., 2], normals[..., 1]
+    a, b = math.sqrt(3 / (4 * math.pi)), 3 * math.sqrt(5 / (12 * math.pi))
+    one = torch.full_like(x, 1 / math.sqrt(4 * math.pi))
+    return torch.stack(
+        [
+            one, a * y, a * z, a * x, b * x * y, b * y * z,
+            (b / (2 * math.sqrt(3))) * (3 * z * z - 1), b * x * z, (b / 2) * (x * x - y * y),
+        ],
+        dim=-1,
+    )  # fmt: skip
+
+
+def irradiance(light: Tensor, normals: Tensor) -> Tensor:
+    """`(B, 3, H, W)` linear RGB for `(B, 9, 3)` radiance and normals `(B, 3, H, W)`; may be below 0
+    where order 2 is."""
+    factors = light * light.new_tensor(_LAMBERT)[:, None]
+    return torch.einsum("bhwk,bkc->bchw", basis(normals.permute(0, 2, 3, 1)), factors)
+
+
+def log_shading(light: Tensor, normals: Tensor, exposure: Tensor) -> Tensor:
+    """`(B, 3, H, W)` natural logarithm of irradiance, kept from darkness and, where it is dark, from
+    colours that are not there.
+
+    Args:
+        light: `(B, 9, 3)` radiance.
+        normals: `(B, 3, H, W)`.
+        exposure: `(B, 3)` irradiance that a face gets of it on average.
+    """
+    floor = exposure.clamp(min=0.05)[:, :, None, None] * FLOOR
+    light_here = irradiance(light, normals).clamp(min=0)
+    gray = (light_here * light.new_tensor(LUMA)[:, None, None]).sum(1, keepdim=True)
+    share = gray / (gray + FLOOR * exposure.mean(1)[:, None, None, None])
+    return torch.log(gray + (light_here - gray) * share + floor)
+
+
+def turned(light: Tensor, rotation: Tensor) -> Tensor:
+    """`(B, 9, C)` the light `(B, 9, C)` of camera space in the axes of heads that `(B, 3, 3)`
+    rotates into camera space."""
+    directions = _sphere().to(light)
+    seen = torch.einsum("bij,nj->bni", rotation, directions)
+    inverse = torch.linalg.pinv(basis(directions))
+    return inverse @ (basis(seen) @ light)
+
+
+def _sphere() -> Tensor:
+    index = torch.arange(_DIRECTIONS, dtype=torch.float32) + 0.5
+    z, angle = 1 - 2 * index / _DIRECTIONS, index * (math.pi * (3 - math.sqrt(5)))
+    r = torch.sqrt(1 - z * z)
+    return torch.stack([r * torch.cos(angle), r * torch.sin(angle), z], dim=1)
