@@ -4,6 +4,8 @@ The gain is smooth and known on a coarse grid; the edge between person and backg
 again at full resolution by a guided filter (He, Sun and Tang 2013).
 """
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -41,17 +43,24 @@ class Compositor:
         self._buffers: dict[str, Floats] = {}
 
     def apply(
-        self, frame: Picture, gain: Floats, background: Floats | None, mask: Plane, luma: Plane
+        self,
+        frame: Picture,
+        gain: Floats,
+        background: Floats | None,
+        mask: Plane,
+        luma: Plane,
+        insets: Sequence["Inset"] = (),
     ) -> Picture:
         """The frame with its linear light multiplied.
 
         Args:
             frame: `(H, W, 3)` BGR.
-            gain: `(h, w, 3)` BGR gain of the person's linear light on the grid, also defined
-                around the person.
+            gain: `(h, w, 3)` BGR gain of the person's linear light, on any grid, also defined around
+                the person.
             background: `(h, w, 3)` BGR gain of everything else; None leaves it alone.
             mask: `(h, w)` the person's share.
             luma: `(h, w)` the frame's encoded luma in 0..1 on the grid.
+            insets: where more is known of the person's gain than on the grid.
 
         Returns:
             `(H, W, 3)`, a new picture, or `frame` itself where nothing changes.
@@ -67,7 +76,7 @@ class Compositor:
         behind = (
             None if background is None else np.asarray(cv2.pow(background, 1 / 2.4), np.float32)
         )
-        field = self._field(person, behind, mask, luma, frame, half, window)
+        field = self._field(person, behind, mask, luma, frame, half, window, insets)
         whole = window.doubled(half, width, height)
         return self._multiply(frame, field, whole)
 
@@ -80,6 +89,7 @@ class Compositor:
         frame: Picture,
         half: "Window",
         window: "Window",
+        insets: Sequence["Inset"],
     ) -> Floats:
         """Gain of encoded values in a window of the frame at half resolution: soft enough for
         hair, a quarter of the work."""
@@ -98,7 +108,10 @@ class Compositor:
                 plane = np.ascontiguousarray(behind[..., channel])
                 around = resize(plane, size)[window.slices]
                 change = person - plane
-            planes.append(resize(change, size)[window.slices] * share + around)
+            change = resize(change, size)[window.slices].copy()
+            for inset in insets:
+                inset.add_to(change, channel, window)
+            planes.append(change * share + around)
         field = self._buffer("field", (*share.shape, 3))
         return np.asarray(cv2.merge(planes, dst=field), np.float32)
 
@@ -121,6 +134,36 @@ class Compositor:
         if flat is None or flat.size < size:
             flat = self._buffers[name] = np.empty(size, np.float32)
         return flat[:size].reshape(shape)
+
+
+@dataclass(frozen=True, slots=True)
+class Inset:
+    """A square of the frame whose gain is known finer than the grid's."""
+
+    change: Floats
+    """`(n, n, 3)` BGR, of encoded values' gains: what is to be added to those of the grid; 0 at the
+    edges."""
+    middle: Floats
+    """`(2,)` x right and y down in pixels of the frame."""
+    side: float
+    """In pixels of the frame."""
+
+    def add_to(self, plane: Plane, channel: int, window: "Window") -> None:
+        """Adds one channel to a window of the half-size frame, in place."""
+        scale = self.side / (2 * self.change.shape[0])
+        left, top = (self.middle / 2 - self.side / 4).tolist()
+        x0, y0 = max(math.floor(left), window.left), max(math.floor(top), window.top)
+        x1 = min(math.ceil(left + self.side / 2), window.right)
+        y1 = min(math.ceil(top + self.side / 2), window.bottom)
+        if x0 >= x1 or y0 >= y1:
+            return
+        shift = (left - x0 + scale / 2 - 0.5, top - y0 + scale / 2 - 0.5)
+        matrix = np.array([[scale, 0, shift[0]], [0, scale, shift[1]]], np.float32)
+        spread = cv2.warpAffine(
+            np.ascontiguousarray(self.change[..., channel]), matrix, (x1 - x0, y1 - y0)
+        )
+        part = plane[y0 - window.top : y1 - window.top, x0 - window.left : x1 - window.left]
+        part += spread
 
 
 @dataclass(frozen=True, slots=True)

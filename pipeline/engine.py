@@ -105,9 +105,17 @@ def _paper(device: str) -> Engine:
     return PaperEngine(model, LightSetter(), pose)
 
 
+def _triplane(device: str) -> Engine:
+    from pipeline.triplane.engine import TriplaneEngine
+    from pipeline.triplane.model import checkpoint_path, load_network
+
+    return TriplaneEngine(load_network(checkpoint_path()))
+
+
 ENGINES: dict[str, EngineInfo] = {
     "geometry": EngineInfo(_geometry, uses_torch=False, views=False),
     "paper": EngineInfo(_paper, uses_torch=True, views=True),
+    "triplane": EngineInfo(_triplane, uses_torch=False, views=False),
     "passthrough": EngineInfo(lambda device: PassthroughEngine(), uses_torch=False, views=False),
 }
 """Every engine by name; command line, panel and bench find them here."""

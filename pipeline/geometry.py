@@ -49,7 +49,7 @@ class NormalMapper:
         height, width = mask.shape
         scale = np.float32(width / state.size[0])
         faces = [(face.landmarks * scale, np.float32(face.weight)) for face in state.faces]
-        normals = _surroundings(faces, mask)
+        normals = resize(_surroundings(faces, mask), (width, height))
         face_share = np.zeros((height, width), np.float32)
         for landmarks, weight in faces:
             margin = 0.35 * float(np.ptp(landmarks[:, 0])) + 2
@@ -106,6 +106,21 @@ class NormalMapper:
         return samples[:, :2], samples[:, 2:]
 
 
+def surroundings(state: FaceState, mask: Plane) -> Floats:
+    """Normals of bodies, and of heads without what is known of their faces.
+
+    Args:
+        state: faces in pixels of the frame.
+        mask: `(h, w)` the persons' share on the grid of `grid_size`.
+
+    Returns:
+        `(h / 4, w / 4, 3)` unit normals in camera space.
+    """
+    scale = np.float32(mask.shape[1] / state.size[0])
+    faces = [(face.landmarks * scale, np.float32(face.weight)) for face in state.faces]
+    return _unit(_surroundings(faces, mask))
+
+
 def _unit(vectors: Floats) -> Floats:
     x, y, z = vectors[..., 0], vectors[..., 1], vectors[..., 2]
     length = np.sqrt(x * x + y * y + z * z) + np.float32(1e-6)
@@ -123,8 +138,8 @@ def _wide_blur(picture: Floats, sigma: float) -> Floats:
 
 
 def _surroundings(faces: list[tuple[Floats, np.float32]], mask: Plane) -> Floats:
-    """`(h, w, 3)` normals of everything but faces: bodies, and heads around the faces, each
-    with its weight."""
+    """Coarse normals of everything but faces: bodies, and heads around the faces, each with its
+    weight."""
     height, width = mask.shape
     size = (max(1, width // _COARSE), max(1, height // _COARSE))
     scale = np.array([size[0] / width, size[1] / height, size[0] / width], np.float32)
@@ -136,7 +151,7 @@ def _surroundings(faces: list[tuple[Floats, np.float32]], mask: Plane) -> Floats
     for head, weight in heads:
         own, share = _ellipsoid(head, *size)
         normals += (own - normals) * (share * weight)[..., None]
-    return resize(normals, (width, height))
+    return normals
 
 
 @cache

@@ -9,25 +9,22 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from pipeline.color import DECODE_8BIT, LUMA_BGR, brightest_channel
+from pipeline.color import DECODE_8BIT, LUMA_BGR
 from pipeline.composition import Compositor
+from pipeline.gain import bounded, rolled_off
 from pipeline.geometry import NormalMapper, grid_size
 from pipeline.lighting import Lighting
 from pipeline.lighting.auto import auto_gain, auto_target
 from pipeline.lighting.sh import LAMBERT, basis
 from pipeline.present_light import AMBIENT, estimate, exposure, follow, skin_mask
 from pipeline.resample import resize
-from pipeline.target import filled, levelled, warmth_rgb
+from pipeline.target import adjusted, levelled
 from pipeline.timing import StageTimer
 from pipeline.types import FaceState, Floats, Picture, RelightSettings
 
 _FLOOR = 0.08
 """Share of a light's exposure added to its shading everywhere: light that order-2 SH does not know
 of, bounced by whatever is near."""
-_LIMIT = 1.5
-"""Natural logarithm that no gain of linear light reaches, up or down (x 4.5)."""
-_LEAST_ROOM = 0.02
-"""Linear light left to those that are white already, so that nothing is divided by 0."""
 
 
 @dataclass
@@ -97,9 +94,9 @@ class GeometryEngine:
         if weight == 0.0:
             return frame
         with state.timer.stage("ratio"):
-            target = _adjusted(target, settings)
+            target = adjusted(target, settings) * np.float32(settings.intensity)
             gain = _gain(normals, present, target, linear)
-            behind = _background_gain(present, target, linear, settings.background)
+            behind = background_gain(present, target, linear, settings.background)
             luma = cv2.cvtColor(small, cv2.COLOR_BGR2GRAY) * np.float32(1 / 255)
         with state.timer.stage("composition"):
             gain = np.asarray(cv2.pow(gain, weight), np.float32)
@@ -117,12 +114,6 @@ class GeometryEngine:
         return estimate(linear, normals, skin_mask(faces.faces, faces.size), own)
 
 
-def _adjusted(target: Floats, settings: RelightSettings) -> Floats:
-    """`(9, 3)` the lighting with the user's fill, warmth and intensity."""
-    lit = filled(target, settings.fill)
-    return np.asarray(lit * warmth_rgb(settings.warmth) * np.float32(settings.intensity))
-
-
 def _gain(normals: Floats, present: Floats, target: Floats, linear: Floats) -> Floats:
     """`(h, w, 3)` BGR gain of linear light, bounded, rolled off where it would clip."""
     both = np.concatenate([present[:, ::-1], target[:, ::-1]], axis=1)
@@ -131,10 +122,9 @@ def _gain(normals: Floats, present: Floats, target: Floats, linear: Floats) -> F
     light = np.maximum((both * LAMBERT[:, None]).T @ functions, 0.0)
     floor = _floor(both)[:, None]
     ratio = cv2.log(_tamed(light[3:]) + floor[3:]) - cv2.log(_tamed(light[:3]) + floor[:3])
-    # Algebraic rather than tanh: strong changes keep more of their modelling.
-    rows = cv2.exp(ratio / np.sqrt(1 + (ratio / np.float32(_LIMIT)) ** 2))
-    gain = cv2.merge(list(np.asarray(rows, np.float32).reshape(3, *linear.shape[:2])))
-    return _rolled_off(np.asarray(gain, np.float32), linear)
+    rows = bounded(np.asarray(ratio, np.float32))
+    gain = cv2.merge(list(rows.reshape(3, *linear.shape[:2])))
+    return rolled_off(np.asarray(gain, np.float32), linear)
 
 
 def _tamed(light: Floats) -> Floats:
@@ -145,21 +135,11 @@ def _tamed(light: Floats) -> Floats:
     return np.asarray(gray + (light - gray) * share, np.float32)
 
 
-def _rolled_off(gain: Floats, linear: Floats) -> Floats:
-    """Gains that brighten are bent so that the brightest channel nears 1 and never passes it; all
-    channels are held back alike, so that hue stays. A gain of 1 changes nothing."""
-    before, after = brightest_channel(linear), brightest_channel(linear * gain)
-    room = np.maximum(1 - before, np.float32(_LEAST_ROOM))
-    bent = before + room * (1 - np.exp(-np.maximum(after - before, 0) / room))
-    hold = np.where(after > before, bent / np.maximum(after, 1e-4), 1.0)
-    return np.asarray(gain * hold[..., None], np.float32)
-
-
 def _floor(sh: Floats) -> Floats:
     return np.asarray(np.maximum(exposure(sh), 0.05) * np.float32(_FLOOR), np.float32)
 
 
-def _background_gain(
+def background_gain(
     present: Floats, target: Floats, linear: Floats, share: float
 ) -> Floats | None:
     """`(h, w, 3)` BGR gain of everything but people, as of a wall behind them that faces the
@@ -171,4 +151,4 @@ def _background_gain(
         np.maximum(facing @ present, 0) + _floor(present)
     )
     wall = np.clip(ratio, 0.2, 3.0)[::-1] ** np.float32(share)
-    return _rolled_off(np.broadcast_to(wall, linear.shape).astype(np.float32), linear)
+    return rolled_off(np.broadcast_to(wall, linear.shape).astype(np.float32), linear)

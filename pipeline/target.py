@@ -7,7 +7,7 @@ from pipeline.color import luminance
 from pipeline.lighting.light import NEUTRAL_K, temperature_rgb
 from pipeline.lighting.sh import MEAN
 from pipeline.present_light import AMBIENT, exposure
-from pipeline.types import Floats
+from pipeline.types import Floats, RelightSettings
 
 _DARKEST = 0.2
 """Exposure over mean irradiance below which a lighting counts as coming from behind."""
@@ -31,3 +31,9 @@ def warmth_rgb(warmth: float) -> Floats:
     end = _WARMEST if warmth > 0 else _COOLEST
     mired = 1e6 / NEUTRAL_K + abs(warmth) * (1e6 / end - 1e6 / NEUTRAL_K)
     return temperature_rgb(1e6 / mired)
+
+
+def adjusted(target: Floats, settings: RelightSettings) -> Floats:
+    """`(9, 3)` the lighting with the user's fill and warmth."""
+    lit = filled(target, settings.fill)
+    return np.asarray(lit * warmth_rgb(settings.warmth), np.float32)

@@ -61,6 +61,14 @@ def turned(light: Tensor, rotation: Tensor) -> Tensor:
     return inverse @ (basis(seen) @ light)
 
 
+def asked_light(light: Tensor, rotation: Tensor) -> Tensor:
+    """`(B, 9)` what the shading encoder is told of `(B, 9, 3)`: where the light comes from as the
+    head sees it, colourless, the first coefficient 1."""
+    gray = light @ light.new_tensor(LUMA)
+    gray = turned(gray[..., None], rotation)[..., 0]
+    return gray / gray[:, :1].clamp(min=1e-3)
+
+
 def _sphere() -> Tensor:
     index = torch.arange(_DIRECTIONS, dtype=torch.float32) + 0.5
     z, angle = 1 - 2 * index / _DIRECTIONS, index * (math.pi * (3 - math.sqrt(5)))

@@ -1,0 +1,35 @@
+"""Gains of linear light that are safe to show."""
+
+import cv2
+import numpy as np
+
+from pipeline.color import brightest_channel
+from pipeline.types import Floats
+
+_LIMIT = 1.5
+"""Natural logarithm that no gain of linear light reaches, up or down (x 4.5)."""
+_LEAST_ROOM = 0.02
+"""Linear light left to those that are white already, so that nothing is divided by 0."""
+
+
+def bounded(log_gain: Floats) -> Floats:
+    """Gains whose natural logarithm is given, any shape, within 1/4.5 to 4.5. Algebraic rather than
+    tanh: strong changes keep more of their modelling."""
+    return np.asarray(
+        cv2.exp(log_gain / np.sqrt(1 + (log_gain / np.float32(_LIMIT)) ** 2)), np.float32
+    ).reshape(log_gain.shape)
+
+
+def rolled_off(gain: Floats, linear: Floats) -> Floats:
+    """Gains that brighten are bent so that the brightest channel nears 1 and never passes it; all
+    channels are held back alike, so that hue stays. A gain of 1 changes nothing.
+
+    Args:
+        gain: `(h, w, 3)`.
+        linear: `(h, w, 3)` the linear light that it is for, same order of channels.
+    """
+    before, after = brightest_channel(linear), brightest_channel(linear * gain)
+    room = np.maximum(1 - before, np.float32(_LEAST_ROOM))
+    bent = before + room * (1 - np.exp(-np.maximum(after - before, 0) / room))
+    hold = np.where(after > before, bent / np.maximum(after, 1e-4), 1.0)
+    return np.asarray(gain * hold[..., None], np.float32)

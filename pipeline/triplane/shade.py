@@ -1,0 +1,110 @@
+"""From the network's maps and two lights to the gain of each pixel."""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from pipeline.gain import bounded, rolled_off
+from pipeline.present_light import exposure
+from pipeline.triplane.light import basis, log_shading
+from pipeline.triplane.network import Maps
+from pipeline.types import Floats
+
+_SAME, _OTHER = 0.05, 0.35
+"""Distances between two lights, relative to the present one, up to which they count as the same and
+from which as different: what the network takes the present shading for is put in the place of its
+model bit by bit, so that asking for the light that is there changes nothing."""
+_TINT = 0.5
+"""Share kept of the present light's mean colour; the rest counts as the light's and goes. All of it
+would turn a face out of its room, none would show tinted presets on a tinted face."""
+_F0 = 0.028
+"""Reflectance of skin at normal incidence."""
+_GLOSS = np.exp(-np.array([0.0] + [1.0] * 3 + [4.0] * 5, np.float32) * 0.18)
+"""By band: what the lobe of a rough surface (GGX alpha 0.3) leaves of a light's harmonics."""
+_VIEW = torch.tensor([0.0, 0.0, 1.0])
+
+
+@dataclass(frozen=True, slots=True)
+class Amounts:
+    """Of the parts of a light change."""
+
+    shadows: float
+    """0..1, of the new light's cast shadows."""
+    highlights: float
+    """0..1, of its reflections on the skin."""
+
+
+def difference(present: Floats, target: Floats) -> float:
+    """0..1, how far two lights `(9, 3)` count as different; see `_SAME`."""
+    distance = float(np.linalg.norm(target - present) / max(np.linalg.norm(present), 1e-6))
+    share = min(max((distance - _SAME) / (_OTHER - _SAME), 0.0), 1.0)
+    return share * share * (3 - 2 * share)
+
+
+def log_ratio(present: Floats, target: Floats, normals: Floats) -> Floats:
+    """`(h, w, 3)` BGR natural logarithm of two lights' `(9, 3)` irradiance on `(h, w, 3)` unit
+    normals: all that is known where the network does not look."""
+    lights = torch.from_numpy(np.stack([present, target]))
+    both = torch.from_numpy(normals).permute(2, 0, 1)[None].expand(2, -1, -1, -1)
+    logs = log_shading(lights, both, _exposures(present, target))
+    return _bgr(logs[1] - logs[0])
+
+
+def face_gain(
+    maps: Maps, present: Floats, target: Floats, amounts: Amounts, intensity: float, seen: Floats
+) -> Floats:
+    """What the linear light of a crop is to be multiplied by.
+
+    Args:
+        maps: of one crop.
+        present: `(9, 3)` radiance, of exposure 1.
+        target: `(9, 3)` radiance at the exposure that is wanted, without `intensity`.
+        amounts: of shadows and highlights.
+        intensity: brightness of the new light.
+        seen: `(n, n, 3)` BGR linear light of the crop.
+
+    Returns:
+        `(n, n, 3)` BGR, bounded.
+    """
+    exposures = _exposures(present, target)
+    lights = torch.from_numpy(np.stack([present, target]))
+    model = log_shading(lights, maps.normal.expand(2, -1, -1, -1), exposures)
+    new = model[1:] + amounts.shadows * maps.occlusion
+    if amounts.highlights > 0:
+        shine = _shine(maps, lights[1:]) * amounts.highlights
+        new = torch.log(torch.exp(new) + shine / maps.albedo.clamp(min=0.03))
+    weight = torch.sigmoid(maps.mask)
+    weight = weight / weight.sum().clamp(min=1e-3)
+    level = (weight * (maps.present - model[:1])).sum((2, 3), keepdim=True)
+    gray = level.mean(1, keepdim=True)
+    level = gray + (level - gray) * _TINT
+    log_gain = (new - maps.present + level) * difference(present, target) + math.log(intensity)
+    return rolled_off(bounded(_bgr(log_gain[0])), seen)
+
+
+def _shine(maps: Maps, light: Tensor) -> Tensor:
+    """`(1, 3, n, n)` specular radiance over pi: the light's harmonics blurred by a rough lobe, seen
+    in the mirror direction, by Fresnel's reflectance (Schlick 1994)."""
+    normal = maps.normal.permute(0, 2, 3, 1)
+    facing = normal[..., 2:].clamp(0, 1)
+    mirror = 2 * facing * normal - _VIEW
+    radiance = basis(torch.nn.functional.normalize(mirror, dim=-1)) @ (
+        light[0] * torch.from_numpy(_GLOSS)[:, None]
+    )
+    fresnel = _F0 + (1 - _F0) * (1 - facing) ** 5 * 0.3
+    shine = (radiance.clamp(min=0) * fresnel).permute(0, 3, 1, 2)
+    return shine * torch.exp(maps.occlusion.clamp(max=0))
+
+
+def _exposures(present: Floats, target: Floats) -> Tensor:
+    return torch.from_numpy(np.stack([exposure(present), exposure(target)]).astype(np.float32))
+
+
+def _bgr(values: Tensor) -> Floats:
+    """`(h, w, 3)` of `(3, h, w)` RGB."""
+    return np.ascontiguousarray(values.flip(0).permute(1, 2, 0).numpy())
+
+
