@@ -6,7 +6,7 @@ from typing import Any, Protocol
 
 from pipeline.lighting import Lighting
 from pipeline.timing import StageTimer
-from pipeline.types import FaceState, Picture, RelightSettings
+from pipeline.types import SPECIAL, FaceState, Picture, RelightSettings
 
 
 class StreamState(Protocol):
@@ -81,8 +81,13 @@ class EngineInfo:
     alone."""
     uses_torch: bool
     """Whether the device matters; others run on the CPU."""
-    views: bool
-    """Whether `yaw` and `pitch` other than 0 can be shown."""
+    obeys: frozenset[str] = frozenset()
+    """Which of the `SPECIAL` controls it obeys; all obey the others."""
+
+    @property
+    def deaf_to(self) -> frozenset[str]:
+        """Controls that change nothing."""
+        return SPECIAL - self.obeys
 
 
 def _geometry(device: str) -> Engine:
@@ -113,10 +118,12 @@ def _triplane(device: str) -> Engine:
 
 
 ENGINES: dict[str, EngineInfo] = {
-    "geometry": EngineInfo(_geometry, uses_torch=False, views=False),
-    "paper": EngineInfo(_paper, uses_torch=True, views=True),
-    "triplane": EngineInfo(_triplane, uses_torch=False, views=False),
-    "passthrough": EngineInfo(lambda device: PassthroughEngine(), uses_torch=False, views=False),
+    "geometry": EngineInfo(_geometry, uses_torch=False),
+    "paper": EngineInfo(_paper, uses_torch=True, obeys=frozenset({"yaw", "pitch"})),
+    "triplane": EngineInfo(
+        _triplane, uses_torch=False, obeys=frozenset({"shadows", "highlights"})
+    ),
+    "passthrough": EngineInfo(lambda device: PassthroughEngine(), uses_torch=False),
 }
 """Every engine by name; command line, panel and bench find them here."""
 

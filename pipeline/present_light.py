@@ -114,7 +114,7 @@ def estimate(linear: Floats, normals: Floats, skins: list[Plane], share: Plane) 
         rows.append(basis(normals[use][chosen]) * LAMBERT)
     if not pixels:
         return None
-    sh = _fit(np.concatenate(rows), np.concatenate(pixels))
+    sh = fit(np.concatenate(rows), np.concatenate(pixels))
     level = exposure(sh)
     if (level <= 0.05).any():
         return None
@@ -135,8 +135,13 @@ def follow(last: Floats | None, seen: Floats, dt: float) -> Floats:
     return np.asarray(last + step * np.float32(share), np.float32)
 
 
-def _fit(a: Floats, b: Floats) -> Floats:
-    """`(9, 3)` solution of a x = b, with weights shared by the channels."""
+def fit(a: Floats, b: Floats) -> Floats:
+    """`(9, 3)` light whose irradiance on known normals is known: robust least squares.
+
+    Args:
+        a: `(n, 9)` basis functions at the normals times `LAMBERT`.
+        b: `(n, 3)` irradiance of about 1; what does not fit loses weight, in all channels.
+    """
     weights: Floats = np.ones(len(a), np.float32)
     for _ in range(_ROUNDS):
         x = _solve(a, b, weights)

@@ -62,9 +62,15 @@ CONTROLS: dict[str, Control] = {
     "warmth": Control(-1.0, 1.0, 0.0, 0.01, "cool (-1) to warm (+1)"),
     "fill": Control(0.0, 1.0, 0.0, 0.01, "share of the light that comes from all around"),
     "background": Control(0.0, 1.0, 0.0, 0.01, "how much the background follows the light"),
+    "shadows": Control(0.0, 1.0, 1.0, 0.01, "depth of the shadows that the new light casts"),
+    "highlights": Control(0.0, 1.0, 1.0, 0.01, "shine of the new light on skin and hair"),
     "yaw": Control(-30.0, 30.0, 0.0, 1.0, "view turned to the side, degrees"),
     "pitch": Control(-15.0, 15.0, 0.0, 1.0, "view from above, degrees"),
 }
+
+
+SPECIAL = frozenset({"shadows", "highlights", "yaw", "pitch"})
+"""Controls that not every engine obeys."""
 
 
 def _default(name: str) -> float:
@@ -84,6 +90,8 @@ class RelightSettings:
     warmth: float = field(default_factory=lambda: _default("warmth"))
     fill: float = field(default_factory=lambda: _default("fill"))
     background: float = field(default_factory=lambda: _default("background"))
+    shadows: float = field(default_factory=lambda: _default("shadows"))
+    highlights: float = field(default_factory=lambda: _default("highlights"))
     yaw: float = field(default_factory=lambda: _default("yaw"))
     pitch: float = field(default_factory=lambda: _default("pitch"))
 

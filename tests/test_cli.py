@@ -117,7 +117,7 @@ def test_what_cannot_work_is_status_1_and_one_line(args: list[str], words: str) 
 def test_cuda_that_is_not_there_is_told_with_the_mend(monkeypatch: pytest.MonkeyPatch) -> None:
     import torch
 
-    neural = EngineInfo(lambda device: PassthroughEngine(), uses_torch=True, views=False)
+    neural = EngineInfo(lambda device: PassthroughEngine(), uses_torch=True)
     monkeypatch.setitem(ENGINES, "neural", neural)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(VcamError, match="no CUDA device; use --device cpu"):

@@ -10,7 +10,7 @@ import pytest
 import tolerances
 from demo import demo_frames
 from pipeline.color import decode_srgb, encode_srgb
-from pipeline.engine import load_engine
+from pipeline.engine import Engine, load_engine
 from pipeline.face import FaceTracker
 from pipeline.face.models import FOLDER
 from pipeline.geometry import NormalMapper, grid_size
@@ -28,9 +28,14 @@ PRESETS, _ = load_presets()
 PLAIN = RelightSettings()
 
 
+@pytest.fixture(scope="module", params=["geometry", "triplane"])
+def engine(request: pytest.FixtureRequest) -> Engine:
+    return load_engine(request.param)
+
+
 @pytest.fixture
-def relighter() -> Relighter:
-    return Relighter(load_engine("geometry"))
+def relighter(engine: Engine) -> Relighter:
+    return Relighter(engine)
 
 
 @pytest.fixture(scope="module")
@@ -169,10 +174,10 @@ def test_a_still_picture_comes_to_rest(relighter: Relighter) -> None:
         assert np.abs(out[60].astype(int) - frame).max() > 10
 
 
-def test_the_same_frames_give_the_same_pictures() -> None:
+def test_the_same_frames_give_the_same_pictures(engine: Engine) -> None:
     frames = list(demo_frames(12))
     lighting = PRESETS["rim"].lighting()
-    first, second = (play(Relighter(load_engine("geometry")), frames, lighting) for _ in range(2))
+    first, second = (play(Relighter(engine), frames, lighting) for _ in range(2))
     assert all(np.array_equal(a, b) for a, b in zip(first, second, strict=True))
 
 
@@ -272,23 +277,23 @@ def test_camera_noise_does_not_make_the_light_flicker(
     assert np.median(steps) < tolerances.NOISE_FLICKER
 
 
-def test_a_cut_leaves_nothing_behind(relighter: Relighter) -> None:
+def test_a_cut_leaves_nothing_behind(relighter: Relighter, engine: Engine) -> None:
     """After a cut, and a fade through black, the picture is that of a new stream."""
     frame, lighting = demo_frames(1)[0], PRESETS["key-left"].lighting()
     shaded = np.linspace(0.3, 1.4, 1280, dtype=np.float32)[None, :, None]
     other = np.asarray(np.clip(np.roll(frame, 300, axis=1) * shaded, 0, 255), np.uint8)
     black = np.zeros_like(frame)
-    expected = Relighter(load_engine("geometry")).process(other, 0.0, lighting, PLAIN)
+    expected = Relighter(engine).process(other, 0.0, lighting, PLAIN)
     for between in ([], [black, black]):
         relighter.reset()
         shown = play(relighter, [frame] * 30 + between + [other], lighting)
         assert np.abs(shown[-1].astype(int) - expected).max() <= 1
 
 
-def test_a_new_picture_size_starts_anew(relighter: Relighter) -> None:
+def test_a_new_picture_size_starts_anew(relighter: Relighter, engine: Engine) -> None:
     frame, lighting = demo_frames(1)[0], PRESETS["key-left"].lighting()
     small = np.asarray(cv2.resize(frame, (640, 360), interpolation=cv2.INTER_AREA), np.uint8)
-    expected = Relighter(load_engine("geometry")).process(small, 0.0, lighting, PLAIN)
+    expected = Relighter(engine).process(small, 0.0, lighting, PLAIN)
     shown = play(relighter, [frame] * 10 + [small], lighting)
     # within rounding: arrays of other sizes before may be added up in another order
     assert np.abs(shown[-1].astype(int) - expected).max() <= 1

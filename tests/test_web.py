@@ -255,8 +255,8 @@ async def test_bad_messages_are_answered_and_change_nothing() -> None:
         for text in texts:
             await panel.send_str(text)
             assert (await next_text(panel, "error"))["error"], text
-        status, answer = await served.post("/api/settings", {"yaw": 20})
-        assert status == 400 and "no other views" in answer["error"]
+        status, answer = await served.post("/api/settings", {"engine": "geometry", "yaw": 20})
+        assert status == 400 and "has no yaw" in answer["error"]
         status, answer = await served.post("/api/settings", {"fill": 7})
         assert status == 400 and "fill must be between 0 and 1" in answer["error"]
         assert served.store.current is before

@@ -16,7 +16,7 @@ from vcam.config import presets_folder
 from vcam.errors import InputError, UsageError, VcamError
 
 DEFAULT_PRESET = "soft-front"
-_OPTIONS = ("strength", "background", "yaw", "pitch")
+_OPTIONS = ("strength", "background", "shadows", "highlights", "yaw", "pitch")
 
 
 def add_lighting_arguments(parser: argparse.ArgumentParser) -> None:
@@ -89,10 +89,9 @@ def engine_of_args(args: argparse.Namespace, settings: RelightSettings) -> Engin
     """
     check_device(args.device, args.engine)
     engine = engine_on(args.engine, args.device)
-    if (settings.yaw or settings.pitch) and not ENGINES[engine.name].views:
-        raise VcamError(
-            f"the engine {engine.name!r} cannot turn the view", "leave out --yaw and --pitch"
-        )
+    for name in sorted(ENGINES[engine.name].deaf_to):
+        if getattr(settings, name) != CONTROLS[name].default:
+            raise VcamError(f"the engine {engine.name!r} has no {name}", f"leave out --{name}")
     return engine
 
 

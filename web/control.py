@@ -105,7 +105,7 @@ class Control:
                 for runner in self.loop.runners
                 if runner.sink.label not in PAGE_SINKS
             ],
-            "views": ENGINES[snapshot.settings.engine].views,
+            "deaf_to": sorted(ENGINES[snapshot.settings.engine].deaf_to),
             "stats": status.stats | {"event_loop_lag_ms": self._lag.lag.summary()},
         }
 
@@ -120,7 +120,7 @@ class Control:
                 raise InputError("there is no message of that type")
             if not isinstance(changes, dict):
                 raise InputError("changes must be a JSON object")
-            self._check_views(changes)
+            self._check_obeyed(changes)
             snapshot = self.loop.settings.change(changes)
         except VcamError as error:
             return {"type": "error", "id": ident, "error": str(error)}
@@ -145,13 +145,13 @@ class Control:
             return None
         return self.change(message)
 
-    def _check_views(self, changes: Mapping[str, Any]) -> None:
+    def _check_obeyed(self, changes: Mapping[str, Any]) -> None:
         engine = changes.get("engine", self.loop.settings.current.settings.engine)
         info = ENGINES.get(engine) if isinstance(engine, str) else None
-        if info and not info.views and any(changes.get(name) for name in ("yaw", "pitch")):
-            raise InputError(
-                f"the engine {engine!r} shows no other views", "leave yaw and pitch at 0"
-            )
+        for name in sorted(info.deaf_to & set(changes)) if info else ():
+            default = CONTROLS[name].default
+            if changes[name] != default:
+                raise InputError(f"the engine {engine!r} has no {name}", f"leave it at {default:g}")
 
     async def report(self, send: Callable[[dict[str, Any]], Awaitable[None]]) -> None:
         """Sends `state` twice a second and right after each change, until cancelled."""

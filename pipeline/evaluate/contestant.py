@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
@@ -12,7 +12,7 @@ from pipeline.evaluate.material import Clip
 from pipeline.evaluate.metrics import best_gain, with_gain
 from pipeline.lighting import Lighting
 from pipeline.relighter import Relighter
-from pipeline.types import Picture, RelightSettings
+from pipeline.types import FaceState, Floats, Picture, RelightSettings
 
 COPY_INPUT, BEST_GAIN, TRUTH = "copy-input", "best gain", "truth"
 
@@ -35,6 +35,14 @@ class Contestant(Protocol):
         """The case's picture under the asked light."""
 
 
+@runtime_checkable
+class ReadsLight(Protocol):
+    """An engine that tells what it takes the present light for."""
+
+    def present_light(self, faces: FaceState, frame: Picture) -> Floats | None:
+        """`(9, 3)` radiance of the light on the faces of one frame."""
+
+
 class EngineContestant:
     """An engine with a stream's tracker around it, as in the product."""
 
@@ -55,6 +63,13 @@ class EngineContestant:
         """Any picture under any light."""
         relit = self._relighter.still(picture, lighting, RelightSettings())
         return Answer(relit, missed=self._needs_faces and relit is picture)
+
+    def present_light(self, picture: Picture, faces: FaceState) -> Floats | None:
+        """`(9, 3)` radiance of the light that the engine itself sees in a picture; None when it
+        does not tell, or cannot."""
+        if isinstance(self._relighter.engine, ReadsLight):
+            return self._relighter.engine.present_light(faces, picture)
+        return None
 
     def stream(self, clip: Clip, lightings: Sequence[Lighting]) -> list[Picture]:
         """The frames of a clip, each under its own light."""

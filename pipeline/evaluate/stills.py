@@ -11,7 +11,7 @@ from pipeline.evaluate.light_direction import (
 )
 from pipeline.evaluate.metrics import background_change, best_gain, psnr, ssim, with_gain
 from pipeline.lighting import Lighting
-from pipeline.types import Floats, Picture
+from pipeline.types import FaceState, Floats, Picture
 
 Figures = dict[str, float | None]
 """By name, see `pipeline.evaluate.report.COLUMNS`; None: could not be measured."""
@@ -49,11 +49,11 @@ class StillMeter:
 
     def no_op(self, contestant: EngineContestant, case: Case) -> Figures:
         """PSNR on the person when the light asked for is the one that is there: the true one, and
-        the one that the product itself reads from the picture (`--like` its own input)."""
+        the one that the engine itself sees, else the one that `--like` reads from the picture."""
         present = Lighting.from_sh(case.present_sh)
         same = contestant.still(case.picture, present).picture
         figures: Figures = {"no_op_true_db": psnr(same, case.picture, case.person)}
-        read = self._light.present(case.picture, self._finder.still(case.picture))
+        read = self._present(contestant, case.picture, self._finder.still(case.picture))
         if read is None:
             return figures | {"no_op_own_db": None}
         same = contestant.still(case.picture, Lighting.from_sh(read)).picture
@@ -67,7 +67,7 @@ class StillMeter:
         faces = self._finder.still(picture)
         landmarks = largest_face(faces)
         answer = contestant.still(picture, lighting)
-        read = self._light.present(picture, faces)
+        read = self._present(contestant, picture, faces)
         figures: Figures = {
             "identity": self._identity(answer.picture, picture, landmarks),
             "no_op_own_db": None,
@@ -84,6 +84,12 @@ class StillMeter:
         if self._embedder is None or landmarks is None:
             return []
         return [self._embedder.embed(picture, landmarks)]
+
+    def _present(
+        self, contestant: EngineContestant, picture: Picture, faces: FaceState
+    ) -> Floats | None:
+        own = contestant.present_light(picture, faces)
+        return self._light.present(picture, faces) if own is None else own
 
     def _light_error(self, picture: Picture, case: Case) -> float | None:
         if not has_direction(case.asked_sh):

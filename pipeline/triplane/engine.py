@@ -21,7 +21,7 @@ from pipeline.triplane.crop import HeadCrop
 from pipeline.triplane.light import asked_light
 from pipeline.triplane.network import INPUT, OUTPUT, Maps, TemporalState, TriplaneNetwork
 from pipeline.triplane.pose import HeadFinder, pose_in_crop
-from pipeline.triplane.shade import Amounts, face_gain, log_ratio
+from pipeline.triplane.shade import Amounts, face_gain, light_on, log_ratio
 from pipeline.types import Face, FaceState, Floats, Picture, RelightSettings
 
 _FACES = 2
@@ -48,6 +48,17 @@ class _Seen:
     picture: Picture
     """`(256, 256, 3)` BGR."""
     person: _Person
+
+
+@dataclass
+class _Looked:
+    """What the network says of one head."""
+
+    maps: Maps
+    level: Floats
+    """`(3,)` RGB natural logarithm of the present light's exposure in the maps' scale."""
+    light: Floats
+    """`(9, 3)` the present light, of exposure 1."""
 
 
 @dataclass
@@ -104,7 +115,7 @@ class TriplaneEngine:
         with state.timer.stage("crop"):
             seen = self._crops(frame, faces, state)
         looked = [self._look(one, lighting, dt, state) for one in seen]
-        present = looked[0][1]
+        present = looked[0].light
         with state.timer.stage("surroundings"):
             grid = grid_size(*faces.size)
             small = resize(frame, grid)
@@ -116,8 +127,8 @@ class TriplaneEngine:
             target = self._target(lighting, settings, present, small, mask, faces, dt, state)
             body = bounded(log_ratio(present, target * np.float32(settings.intensity), normals))
             insets = [
-                self._inset(one, maps, light, target, settings, body, faces, weight)
-                for one, (maps, light) in zip(seen, looked, strict=True)
+                self._inset(one, its, target, settings, body, faces, weight)
+                for one, its in zip(seen, looked, strict=True)
             ]
         with state.timer.stage("composition"):
             behind = None
@@ -138,7 +149,7 @@ class TriplaneEngine:
         state = self.new_state(StageTimer())
         (one,) = self._crops(frame, faces, state)[:1]
         even = Lighting.from_sh(AMBIENT)
-        return self._look(one, even, 0.0, state)[1]
+        return self._look(one, even, 0.0, state).light
 
     def _crops(self, frame: Picture, faces: FaceState, state: TriplaneState) -> list[_Seen]:
         """The heads that the network looks at, the largest first."""
@@ -153,8 +164,7 @@ class TriplaneEngine:
 
     def _look(
         self, one: _Seen, lighting: Lighting, dt: float, state: TriplaneState
-    ) -> tuple[Maps, Floats]:
-        """The network's maps of one head, and the light on it."""
+    ) -> _Looked:
         with state.timer.stage("network"):
             rgb = np.ascontiguousarray(one.picture[..., ::-1].transpose(2, 0, 1))
             picture = (torch.from_numpy(rgb).float() / 127.5 - 1)[None]
@@ -162,13 +172,14 @@ class TriplaneEngine:
             pose = pose_in_crop(head, one.crop.middle, one.crop.side)
             asked = lighting.sh if lighting.mode == "sh" else AMBIENT
             light = asked_light(torch.from_numpy(asked)[None], pose.rotation)
-            maps, _, found, one.person.planes, _ = self._network(
+            maps, _, _, one.person.planes, _ = self._network(
                 picture.contiguous(memory_format=torch.channels_last), pose, light,
                 one.person.planes,
             )  # fmt: skip
-        seen = _believable(found[0].numpy())
-        one.person.light = follow(one.person.light, seen, dt)
-        return maps, one.person.light
+        seen = light_on(maps)
+        level = np.maximum(exposure(seen), 1e-4)
+        one.person.light = follow(one.person.light, seen / level, dt)
+        return _Looked(maps, np.log(level), one.person.light)
 
     def _target(
         self,
@@ -195,8 +206,7 @@ class TriplaneEngine:
     def _inset(
         self,
         one: _Seen,
-        maps: Maps,
-        light: Floats,
+        its: _Looked,
         target: Floats,
         settings: RelightSettings,
         body: Floats,
@@ -204,8 +214,10 @@ class TriplaneEngine:
         weight: float,
     ) -> Inset:
         seen = np.asarray(cv2.LUT(resize(one.picture, (OUTPUT, OUTPUT)), DECODE_8BIT), np.float32)
-        amounts = Amounts(1.0, 1.0)
-        gain = face_gain(maps, light, target, amounts, settings.intensity, seen)
+        amounts = Amounts(settings.shadows, settings.highlights)
+        gain = face_gain(
+            its.maps, its.level, its.light, target, amounts, settings.intensity, seen
+        )
         scale = body.shape[1] / faces.size[0]
         around = HeadCrop(one.crop.middle * np.float32(scale), one.crop.side * scale)
         under = around.cut_map(body, OUTPUT)
@@ -214,8 +226,3 @@ class TriplaneEngine:
         share = self._fade * np.float32(one.face.weight)
         return Inset(np.asarray(change * share, np.float32), one.crop.middle, one.crop.side)
 
-
-def _believable(light: Floats) -> Floats:
-    """`(9, 3)` of exposure 1 and of no mean colour."""
-    level = np.maximum(exposure(light), 0.05)
-    return np.asarray(light / level, np.float32)

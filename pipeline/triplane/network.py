@@ -244,7 +244,7 @@ class PixelHead(nn.Module):
         coarse = coarse + self.geometry(torch.cat([normal, volume.depth, volume.opacity], dim=1))
         out = self.own(self.mix(_doubled(coarse) + self.fine(fine)))
         normal = functional.normalize(_doubled(normal) + out[:, 0:3], dim=1, eps=1e-4)
-        occlusion = 1.5 * torch.tanh(out[:, 9:10]) - 0.5
+        occlusion = 0.4 - 2.4 * torch.sigmoid(out[:, 9:10] - 1.6)
         return Maps(normal, torch.sigmoid(out[:, 3:6]), out[:, 6:9], occlusion, out[:, 10:11])
 
     def normal(self, volume: Volume, pose: HeadPose) -> Tensor:

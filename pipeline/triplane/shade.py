@@ -8,7 +8,9 @@ import torch
 from torch import Tensor
 
 from pipeline.gain import bounded, rolled_off
-from pipeline.present_light import exposure
+from pipeline.lighting.sh import LAMBERT
+from pipeline.lighting.sh import basis as sh_basis
+from pipeline.present_light import AMBIENT, exposure, fit
 from pipeline.triplane.light import basis, log_shading
 from pipeline.triplane.network import Maps
 from pipeline.types import Floats
@@ -24,6 +26,8 @@ _F0 = 0.028
 """Reflectance of skin at normal incidence."""
 _GLOSS = np.exp(-np.array([0.0] + [1.0] * 3 + [4.0] * 5, np.float32) * 0.18)
 """By band: what the lobe of a rough surface (GGX alpha 0.3) leaves of a light's harmonics."""
+_LEAST_CELLS = 40
+"""Of 4 x 4 pixels, below which too little of the person is seen to tell the light."""
 _VIEW = torch.tensor([0.0, 0.0, 1.0])
 
 
@@ -35,6 +39,22 @@ class Amounts:
     """0..1, of the new light's cast shadows."""
     highlights: float
     """0..1, of its reflections on the skin."""
+
+
+def light_on(maps: Maps) -> Floats:
+    """`(9, 3)` RGB radiance of the light that is there: what explains the present shading on the
+    person's normals, in the scale of `maps.present`."""
+    small, normals, person = (
+        torch.nn.functional.avg_pool2d(m, 4) for m in
+        (maps.present.clamp(-5, 5).exp(), maps.normal, torch.sigmoid(maps.mask))
+    )  # fmt: skip
+    use = person[0, 0] > 0.9
+    if int(use.sum()) < _LEAST_CELLS:
+        return AMBIENT * np.float32(small.mean())
+    shading = small[0][:, use].T.numpy()
+    level = max(float(shading.mean()), 1e-4)
+    unit = torch.nn.functional.normalize(normals[0][:, use].T, dim=1).numpy()
+    return fit(sh_basis(unit) * LAMBERT, shading / np.float32(level)) * np.float32(level)
 
 
 def difference(present: Floats, target: Floats) -> float:
@@ -54,12 +74,20 @@ def log_ratio(present: Floats, target: Floats, normals: Floats) -> Floats:
 
 
 def face_gain(
-    maps: Maps, present: Floats, target: Floats, amounts: Amounts, intensity: float, seen: Floats
+    maps: Maps,
+    level: Floats,
+    present: Floats,
+    target: Floats,
+    amounts: Amounts,
+    intensity: float,
+    seen: Floats,
 ) -> Floats:
     """What the linear light of a crop is to be multiplied by.
 
     Args:
         maps: of one crop.
+        level: `(3,)` RGB natural logarithm of the present light's exposure in the scale of
+            `maps.present`.
         present: `(9, 3)` radiance, of exposure 1.
         target: `(9, 3)` radiance at the exposure that is wanted, without `intensity`.
         amounts: of shadows and highlights.
@@ -76,11 +104,9 @@ def face_gain(
     if amounts.highlights > 0:
         shine = _shine(maps, lights[1:]) * amounts.highlights
         new = torch.log(torch.exp(new) + shine / maps.albedo.clamp(min=0.03))
-    weight = torch.sigmoid(maps.mask)
-    weight = weight / weight.sum().clamp(min=1e-3)
-    level = (weight * (maps.present - model[:1])).sum((2, 3), keepdim=True)
-    gray = level.mean(1, keepdim=True)
-    level = gray + (level - gray) * _TINT
+    gray = level.mean()
+    kept = gray + (level - gray) * _TINT
+    level = torch.from_numpy(kept.astype(np.float32))[None, :, None, None]
     log_gain = (new - maps.present + level) * difference(present, target) + math.log(intensity)
     return rolled_off(bounded(_bgr(log_gain[0])), seen)
 

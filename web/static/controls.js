@@ -6,11 +6,14 @@ const NAMES = {
   warmth: "Warmth",
   fill: "Fill",
   background: "Background",
+  shadows: "Shadows",
+  highlights: "Highlights",
   yaw: "Turn",
   pitch: "Tilt",
 };
-const ORDER = ["intensity", "warmth", "fill", "background", "strength", "yaw", "pitch"];
-const VIEW = new Set(["yaw", "pitch"]);
+const ORDER = [
+  "intensity", "warmth", "fill", "shadows", "highlights", "background", "strength", "yaw", "pitch",
+];
 const FORMAT = {
   intensity: (v) => `${v.toFixed(2)}×`,
   warmth: (v) => `${v > 0 ? "+" : v < 0 ? "−" : ""}${Math.abs(Math.round(v * 100))}`,
@@ -150,7 +153,7 @@ function refresh(settings, { presets, sliders, mirror, engine }) {
     const name = row.dataset.control;
     const input = row.querySelector("input");
     const text = (FORMAT[name] ?? percent)(now[name]);
-    row.hidden = VIEW.has(name) && !settings.state?.views;
+    row.hidden = settings.state?.deaf_to.includes(name) ?? true;
     row.querySelector("output").value = text;
     input.value = now[name];
     input.ariaValueText = text;
