@@ -1,40 +1,41 @@
-"""The training loop: resumable, seeded, on a GPU where there is one."""
+"""The training loop: seeded, and resumable to the bit on a CPU."""
 
 import copy
 import csv
 import logging
-import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from queue import Queue
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional
+from torch.nn.utils import clip_grad_norm_
 
-from pipeline.train.losses import WEIGHTS, change, log_gain, losses, novel_loss, relit_error
-from pipeline.train.portraits import Portraits, portrait_loss
-from pipeline.train.samples import Batch, Motion, disturbed, joined, read, samples
-from pipeline.triplane.light import turned
-from pipeline.triplane.network import Maps, Sizes, TemporalState, TriplaneNetwork
+from pipeline.train.batches import Step, Steps, ahead
+from pipeline.train.losses import WEIGHTS, relit_error
+from pipeline.train.objective import asked_light, show, step_losses, weighted
+from pipeline.train.portraits import Portraits, portrait_losses
+from pipeline.train.samples import read, samples, tracked
+from pipeline.train.tensors import moved
+from pipeline.triplane.network import TriplaneNetwork
 from pipeline.triplane.pose import HeadFinder
 
 _LOG = logging.getLogger(__name__)
-_AHEAD = 3
-"""Batches read ahead; when full, reading waits."""
-_PERFORMANCE = 6
-"""Every so many sittings is a performance."""
-_LENGTH = 3
-"""Frames of a sequence."""
-_EMA = 0.998
-_STILL, _SEQUENCES = 4, 3
-"""Sittings of a step of single frames, two frames of each, and sequences of a temporal step."""
+_AVERAGED = 0.998
+"""What the averaged network, which is the one that is used, keeps of itself at each step."""
+_LARGEST = 2.0
+"""Gradient norm to which larger ones are cut."""
+_WARM = 200
+"""Steps over which the learning rate grows to its full."""
+_LOGGED = 50
+"""Steps between lines of the log."""
+_CPU = torch.device("cpu")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Plan:
     """A run."""
 
@@ -42,6 +43,7 @@ class Plan:
     held_out: Path
     portraits: Path | None
     out: Path
+    """A folder: `last.pt` to go on from, `best.pt` by held-out score, `curve.csv`."""
     steps: int
     decay: int
     """Steps at the end over which the learning rate falls to nothing."""
@@ -49,124 +51,24 @@ class Plan:
     seed: int = 0
     every: int = 250
     """Steps between checkpoints."""
-
-
-@dataclass
-class _Step:
-    kind: str
-    batch: Batch | list[Batch]
-    motion: Motion | None = None
-
-
-class Loader:
-    """Makes the batches of a run on a thread; batch `i` follows from the seed and `i` alone."""
-
-    def __init__(self, plan: Plan, start: int) -> None:
-        files = sorted(plan.sittings.glob("*.npz"))
-        if not files:
-            raise ValueError(f"there are no sittings in {plan.sittings}; render some first")
-        self._performances = [f for f in files if int(f.stem) % _PERFORMANCE == _PERFORMANCE - 1]
-        self._stills = [f for f in files if f not in set(self._performances)] or files
-        self._plan = plan
-        self._finder = HeadFinder()
-        self._queue: Queue[_Step | BaseException] = Queue(_AHEAD)
-        threading.Thread(target=self._run, args=(start,), daemon=True).start()
-
-    def next(self) -> _Step:
-        step = self._queue.get()
-        if isinstance(step, BaseException):
-            raise step
-        return step
-
-    def _run(self, start: int) -> None:
-        try:
-            for index in range(start, self._plan.steps):
-                self._queue.put(self._make(index))
-        except BaseException as error:  # handed to the reader
-            self._queue.put(error)
-
-    def _make(self, index: int) -> _Step:
-        rng = np.random.default_rng([self._plan.seed, index])
-        kind = index % 6
-        if kind == 5 and self._performances:
-            return self._sequences(rng)
-        if kind == 3:
-            batch = self._singles(rng, _STILL // 2)
-            return _Step("still", [disturbed(batch, rng) for _ in range(2)])
-        return _Step("single", self._singles(rng, _STILL))
-
-    def _singles(self, rng: np.random.Generator, count: int) -> Batch:
-        parts = []
-        for chosen in rng.choice(len(self._stills), count, replace=len(self._stills) < count):
-            sitting = read(self._stills[chosen])
-            frames = rng.choice(len(sitting["sh"]), 2, replace=False)
-            lights = rng.integers(2, size=2)
-            flip = bool(rng.random() < 0.5)
-            parts.append(samples(sitting, frames, lights, rng, self._finder, flip, False))
-        return joined(parts)
-
-    def _sequences(self, rng: np.random.Generator) -> _Step:
-        sequences, flows, valid = [], [], []
-        many = len(self._performances)
-        for chosen in rng.choice(many, _SEQUENCES, replace=many < _SEQUENCES):
-            sitting = read(self._performances[chosen])
-            start = int(rng.integers(len(sitting["sh"]) - _LENGTH + 1))
-            frames = range(start, start + _LENGTH)
-            lights = [int(rng.integers(2))] * _LENGTH
-            sequences.append(samples(sitting, frames, lights, rng, self._finder, False, True))
-            flows.append(sitting["flow"][start : start + _LENGTH - 1].astype(np.float32))
-            valid.append(sitting["flow_valid"][start : start + _LENGTH - 1].astype(np.float32))
-        flow = torch.from_numpy(np.stack(flows)).permute(0, 1, 4, 2, 3)
-        motion = Motion(flow, torch.from_numpy(np.stack(valid))[:, :, None])
-        each = [_frame(sequences, t) for t in range(_LENGTH)]
-        return _Step("sequence", each, motion)
-
-
-def _frame(sequences: list[Batch], t: int) -> Batch:
-    from dataclasses import fields
-
-    from pipeline.triplane.space import HeadPose
-
-    picked = []
-    for sequence in sequences:
-        values = {}
-        for field in fields(Batch):
-            value = getattr(sequence, field.name)
-            values[field.name] = (
-                HeadPose(*(getattr(value, n)[t : t + 1] for n in ("rotation", "scale", "shift")))
-                if isinstance(value, HeadPose)
-                else value[t : t + 1]
-            )
-        picked.append(Batch(**values))
-    return joined(picked)
-
-
-def asked_light(light: Tensor, rotation: Tensor) -> Tensor:
-    """`(B, 9)` what the shading encoder is told of `(B, 9, 3)`: where the light comes from as the
-    head sees it, colourless, the first coefficient 1."""
-    gray = light @ light.new_tensor([0.2126, 0.7152, 0.0722])
-    gray = turned(gray[..., None], rotation)[..., 0]
-    return gray / gray[:, :1].clamp(min=1e-3)
-
-
-def _warped(values: Tensor, flow: Tensor) -> Tensor:
-    """The next frame's values at this frame's pixels."""
-    side = values.shape[-1]
-    line = torch.arange(side, dtype=torch.float32, device=values.device)
-    y, x = torch.meshgrid(line, line, indexing="ij")
-    places = torch.stack([x + flow[:, 0], y + flow[:, 1]], dim=-1)
-    places = (places + 0.5) * (2 / side) - 1
-    return functional.grid_sample(values, places, padding_mode="border", align_corners=False)
+    device: torch.device = _CPU
 
 
 class Trainer:
-    """Network, averaged network and optimiser."""
+    """Network, averaged network and optimiser; goes on from the last checkpoint in the plan's
+    folder.
 
-    def __init__(self, plan: Plan, sizes: Sizes | None = None) -> None:
+    Raises:
+        OSError: a file cannot be read.
+        ValueError: there are no sittings, or none held out.
+    """
+
+    def __init__(self, plan: Plan) -> None:
         self.plan = plan
         torch.manual_seed(plan.seed)
         # On a CPU a third faster than the default layout.
-        self.network = TriplaneNetwork(sizes).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        network = TriplaneNetwork().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.network: TriplaneNetwork = network.to(plan.device)
         self.average = copy.deepcopy(self.network).eval()
         self.optimizer = torch.optim.AdamW(
             self.network.parameters(), lr=plan.rate, weight_decay=1e-4
@@ -174,113 +76,100 @@ class Trainer:
         self.step = 0
         self.best = float("inf")
         self.seconds = 0.0
-        self.portraits = Portraits(plan.portraits) if plan.portraits else None
+        self._steps = Steps(plan.sittings, plan.seed)
+        if not any(plan.held_out.glob("*.npz")):
+            raise ValueError(f"there are no sittings in {plan.held_out}; make some of split `test`")
+        self._portraits = Portraits(plan.portraits) if plan.portraits else None
         plan.out.mkdir(parents=True, exist_ok=True)
         self._resume()
 
     def run(self, stop: Callable[[], bool] = lambda: False) -> None:
-        """Trains until the plan's end or `stop`; goes on from the last checkpoint."""
-        loader = Loader(self.plan, self.step)
+        """Trains until the plan's end or `stop`, and leaves a checkpoint."""
         means: dict[str, float] = {}
-        begun = time.monotonic()
-        while self.step < self.plan.steps and not stop():
-            parts = self._losses(loader.next())
-            total = torch.stack([WEIGHTS.get(n, 1.0) * v for n, v in parts.items()]).sum()
-            for group in self.optimizer.param_groups:
-                group["lr"] = self._rate()
-            self.optimizer.zero_grad(set_to_none=True)
-            total.backward()  # type: ignore[no-untyped-call]
-            norm = torch.nn.utils.clip_grad_norm_(self.network.parameters(), 2.0)
-            if torch.isfinite(norm):  # one bad batch must not end hours of work
-                self.optimizer.step()
-                self._follow()
-            self.step += 1
-            for name, value in parts.items():
-                now = value.item()
-                means[name] = 0.98 * means.get(name, now) + 0.02 * now
-            if self.step % 50 == 0:
-                now = time.monotonic()
-                self.seconds, begun = self.seconds + now - begun, now
-                _LOG.info(
-                    "step %d, %.0f s: %s", self.step, self.seconds,
-                    " ".join(f"{n} {v:.4f}" for n, v in means.items()),
-                )  # fmt: skip
+        clock = time.monotonic()
+        for step in ahead(self._steps.make, range(self.step, self.plan.steps)):
+            if stop():
+                self._save()
+                break
+            for name, value in self.take(step).items():
+                means[name] = 0.98 * means.get(name, value) + 0.02 * value
+            now = time.monotonic()
+            self.seconds, clock = self.seconds + now - clock, now
+            if self.step % _LOGGED == 0:
+                values = " ".join(f"{name} {value:.4f}" for name, value in means.items())
+                _LOG.info("step %d, %.0f s: %s", self.step, self.seconds, values)
             if self.step % self.plan.every == 0 or self.step == self.plan.steps:
                 self._check(means)
+                self._save()
 
-    def _losses(self, step: _Step) -> dict[str, Tensor]:
-        for batch in [step.batch] if isinstance(step.batch, Batch) else step.batch:
-            batch.picture = batch.picture.contiguous(memory_format=torch.channels_last)
-        if isinstance(step.batch, Batch):
-            parts = self._single(step.batch)
+    def take(self, step: Step) -> dict[str, float]:
+        """One step of the optimiser; returns its losses. One that is not finite changes nothing:
+        one bad batch must not end hours of work, nor hide in the means."""
+        parts = self.losses(step)
+        total = weighted(parts)
+        for group in self.optimizer.param_groups:
+            group["lr"] = self._rate()
+        self.optimizer.zero_grad(set_to_none=True)
+        fine = bool(torch.isfinite(total))
+        if fine:  # grid_sample's backward pass crashes on places that are not numbers
+            total.backward()  # type: ignore[no-untyped-call]
+            fine = bool(torch.isfinite(clip_grad_norm_(self.network.parameters(), _LARGEST)))
+        if fine:
+            self.optimizer.step()
+            self._follow()
         else:
-            parts = self._sequence(step.batch, step.motion)
-        if self.portraits is not None and self.step % 3 == 0:
+            _LOG.warning("step %d is left out: it is not finite", self.step)
+        self.step += 1
+        return {name: value.item() for name, value in parts.items()} if fine else {}
+
+    def losses(self, step: Step) -> dict[str, Tensor]:
+        """Unweighted losses by the names of `WEIGHTS`."""
+        parts = step_losses(self.network, self._placed(step), novel=self.step % 2 == 0)
+        if self._portraits is not None and self.step % 4 == 0:
             rng = np.random.default_rng([self.plan.seed, self.step, 1])
-            parts |= portrait_loss(self.network, self.portraits.sample(rng))
+            portraits = moved(self._portraits.sample(rng), self.plan.device)
+            parts |= portrait_losses(self.network, portraits, rng)
         return parts
 
-    def _single(self, batch: Batch) -> dict[str, Tensor]:
-        light = asked_light(batch.light, batch.pose.rotation)
-        maps, volume, present, _, planes = self.network(batch.picture, batch.pose, light, None)
-        parts = losses(self.network, batch, maps, volume, present)
-        if self.step % 2 == 0:
-            parts["novel"] = novel_loss(self.network, batch, planes)
-        return parts
-
-    def _sequence(self, frames: list[Batch], motion: Motion | None) -> dict[str, Tensor]:
-        state: TemporalState | None = None
-        seen: list[tuple[Batch, Maps]] = []
-        parts: dict[str, Tensor] = {}
-        for batch in frames:
-            light = asked_light(batch.light, batch.pose.rotation)
-            maps, volume, present, state, _ = self.network(batch.picture, batch.pose, light, state)
-            seen.append((batch, maps))
-            own = losses(self.network, batch, maps, volume, present)
-            for name, value in own.items():
-                parts[name] = parts.get(name, torch.zeros(())) + value / len(frames)
-        flickers = []
-        for t, ((first, before), (second, after)) in enumerate(
-            zip(seen, seen[1:], strict=False)
-        ):
-            gain, other = log_gain(before, first.light), log_gain(after, first.light)
-            valid = first.person * second.person
-            if motion is not None:
-                other = _warped(other, motion.flow[:, t])
-                valid = first.person * motion.valid[:, t]
-            flickers.append(change(gain, other, valid))
-        parts["flicker"] = torch.stack(flickers).mean()
-        return parts
+    def _placed(self, step: Step) -> Step:
+        """On the network's device, pictures in the memory layout of its weights."""
+        frames = []
+        for batch in step.frames:
+            there = moved(batch, self.plan.device)
+            picture = there.picture.contiguous(memory_format=torch.channels_last)
+            frames.append(replace(there, picture=picture))
+        return Step(tuple(frames), step.motion and moved(step.motion, self.plan.device))
 
     def _rate(self) -> float:
-        warm = min(1.0, (self.step + 1) / 200)
+        warm = min(1.0, (self.step + 1) / _WARM)
         left = (self.plan.steps - self.step) / max(self.plan.decay, 1)
         return self.plan.rate * warm * min(1.0, left)
 
     @torch.no_grad()
     def _follow(self) -> None:
-        keep = min(_EMA, (1 + self.step) / (10 + self.step))
-        for mine, theirs in zip(
-            self.average.parameters(), self.network.parameters(), strict=True
-        ):
+        keep = min(_AVERAGED, (1 + self.step) / (10 + self.step))
+        for mine, theirs in zip(self.average.parameters(), self.network.parameters(), strict=True):
             mine.lerp_(theirs, 1 - keep)
 
-    @torch.no_grad()
     def _check(self, means: dict[str, float]) -> None:
-        score = held_out_score(self.average, self.plan.held_out)
+        """Writes a row of the curve and keeps the averaged network if it is the best so far."""
+        score = held_out_score(self.average, self.plan.held_out, self.plan.device)
         _LOG.info("step %d: held-out relit error %.4f", self.step, score)
         curve = self.plan.out / "curve.csv"
         fresh = not curve.exists()
         with curve.open("a", newline="") as file:
-            writer = csv.writer(file)
+            writer = csv.DictWriter(file, ["step", "seconds", "held_out", *WEIGHTS])
             if fresh:
-                writer.writerow(["step", "seconds", "held_out", *means])
-            row = [self.step, round(self.seconds), *(f"{v:.5f}" for v in (score, *means.values()))]
-            writer.writerow(row)
+                writer.writeheader()
+            row = {name: f"{value:.5f}" for name, value in means.items()}
+            row |= {"step": str(self.step), "seconds": f"{self.seconds:.0f}"}
+            writer.writerow(row | {"held_out": f"{score:.5f}"})
         if score < self.best:
             self.best = score
-            _save(self.plan.out / "best.pt", {"network": self.average.state_dict()})
-        _save(
+            _replace(self.plan.out / "best.pt", {"network": self.average.state_dict()})
+
+    def _save(self) -> None:
+        _replace(
             self.plan.out / "last.pt",
             {
                 "network": self.network.state_dict(),
@@ -296,27 +185,30 @@ class Trainer:
         last = self.plan.out / "last.pt"
         if not last.exists():
             return
-        kept = torch.load(last, map_location="cpu", weights_only=True)
+        kept = torch.load(last, map_location=self.plan.device, weights_only=True)
         self.network.load_state_dict(kept["network"])
         self.average.load_state_dict(kept["average"])
         self.optimizer.load_state_dict(kept["optimizer"])
         self.step, self.best, self.seconds = kept["step"], kept["best"], kept["seconds"]
-
-
-def _save(path: Path, content: dict[str, object]) -> None:
-    part = path.with_suffix(".part")
-    torch.save(content, part)
-    part.replace(path)
+        _LOG.info("goes on from step %d", self.step)
 
 
 @torch.no_grad()
-def held_out_score(network: TriplaneNetwork, folder: Path) -> float:
-    """Mean relit error on people and environments that training never sees."""
+def held_out_score(network: TriplaneNetwork, folder: Path, device: torch.device) -> float:
+    """Mean `relit_error` on people and environments that training never sees."""
     finder, errors = HeadFinder(), []
     for index, path in enumerate(sorted(folder.glob("*.npz"))):
         rng = np.random.default_rng(index)
-        batch = samples(read(path), [0, 3, 4], [0, 1, 0], rng, finder, False, False)
+        batch = tracked(samples(read(path), [0, 3, 4], [0, 1, 0], finder), rng, False)
+        batch = moved(batch, device)
         light = asked_light(batch.light, batch.pose.rotation)
-        maps = network(batch.picture, batch.pose, light, None)[0]
+        maps = show(network, batch.picture, batch.pose, light, None)[0]
         errors.append(relit_error(batch, maps).mean())
     return float(torch.stack(errors).mean())
+
+
+def _replace(path: Path, content: dict[str, Any]) -> None:
+    """Writes a file so that at no moment there is half of one."""
+    part = path.with_suffix(".part")
+    torch.save(content, part)
+    part.replace(path)

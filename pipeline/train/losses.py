@@ -1,13 +1,16 @@
 """What the network is to get right, as losses with weights."""
 
+import math
+
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from pipeline.present_light import FRONT_MEAN
 from pipeline.train.samples import Batch
-from pipeline.triplane.light import FLOOR, LUMA, log_shading
+from pipeline.triplane.light import FLOOR, log_shading
 from pipeline.triplane.network import Maps, TriplaneNetwork, Volume
+from pipeline.triplane.space import HeadPose
 
 WEIGHTS: dict[str, float] = {
     "relit": 4.0,
@@ -21,16 +24,32 @@ WEIGHTS: dict[str, float] = {
     "volume": 0.6,
     "light": 0.3,
     "novel": 0.6,
+    "face": 1.5,
+    "person": 0.3,
+    "whole": 0.3,
+    "same": 1.0,
+    "flicker": 1.0,
 }
-"""By name of the loss; set so that none is below a tenth of the largest after a thousand steps."""
+"""By name of the loss; `docs/training.md` says what each asks for."""
 _DARK = 0.004
-"""Linear light added before logarithms: noise counts as nothing."""
+"""Linear light added before logarithms."""
 
 
 def linear(picture: Tensor) -> Tensor:
     """Linear RGB 0..1 of sRGB-encoded -1..1."""
     value = (picture + 1) / 2
     return torch.where(value <= 0.04045, value / 12.92, ((value + 0.055) / 1.055) ** 2.4)
+
+
+def encoded(value: Tensor) -> Tensor:
+    """sRGB-encoded -1..1 of linear RGB 0..1."""
+    curve = 1.055 * value.clamp(min=1e-6) ** (1 / 2.4) - 0.055
+    return torch.where(value <= 0.0031308, value * 12.92, curve) * 2 - 1
+
+
+def log_light(values: Tensor) -> Tensor:
+    """Natural logarithm of linear light or albedo in which noise counts as nothing."""
+    return (values + _DARK).log()
 
 
 def exposure(light: Tensor) -> Tensor:
@@ -47,31 +66,40 @@ def log_gain(maps: Maps, light: Tensor) -> Tensor:
 def losses(
     network: TriplaneNetwork, batch: Batch, maps: Maps, volume: Volume, light: Tensor
 ) -> dict[str, Tensor]:
-    """Unweighted losses by the names of `WEIGHTS`, except that of the novel view."""
+    """Those of single frames against rendered truth, unweighted, by name.
+
+    Args:
+        network: whose heads read the volume.
+        batch: what was shown, and its truth.
+        maps: the network's.
+        volume: the network's.
+        light: `(B, 9, 3)` its estimate of the present light, of exposure 1.
+    """
     person = batch.person
-    small = functional.interpolate(person, scale_factor=0.5, mode="area")
-    small = (small > 0.95).float()
-    there = (batch.albedo + _DARK).log()
-    scene = (batch.scene + _DARK).log() - there
-    wanted = (batch.shading + FLOOR * _level(batch.shading, person)).log()
-    lit = log_shading(batch.light, maps.normal, exposure(batch.light)) + maps.occlusion
+    small = (_halved(person) > 0.95).float()
+    scene = log_light(batch.scene) - log_light(batch.albedo)
+    face = exposure(batch.light)
+    wanted = math.pi * batch.shading + FLOOR * face.clamp(min=0.05)[:, :, None, None]
+    lit = log_shading(batch.light, maps.normal, face) + maps.occlusion
     true_light = batch.present / exposure(batch.present).mean(1)[:, None, None].clamp(min=1e-3)
     return {
         "relit": relit_error(batch, maps).mean(),
         "present": _mean((_centred(maps.present, person) - _centred(scene, person)).abs(), person),
         "albedo": _mean((_root(maps.albedo) - _root(batch.albedo)).abs(), person),
         "normal": _mean(1 - (maps.normal * batch.normal).sum(1, keepdim=True), person),
-        "shading": _mean((_centred(lit, person) - _centred(wanted, person)).abs(), person),
+        "shading": _mean((lit - wanted.log()).abs(), person),
         "mask": _mask(maps.mask, batch.alpha),
-        "depth": _depth(volume, batch.depth, small),
-        "opacity": _opacity(volume.opacity, batch.alpha),
-        "volume": _volume(network, volume, batch.pose, batch.albedo, batch.normal, small),
+        "depth": _depth(volume, _halved(batch.depth), small),
+        "opacity": _opacity(volume.opacity, _halved(batch.alpha)),
+        "volume": _volume(
+            network, volume, batch.pose, _halved(batch.albedo), _halved(batch.normal), small
+        ),
         "light": (light - true_light).abs().mean(),
     }
 
 
 def novel_loss(network: TriplaneNetwork, batch: Batch, planes: Tensor) -> Tensor:
-    """Of what the planes alone show from elsewhere."""
+    """Of what the albedo planes alone, `(B * 3, C, 64, 64)`, show from elsewhere."""
     volume = network.renderer(planes, None, batch.novel_pose)
     there = (batch.novel_alpha > 0.95).float()
     loss = _volume(network, volume, batch.novel_pose, batch.novel_albedo, batch.novel_normal, there)
@@ -81,7 +109,7 @@ def novel_loss(network: TriplaneNetwork, batch: Batch, planes: Tensor) -> Tensor
 
 def relit_error(batch: Batch, maps: Maps) -> Tensor:
     """`(B,)` mean absolute error of encoded values on the person, after the best single gain."""
-    seen = functional.interpolate(linear(batch.picture), scale_factor=0.5, mode="area")
+    seen = _halved(linear(batch.picture))
     out = seen * torch.exp(log_gain(maps, batch.light).clamp(-4, 4))
     weight = batch.person
     true = batch.relit.clamp(max=1.2)
@@ -101,6 +129,10 @@ def _root(values: Tensor) -> Tensor:
     return (values.clamp(min=0) + 1e-3) ** (1 / 2.2)
 
 
+def _halved(maps: Tensor) -> Tensor:
+    return functional.interpolate(maps, scale_factor=0.5, mode="area")
+
+
 def _mean(values: Tensor, weight: Tensor) -> Tensor:
     channels = values.shape[1]
     return (values * weight).sum() / (channels * weight.sum() + 1)
@@ -112,12 +144,6 @@ def _centred(values: Tensor, weight: Tensor) -> Tensor:
     return values - total / (values.shape[1] * weight.sum((1, 2, 3), keepdim=True) + 1)
 
 
-def _level(shading: Tensor, person: Tensor) -> Tensor:
-    gray = (shading * shading.new_tensor(LUMA)[:, None, None]).sum(1, keepdim=True)
-    total = (gray * person).sum((1, 2, 3), keepdim=True)
-    return total / (person.sum((1, 2, 3), keepdim=True) + 1) + 0.02
-
-
 def _mask(logit: Tensor, alpha: Tensor) -> Tensor:
     known = (alpha >= 0).float()
     loss = functional.binary_cross_entropy_with_logits(logit, alpha.clamp(0, 1), reduction="none")
@@ -125,18 +151,14 @@ def _mask(logit: Tensor, alpha: Tensor) -> Tensor:
 
 
 def _opacity(opacity: Tensor, alpha: Tensor) -> Tensor:
-    if alpha.shape[-1] != opacity.shape[-1]:
-        alpha = functional.interpolate(alpha, scale_factor=0.5, mode="area")
     known = (alpha >= 0).float()
-    loss = functional.binary_cross_entropy(
-        opacity.clamp(1e-4, 1 - 1e-4), alpha.clamp(0, 1), reduction="none"
-    )
+    share, opacity = alpha.clamp(0, 1), opacity.clamp(1e-4, 1 - 1e-4)
+    # Spelt out: torch's own raises on a value that is not a number, which is to pass by.
+    loss = -(share * opacity.log() + (1 - share) * (1 - opacity).log())
     return _mean(loss, known)
 
 
 def _depth(volume: Volume, depth: Tensor, there: Tensor) -> Tensor:
-    if depth.shape[-1] != volume.depth.shape[-1]:
-        depth = functional.interpolate(depth, scale_factor=0.5, mode="area")
     depth = depth.clamp(-1.4, 1.1)
     fine, coarse = ((d - depth).abs() for d in (volume.depth, volume.coarse_depth))
     return _mean(fine + 0.5 * coarse, there)
@@ -145,15 +167,11 @@ def _depth(volume: Volume, depth: Tensor, there: Tensor) -> Tensor:
 def _volume(
     network: TriplaneNetwork,
     volume: Volume,
-    pose: "object",
+    pose: HeadPose,
     albedo: Tensor,
     normal: Tensor,
     there: Tensor,
 ) -> Tensor:
-    if albedo.shape[-1] != there.shape[-1]:
-        albedo, normal = (
-            functional.interpolate(m, scale_factor=0.5, mode="area") for m in (albedo, normal)
-        )
-    seen = functional.normalize(network.head.normal(volume, pose), dim=1, eps=1e-4)  # type: ignore[arg-type]
+    seen = functional.normalize(network.head.normal(volume, pose), dim=1, eps=1e-4)
     loss = _mean(1 - (seen * normal).sum(1, keepdim=True), there)
     return loss + _mean((_root(network.head.albedo_of(volume)) - _root(albedo)).abs(), there)

@@ -1,224 +1,234 @@
 """Batches from sittings: what the network sees, and what is true of it."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+import zipfile
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn.functional import normalize
 
-from pipeline.train.sittings import INPUT, NOVEL, TRUTH
-from pipeline.triplane.pose import HeadFinder
+from pipeline.lightstage.scene import Camera
+from pipeline.train.sittings import INPUT, NOVEL, Sitting
+from pipeline.train.tensors import combined, mapped
+from pipeline.triplane.pose import Head, HeadFinder, pose_in_crop
 from pipeline.triplane.space import HeadPose
 from pipeline.types import Floats
 
-_ODD = [3, 4, 7]
+_ODD = (3, 4, 7)
 """SH functions that change sign in a mirror."""
 _ROTATION, _SCALE, _SHIFT = np.radians(2.5), 0.03, 0.015
 """Errors of a tracked pose: radians, relative, half crop sides; standard deviations."""
 _TREMBLE = 0.25
 """Share of them that changes from frame to frame."""
+_COVERED = 0.02
+"""From this share on a pixel is one of what stands before the person."""
 
 
-@dataclass
+@dataclass(frozen=True, slots=True)
 class Batch:
-    """B frames; colours are linear RGB. Maps are `(B, C, 128, 128)`."""
+    """B frames. Colours are linear RGB unless said otherwise and not premultiplied except `scene`
+    and `relit`; normals are unit vectors in the axes of their camera."""
 
     picture: Tensor
     """`(B, 3, 256, 256)` the input, sRGB-encoded, -1..1."""
     pose: HeadPose
-    """With a tracker's errors."""
+    """Of the heads in it."""
     person: Tensor
-    """`(B, 1, 128, 128)` 1 where the person is seen for sure: the weight of most losses."""
+    """`(B, 1, 128, 128)` 1 where the person is seen for sure: the weight of most losses; else 0."""
     alpha: Tensor
+    """`(B, 1, 128, 128)` the person's share; -1 where something before the person hides it."""
     scene: Tensor
-    """The person under the present light in the webcam's exposure and white balance."""
+    """`(B, 3, 128, 128)` the person under the present light, in the webcam's exposure and white
+    balance."""
     relit: Tensor
-    """The same under the asked light, as a neutral camera sees it."""
+    """`(B, 3, 128, 128)` the same under the asked light, as a neutral camera sees it."""
     shading: Tensor
-    """Irradiance / pi of the asked light."""
+    """`(B, 3, 128, 128)` irradiance / pi of the asked light."""
     albedo: Tensor
+    """`(B, 3, 128, 128)`."""
     normal: Tensor
+    """`(B, 3, 128, 128)`."""
     depth: Tensor
-    """dm of head space towards the camera from its origin; 1 channel."""
+    """`(B, 1, 128, 128)` dm of head space towards the camera from the head's origin; of the
+    background anything."""
     present: Tensor
     """`(B, 9, 3)` SH of the light that is there, gains of the webcam included."""
     light: Tensor
     """`(B, 9, 3)` SH of the asked light."""
     novel_pose: HeadPose
+    """Of the heads seen by the novel cameras."""
     novel_albedo: Tensor
     """`(B, 3, 64, 64)`."""
     novel_normal: Tensor
-    """In the novel camera's axes."""
+    """`(B, 3, 64, 64)`."""
     novel_alpha: Tensor
+    """`(B, 1, 64, 64)`."""
     novel_depth: Tensor
+    """`(B, 1, 64, 64)` as `depth`."""
 
 
-@dataclass
+@dataclass(frozen=True, slots=True)
 class Motion:
-    """Between the frames of performances, `(S, T - 1, C, 128, 128)`."""
+    """Between T consecutive frames of B performances."""
 
     flow: Tensor
-    """In pixels."""
+    """`(B, T - 1, 2, 128, 128)` pixels right and down to the same surface in the next frame."""
     valid: Tensor
+    """`(B, T - 1, 1, 128, 128)` 1 where it is seen there, else 0."""
 
 
-def read(path: Path) -> dict[str, np.ndarray]:
-    """All arrays of a sitting."""
-    with np.load(path) as archive:
-        return {name: archive[name] for name in archive.files}
+def read(path: Path) -> Sitting:
+    """All arrays of a sitting, as `pipeline.train.sittings.render` describes them.
+
+    Raises:
+        OSError: the file cannot be read.
+        ValueError: it is damaged.
+    """
+    try:
+        with np.load(path) as archive:
+            return {name: archive[name] for name in archive.files}
+    except (zipfile.BadZipFile, EOFError) as error:
+        raise ValueError(f"{path} is damaged; delete it and render it again") from error
 
 
 def samples(
-    sitting: dict[str, np.ndarray],
-    frames: Sequence[int],
-    lights: Sequence[int],
-    rng: np.random.Generator,
-    finder: HeadFinder,
-    flip: bool,
-    together: bool,
+    sitting: Sitting, frames: Iterable[int], lights: Iterable[int], finder: HeadFinder
 ) -> Batch:
-    """Frames of one sitting as a batch.
+    """Frames of one sitting as a batch, with true poses.
 
     Args:
         sitting: as `read` gives it.
         frames: which.
         lights: for each, which of the two is present; the other is asked for.
-        rng: of the pose's errors.
         finder: of poses.
-        flip: mirrored.
-        together: the errors are one tracker's on consecutive frames.
     """
-    common = rng.normal(size=6)
-    rows = []
-    for frame, k in zip(frames, lights, strict=True):
-        own = rng.normal(size=6)
-        error = common + _TREMBLE * own if together else own
-        rows.append(_row(sitting, frame, k, error, finder))
-    batch = _joined(rows)
-    return mirrored(batch) if flip else batch
+    return joined([_one(sitting, f, k, finder) for f, k in zip(frames, lights, strict=True)])
 
 
-def _row(
-    sitting: dict[str, np.ndarray], frame: int, k: int, error: Floats, finder: HeadFinder
-) -> Batch:
-    landmarks = sitting["landmarks"][frame].astype(np.float32)
-    position, focal = sitting["camera"][frame, :3], float(sitting["camera"][frame, 3])
-    pixels = focal * INPUT / float(landmarks[:, 2].mean())  # per decimetre
-    head = finder.find(landmarks * np.array([1, 1, pixels], np.float32))
-    alpha = _map(sitting["alpha"][frame])
-    occluded = torch.from_numpy(sitting["occluded"][frame, k].astype(np.float32) / 255)[None]
-    gain = torch.from_numpy(sitting["gain"][frame, k].astype(np.float32))
-    albedo, normal = (_map(sitting[name][frame]) / alpha.clamp(min=1e-2) for name in
-                      ("albedo", "normal"))  # fmt: skip
-    middle = head.origin[:2] - INPUT / 2
+def _one(sitting: Sitting, frame: int, k: int, finder: HeadFinder) -> Batch:
+    def channels(name: str, *index: int) -> Tensor:
+        """`(1, C, H, W)` float32 of `(H, W)` or `(H, W, C)`."""
+        values = np.ascontiguousarray(sitting[name][(frame, *index)], np.float32)
+        return torch.from_numpy(np.atleast_3d(values)).permute(2, 0, 1)[None]
 
-    def relative(depth: Tensor, origin: float, scale: float) -> Tensor:
-        return (origin - depth) * scale
+    def tensor(values: np.ndarray) -> Tensor:
+        return torch.from_numpy(values.astype(np.float32))[None]
 
-    # The origin in the world, to see it from elsewhere.
-    deep = head.origin[2] / pixels
-    world = position + np.array([middle[0], -middle[1], -focal * INPUT], np.float32) * (
-        deep / (focal * INPUT)
-    )
-    flat = sitting["novel_camera"][frame]
-    rotation, novel_focal = flat[3:12].reshape(3, 3), float(flat[12])
-    local = rotation @ (world - flat[:3])
-    units = head.scale / pixels  # of head space in a decimetre of the world
-    novel_pose = HeadPose(
-        torch.from_numpy((rotation @ head.rotation).astype(np.float32))[None],
-        torch.tensor([2 * novel_focal / -local[2] * units], dtype=torch.float32),
-        torch.from_numpy(
-            (np.array([local[0], -local[1]]) * (2 * novel_focal / -local[2])).astype(np.float32)
-        )[None],
-    )
-    sh = torch.from_numpy(sitting["sh"][frame].astype(np.float32))
-    novel_alpha = _map(sitting["novel_alpha"][frame])
-    picture = sitting["input"][frame, k][..., ::-1].transpose(2, 0, 1)
-    view = torch.from_numpy(rotation.astype(np.float32))
-    novel_normal = torch.einsum("ij,jhw->ihw", view, _map(sitting["novel_normal"][frame]))
-    there = (alpha > 0.95).float() * (occluded < 0.02).float()
+    near, far = sitting["camera"][frame], sitting["novel_camera"][frame]
+    camera = Camera(near[:3], float(near[3]), INPUT, INPUT)
+    novel = Camera(far[:3], float(far[12]), NOVEL, NOVEL, far[3:12].reshape(3, 3))
+    head, per_dm = _find(sitting["landmarks"][frame], camera, finder)
+    unit = head.scale / per_dm  # of head space, in dm of the world
+    origin = np.array([*head.origin[:2], head.origin[2] / per_dm], np.float32)
+    novel_pose, novel_deep = _seen_by(novel, camera, origin, head.rotation, unit)
+    view = torch.from_numpy(novel.rotation)
+    novel_normal = torch.einsum("ij,bjhw->bihw", view, channels("novel_normal"))
+    alpha, novel_alpha = channels("alpha"), channels("novel_alpha")
+    covered = channels("occluded", k) / 255
+    gain, sh = tensor(sitting["gain"][frame, k]), tensor(sitting["sh"][frame])
     return Batch(
-        picture=torch.from_numpy(picture.astype(np.float32) / 127.5 - 1)[None],
-        pose=_erring(head.rotation, 2 * head.scale / INPUT, middle * (2 / INPUT), error),
-        person=there[None],
-        alpha=torch.where(occluded > 0.02, torch.full_like(alpha, -1), alpha)[None],
-        scene=(_map(sitting["pictures"][frame, k]) * gain[:, None, None])[None],
-        relit=_map(sitting["pictures"][frame, 1 - k])[None],
-        shading=_map(sitting["shading"][frame, 1 - k])[None],
-        albedo=albedo[None],
-        normal=torch.nn.functional.normalize(normal, dim=0)[None],
-        depth=relative(_map(sitting["depth"][frame]), deep, 1 / units)[None],
-        present=(sh[k] * gain)[None],
-        light=sh[1 - k][None],
+        picture=channels("input", k).flip(1) / 127.5 - 1,
+        pose=pose_in_crop(head, np.full(2, INPUT / 2, np.float32), INPUT),
+        person=((alpha > 0.95) & (covered < _COVERED)).float(),
+        alpha=torch.where(covered > _COVERED, -1.0, alpha),
+        scene=channels("pictures", k) * gain[..., None, None],
+        relit=channels("pictures", 1 - k),
+        shading=channels("shading", 1 - k),
+        albedo=channels("albedo") / alpha.clamp(min=1e-2),
+        normal=normalize(channels("normal"), dim=1),
+        depth=(float(origin[2]) - channels("depth")) / unit,
+        present=sh[:, k] * gain[:, None],
+        light=sh[:, 1 - k],
         novel_pose=novel_pose,
-        novel_albedo=(_map(sitting["novel_albedo"][frame]) / novel_alpha.clamp(min=1e-2))[None],
-        novel_normal=torch.nn.functional.normalize(novel_normal, dim=0)[None],
-        novel_alpha=novel_alpha[None],
-        novel_depth=relative(_map(sitting["novel_depth"][frame]), -float(local[2]), 1 / units)[
-            None
-        ],
+        novel_albedo=channels("novel_albedo") / novel_alpha.clamp(min=1e-2),
+        novel_normal=normalize(novel_normal, dim=1),
+        novel_alpha=novel_alpha,
+        novel_depth=(novel_deep - channels("novel_depth")) / unit,
     )
 
 
-def _erring(rotation: Floats, scale: float, shift: Floats, error: Floats) -> HeadPose:
-    import cv2
+def _find(landmarks: Floats, camera: Camera, finder: HeadFinder) -> tuple[Head, float]:
+    """The head in the picture, and the picture's pixels per dm at the face."""
+    per_dm = camera.focal * camera.height / float(landmarks[:, 2].mean())
+    return finder.find(landmarks * np.array([1, 1, per_dm], np.float32)), per_dm
 
-    wrong = cv2.Rodrigues(error[:3] * _ROTATION)[0] @ rotation
-    return HeadPose(
-        torch.from_numpy(wrong.astype(np.float32))[None],
-        torch.tensor([scale * float(np.exp(error[3] * _SCALE))], dtype=torch.float32),
-        torch.from_numpy((shift + error[4:] * _SHIFT).astype(np.float32))[None],
+
+def _seen_by(
+    novel: Camera, camera: Camera, origin: Floats, rotation: Floats, unit: float
+) -> tuple[HeadPose, float]:
+    """A head as another camera sees it.
+
+    Args:
+        novel: that camera.
+        camera: the one in which the head was found; its axes are the world's.
+        origin: `(3,)` of the head there: pixels right and down, and depth in dm.
+        rotation: `(3, 3)` of the head there.
+        unit: of head space, in dm of the world.
+
+    Returns:
+        The pose, and the origin's depth in dm.
+    """
+    middle = np.array([origin[0] - camera.width / 2, camera.height / 2 - origin[1]], np.float32)
+    ray = np.array([*middle / (camera.focal * camera.height), -1], np.float32)
+    x, y, depth = (float(v) for v in novel.project(camera.position + ray * origin[2]))
+    pose = HeadPose(
+        torch.from_numpy(novel.rotation @ rotation)[None],
+        torch.tensor([2 * novel.focal / depth * unit]),
+        torch.tensor([[2 * x / novel.width - 1, 2 * y / novel.height - 1]]),
     )
+    return pose, depth
 
 
-def _map(values: np.ndarray) -> Tensor:
-    """`(C, H, W)` float32 of `(H, W)` or `(H, W, C)`."""
-    tensor = torch.from_numpy(np.ascontiguousarray(values, np.float32))
-    return tensor[None] if tensor.dim() == 2 else tensor.permute(2, 0, 1)
+def joined(batches: Sequence[Batch]) -> Batch:
+    """All their frames."""
+    return combined(batches, torch.cat)
 
 
-def _joined(rows: Sequence[Batch]) -> Batch:
-    values = {}
-    for field in fields(Batch):
-        parts = [getattr(row, field.name) for row in rows]
-        if isinstance(parts[0], HeadPose):
-            values[field.name] = HeadPose(
-                *(torch.cat([getattr(p, n) for p in parts]) for n in ("rotation", "scale", "shift"))
-            )
-        else:
-            values[field.name] = torch.cat(parts)
-    return Batch(**values)
+def tracked(batch: Batch, rng: np.random.Generator, together: bool) -> Batch:
+    """The same with the errors that a tracker's poses have.
 
-
-joined = _joined
+    Args:
+        batch: with true poses.
+        rng: what the errors are drawn from.
+        together: the frames are consecutive, so that most of the error is common to them.
+    """
+    pose = batch.pose
+    common, own = rng.normal(size=6), rng.normal(size=(len(pose.scale), 6))
+    errors = common + _TREMBLE * own if together else own
+    turns = np.stack([cv2.Rodrigues(error[:3] * _ROTATION)[0] for error in errors])
+    wrong = HeadPose(
+        (torch.from_numpy(turns) @ pose.rotation.double()).float(),
+        pose.scale * torch.from_numpy(np.exp(errors[:, 3] * _SCALE)).float(),
+        pose.shift + torch.from_numpy(errors[:, 4:] * _SHIFT).float(),
+    )
+    return replace(batch, pose=wrong)
 
 
 def mirrored(batch: Batch) -> Batch:
     """Everything seen in a mirror."""
-    values = {}
-    for field in fields(Batch):
-        value = getattr(batch, field.name)
-        if isinstance(value, HeadPose):
-            values[field.name] = mirrored_pose(value)
-        elif value.dim() == 4:
-            values[field.name] = value.flip(3)
-        else:
-            value = value.clone()
-            value[:, _ODD] *= -1
-            values[field.name] = value
-    for name in ("normal", "novel_normal"):
-        values[name] = values[name] * torch.tensor([-1.0, 1.0, 1.0])[:, None, None]
-    return Batch(**values)
+    flipped = mapped(batch, lambda t: t.flip(3) if t.dim() == 4 else t)
+    across = batch.normal.new_tensor([-1, 1, 1])[:, None, None]
+    odd = batch.light.new_ones(9, 1)
+    odd[list(_ODD)] = -1
+    return replace(
+        flipped,
+        pose=mirrored_pose(batch.pose),
+        novel_pose=mirrored_pose(batch.novel_pose),
+        normal=flipped.normal * across,
+        novel_normal=flipped.novel_normal * across,
+        present=batch.present * odd,
+        light=batch.light * odd,
+    )
 
 
 def mirrored_pose(pose: HeadPose) -> HeadPose:
     """The pose in a mirror; faces are symmetric."""
-    sign = torch.tensor([-1.0, 1.0, 1.0])
-    return HeadPose(
-        pose.rotation * sign[:, None] * sign, pose.scale, pose.shift * torch.tensor([-1.0, 1.0])
-    )
+    sign = pose.rotation.new_tensor([-1, 1, 1])
+    return HeadPose(pose.rotation * sign[:, None] * sign, pose.scale, pose.shift * sign[:2])
 
 
 def disturbed(batch: Batch, rng: np.random.Generator) -> Batch:
@@ -228,6 +238,3 @@ def disturbed(batch: Batch, rng: np.random.Generator) -> Batch:
     noise = torch.from_numpy(rng.normal(0, spread, batch.picture.shape)).float()
     picture = ((batch.picture + 1) * gain - 1 + noise).clamp(-1, 1)
     return replace(batch, picture=picture)
-
-
-__all__ = ["INPUT", "NOVEL", "TRUTH"]

@@ -162,9 +162,7 @@ class TriplaneEngine:
         state.people = {one.face.ident: one.person for one in seen}
         return seen
 
-    def _look(
-        self, one: _Seen, lighting: Lighting, dt: float, state: TriplaneState
-    ) -> _Looked:
+    def _look(self, one: _Seen, lighting: Lighting, dt: float, state: TriplaneState) -> _Looked:
         with state.timer.stage("network"):
             rgb = np.ascontiguousarray(one.picture[..., ::-1].transpose(2, 0, 1))
             picture = (torch.from_numpy(rgb).float() / 127.5 - 1)[None]
@@ -177,8 +175,8 @@ class TriplaneEngine:
                 one.person.planes,
             )  # fmt: skip
         seen = light_on(maps)
-        level = np.maximum(exposure(seen), 1e-4)
-        one.person.light = follow(one.person.light, seen / level, dt)
+        level = np.maximum(exposure(seen), np.float32(1e-4))
+        one.person.light = follow(one.person.light, np.asarray(seen / level), dt)
         return _Looked(maps, np.log(level), one.person.light)
 
     def _target(
@@ -215,9 +213,7 @@ class TriplaneEngine:
     ) -> Inset:
         seen = np.asarray(cv2.LUT(resize(one.picture, (OUTPUT, OUTPUT)), DECODE_8BIT), np.float32)
         amounts = Amounts(settings.shadows, settings.highlights)
-        gain = face_gain(
-            its.maps, its.level, its.light, target, amounts, settings.intensity, seen
-        )
+        gain = face_gain(its.maps, its.level, its.light, target, amounts, settings.intensity, seen)
         scale = body.shape[1] / faces.size[0]
         around = HeadCrop(one.crop.middle * np.float32(scale), one.crop.side * scale)
         under = around.cut_map(body, OUTPUT)
@@ -225,4 +221,3 @@ class TriplaneEngine:
         change = cv2.pow(gain, exponent) - cv2.pow(np.maximum(under, 1e-3), exponent)
         share = self._fade * np.float32(one.face.weight)
         return Inset(np.asarray(change * share, np.float32), one.crop.middle, one.crop.side)
-

@@ -1,6 +1,7 @@
 """Building blocks. All convolutions are followed by their nonlinearity, none by a normalisation:
 batches are small while training, and one picture large while running."""
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -9,11 +10,10 @@ class Conv(nn.Sequential):
     """3x3 (or 1x1) convolution and ReLU."""
 
     def __init__(self, inputs: int, outputs: int, stride: int = 1, kernel: int = 3) -> None:
-        super().__init__(
-            nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2), nn.ReLU(inplace=True)
-        )
-        nn.init.kaiming_normal_(self[0].weight, nonlinearity="relu")
-        nn.init.zeros_(self[0].bias)
+        convolution = nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2)
+        nn.init.kaiming_normal_(convolution.weight, nonlinearity="relu")
+        convolution.bias = nn.Parameter(torch.zeros(outputs))
+        super().__init__(convolution, nn.ReLU(inplace=True))
 
 
 class Residual(nn.Module):
@@ -24,7 +24,6 @@ class Residual(nn.Module):
         self.first = Conv(channels, channels)
         self.second = nn.Conv2d(channels, channels, 3, padding=1)
         nn.init.normal_(self.second.weight, std=0.01)  # close to the identity at first
-        nn.init.zeros_(self.second.bias)
 
     def forward(self, x: Tensor) -> Tensor:
         """`(B, C, H, W)` to the same."""
@@ -68,5 +67,3 @@ def affine(features: Tensor, scale_shift: Tensor) -> Tensor:
     """FiLM (Perez et al. 2018): `(B, C, H, W)` scaled and shifted by `(B, 2C)`."""
     scale, shift = scale_shift[:, :, None, None].chunk(2, dim=1)
     return features * (1 + scale) + shift
-
-

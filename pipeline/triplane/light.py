@@ -4,6 +4,9 @@ import math
 
 import torch
 from torch import Tensor
+from torch.nn import functional
+
+from pipeline.present_light import FRONT_MEAN
 
 LUMA = (0.2126, 0.7152, 0.0722)
 """Of linear RGB."""
@@ -52,13 +55,34 @@ def log_shading(light: Tensor, normals: Tensor, exposure: Tensor) -> Tensor:
     return torch.log(gray + (light_here - gray) * share + floor)
 
 
+def occlusion(transfer: Tensor, normals: Tensor, light: Tensor) -> Tensor:
+    """`(B, 1, H, W)` natural logarithm of what arrives of a light, shadows and bounces included,
+    over its irradiance on the bare normals; both kept from darkness as in `log_shading`.
+
+    Precomputed radiance transfer (Sloan et al. 2002): what a point receives is linear in the light.
+
+    Args:
+        transfer: `(B, 9, H, W)` what the surroundings change of a point's irradiance, per
+            coefficient.
+        normals: `(B, 3, H, W)`, and light `(B, 9)`, gray, in the same axes.
+    """
+    factors = light * light.new_tensor(_LAMBERT)
+    bare = torch.einsum("bhwk,bk->bhw", basis(normals.permute(0, 2, 3, 1)), factors)[:, None]
+    change = torch.einsum("bkhw,bk->bhw", transfer, light)[:, None]
+    floor = FLOOR * (light @ torch.from_numpy(FRONT_MEAN).to(light)).clamp(min=0.05)
+    floor = floor[:, None, None, None]
+    arriving = functional.softplus((bare + change) * 4) / 4
+    shares: Tensor = torch.log((arriving + floor) / (bare.clamp(min=0) + floor)).clamp(-2.5, 1.0)
+    return shares
+
+
 def turned(light: Tensor, rotation: Tensor) -> Tensor:
     """`(B, 9, C)` the light `(B, 9, C)` of camera space in the axes of heads that `(B, 3, 3)`
     rotates into camera space."""
     directions = _sphere().to(light)
     seen = torch.einsum("bij,nj->bni", rotation, directions)
-    inverse = torch.linalg.pinv(basis(directions))
-    return inverse @ (basis(seen) @ light)
+    result: Tensor = torch.linalg.pinv(basis(directions)) @ (basis(seen) @ light)
+    return result
 
 
 def asked_light(light: Tensor, rotation: Tensor) -> Tensor:

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from pipeline.triplane.layers import Conv, Merge, Residual, affine, sample
+from pipeline.triplane.light import occlusion
 from pipeline.triplane.space import HALF, HeadPose, pixel_places, plane_anchors
 
 INPUT = 256
@@ -109,6 +110,9 @@ class ImageEncoder(nn.Module):
 class Unprojection(nn.Module):
     """Takes a picture's features to the three planes by the head's pose."""
 
+    points: Tensor
+    normals: Tensor
+
     def __init__(self, s: Sizes) -> None:
         super().__init__()
         points, normals = plane_anchors(_CELLS)
@@ -120,11 +124,11 @@ class Unprojection(nn.Module):
     def forward(self, features: Tensor, pose: HeadPose) -> Tensor:
         """`(B, C, 32, 32)` to `(B * 3, plane, 32, 32)`."""
         batch, channels = features.shape[:2]
-        taken = sample(features, pose.seen_at(self.points))  # type: ignore[arg-type]
-        facing = torch.einsum("bj,nj->bn", pose.rotation[:, 2], self.normals)  # type: ignore[call-overload]
+        taken = sample(features, pose.seen_at(self.points))
+        facing = torch.einsum("bj,nj->bn", pose.rotation[:, 2], self.normals)
         taken = torch.cat([taken, facing[:, None]], dim=1)
         taken = taken.view(batch, channels + 1, 3, 2, _CELLS, _CELLS).permute(0, 2, 3, 1, 4, 5)
-        planes = self.mix(taken.reshape(batch * 3, 2 * (channels + 1), _CELLS, _CELLS))
+        planes: Tensor = self.mix(taken.reshape(batch * 3, 2 * (channels + 1), _CELLS, _CELLS))
         placed = planes.view(batch, 3, -1, _CELLS, _CELLS) + self.place
         return placed.reshape(planes.shape)
 
@@ -134,8 +138,9 @@ class TemporalGate(nn.Module):
 
     def __init__(self, s: Sizes) -> None:
         super().__init__()
-        self.gate = nn.Sequential(Conv(3 * s.plane, s.plane, kernel=1),
-                                  nn.Conv2d(s.plane, s.plane, 1))  # fmt: skip
+        self.gate = nn.Sequential(
+            Conv(3 * s.plane, s.plane, kernel=1), nn.Conv2d(s.plane, s.plane, 1)
+        )
 
     def forward(self, new: Tensor, state: TemporalState | None) -> Tensor:
         """`(B * 3, plane, 32, 32)` to the same; the result is the next state."""
@@ -180,6 +185,10 @@ class ShadingPlanes(nn.Module):
 class VolumeRenderer(nn.Module):
     """Few samples a ray, always at the same places: the same planes give the same picture."""
 
+    places: Tensor
+    coarse: Tensor
+    offsets: Tensor
+
     def __init__(self, s: Sizes) -> None:
         super().__init__()
         self.density = nn.Linear(s.feature, 1)
@@ -191,13 +200,13 @@ class VolumeRenderer(nn.Module):
 
     def forward(self, albedo: Tensor, shading: Tensor | None, pose: HeadPose) -> Volume:
         """`(B * 3, C, 64, 64)` planes to pictures of `_RAYS` pixels."""
-        batch, rays = len(pose.scale), len(self.places)  # type: ignore[arg-type]
-        depths = self.coarse.expand(batch, rays, _COARSE)  # type: ignore[operator]
-        features = _lookup(albedo, pose.lifted(self.places, depths))  # type: ignore[arg-type]
+        batch, rays = len(pose.scale), len(self.places)
+        depths = self.coarse.expand(batch, rays, _COARSE)
+        features = _lookup(albedo, pose.lifted(self.places, depths))
         weights, opacity = self._weights(features, (_NEAR - _FAR) / (_COARSE - 1))
         coarse = (weights * depths).sum(2) / (opacity + 1e-3) + _FAR * (1e-3 / (opacity + 1e-3))
-        depths = coarse[..., None] + self.offsets  # type: ignore[operator]
-        points = pose.lifted(self.places, depths)  # type: ignore[arg-type]
+        depths = coarse[..., None] + self.offsets
+        points = pose.lifted(self.places, depths)
         features = _lookup(albedo, points)
         weights, _ = self._weights(features, _SPREAD)
         share = weights / (weights.sum(2, keepdim=True) + 1e-3)
@@ -232,20 +241,21 @@ class PixelHead(nn.Module):
         self.geometry = nn.Conv2d(5, s.maps, 1)
         self.fine = nn.Conv2d(s.stem, s.maps, 1)
         self.mix = nn.Sequential(nn.ReLU(inplace=True), Conv(s.maps, s.maps), Conv(s.maps, s.maps))
-        self.own = nn.Conv2d(s.maps, 11, 1)
+        self.own = nn.Conv2d(s.maps, 19, 1)
         self.volume_normal = nn.Conv2d(s.feature, 3, 1)
         self.volume_albedo = nn.Conv2d(s.feature, 3, 1)
 
-    def forward(self, volume: Volume, fine: Tensor, pose: HeadPose) -> Maps:
-        """Maps of the present view."""
+    def forward(self, volume: Volume, fine: Tensor, pose: HeadPose, light: Tensor) -> Maps:
+        """Maps of the present view; the light as of `TriplaneNetwork.forward`."""
         normal = self.normal(volume, pose)
         assert volume.shading is not None
         coarse = self.albedo(volume.albedo) + self.shading(volume.shading)
         coarse = coarse + self.geometry(torch.cat([normal, volume.depth, volume.opacity], dim=1))
         out = self.own(self.mix(_doubled(coarse) + self.fine(fine)))
         normal = functional.normalize(_doubled(normal) + out[:, 0:3], dim=1, eps=1e-4)
-        occlusion = 0.4 - 2.4 * torch.sigmoid(out[:, 9:10] - 1.6)
-        return Maps(normal, torch.sigmoid(out[:, 3:6]), out[:, 6:9], occlusion, out[:, 10:11])
+        own = torch.einsum("bij,bihw->bjhw", pose.rotation, normal)  # in head space
+        shadows = occlusion(out[:, 10:19], own, light)
+        return Maps(normal, torch.sigmoid(out[:, 3:6]), out[:, 6:9], shadows, out[:, 9:10])
 
     def normal(self, volume: Volume, pose: HeadPose) -> Tensor:
         """`(B, 3, S, S)` camera-space vectors, not of unit length, from the volume alone."""
@@ -301,14 +311,12 @@ class TriplaneNetwork(nn.Module):
         trunk, albedo = self.albedo_planes(planes)
         shading = self.shading_planes(trunk, light)
         volume = self.renderer(albedo, shading, pose)
-        maps = self.head(volume, fine, pose)
+        maps = self.head(volume, fine, pose, light)
         return maps, volume, self.light(whole), TemporalState(planes), albedo
 
 
 def _doubled(features: Tensor) -> Tensor:
-    return functional.interpolate(
-        features, scale_factor=2.0, mode="bilinear", align_corners=False
-    )
+    return functional.interpolate(features, scale_factor=2.0, mode="bilinear", align_corners=False)
 
 
 def _lookup(planes: Tensor, points: Tensor) -> Tensor:

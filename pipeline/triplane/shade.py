@@ -52,14 +52,15 @@ def light_on(maps: Maps) -> Floats:
     if int(use.sum()) < _LEAST_CELLS:
         return AMBIENT * np.float32(small.mean())
     shading = small[0][:, use].T.numpy()
-    level = max(float(shading.mean()), 1e-4)
+    level = np.float32(max(float(shading.mean()), 1e-4))
     unit = torch.nn.functional.normalize(normals[0][:, use].T, dim=1).numpy()
-    return fit(sh_basis(unit) * LAMBERT, shading / np.float32(level)) * np.float32(level)
+    light: Floats = fit(sh_basis(unit) * LAMBERT, np.asarray(shading / level)) * level
+    return light
 
 
 def difference(present: Floats, target: Floats) -> float:
     """0..1, how far two lights `(9, 3)` count as different; see `_SAME`."""
-    distance = float(np.linalg.norm(target - present) / max(np.linalg.norm(present), 1e-6))
+    distance = float(np.linalg.norm(target - present)) / max(float(np.linalg.norm(present)), 1e-6)
     share = min(max((distance - _SAME) / (_OTHER - _SAME), 0.0), 1.0)
     return share * share * (3 - 2 * share)
 
@@ -105,9 +106,8 @@ def face_gain(
         shine = _shine(maps, lights[1:]) * amounts.highlights
         new = torch.log(torch.exp(new) + shine / maps.albedo.clamp(min=0.03))
     gray = level.mean()
-    kept = gray + (level - gray) * _TINT
-    level = torch.from_numpy(kept.astype(np.float32))[None, :, None, None]
-    log_gain = (new - maps.present + level) * difference(present, target) + math.log(intensity)
+    kept = torch.from_numpy(gray + (level - gray) * np.float32(_TINT))[None, :, None, None]
+    log_gain = (new - maps.present + kept) * difference(present, target) + math.log(intensity)
     return rolled_off(bounded(_bgr(log_gain[0])), seen)
 
 
@@ -132,5 +132,3 @@ def _exposures(present: Floats, target: Floats) -> Tensor:
 def _bgr(values: Tensor) -> Floats:
     """`(h, w, 3)` of `(3, h, w)` RGB."""
     return np.ascontiguousarray(values.flip(0).permute(1, 2, 0).numpy())
-
-

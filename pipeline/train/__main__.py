@@ -1,0 +1,171 @@
+"""Trains the tri-plane network: python -m pipeline.train COMMAND --help."""
+
+import argparse
+import logging
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from concurrent.futures.process import BrokenProcessPool
+from pathlib import Path
+from typing import NoReturn
+
+import torch
+from tqdm import tqdm
+
+from pipeline.lightstage.pack import default_pack_path
+from pipeline.train import tiny
+from pipeline.train.export import export
+from pipeline.train.fit import Plan, Trainer
+from pipeline.train.portraits import prepare
+from pipeline.train.sittings import Folder
+
+_ONE_THREAD = {
+    name: "1" for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
+} | {"LP_NUM_THREADS": "0"}
+"""For a worker process, which is one thread's worth of work: numpy's, and Mesa's rasteriser's."""
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        """One line; `--help` has the rest."""
+        self.exit(2, f"{self.prog}: {message}\n")
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Runs one command; returns the exit status."""
+    parser = _parser()
+    asked = parser.parse_args(arguments)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    if asked.tiny is None and asked.command is None:
+        parser.error("say what to do: sittings, portraits, fit, export, or --tiny")
+    run: Callable[[argparse.Namespace], None] = _tiny if asked.command is None else asked.run
+    try:
+        run(asked)
+    except (OSError, ValueError, BrokenProcessPool) as error:
+        print(f"{parser.prog}: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print(f"{parser.prog}: stopped; the same command goes on", file=sys.stderr)
+        return 130
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(prog="python -m pipeline.train", description=__doc__)
+    parser.add_argument(
+        "--tiny", nargs="?", type=Path, const=default_pack_path(), metavar="PACK",
+        help="a round trip through everything in a minute, to see that it works",
+    )  # fmt: skip
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", parser_class=_Parser)
+
+    command = commands.add_parser("sittings", help="render people of the light stage to train on")
+    command.set_defaults(run=_sittings)
+    command.add_argument("--out", type=Path, required=True, metavar="DIR")
+    command.add_argument(
+        "--pack", type=Path, default=default_pack_path(), metavar="FILE",
+        help="the light stage's assets (default: %(default)s)",
+    )  # fmt: skip
+    command.add_argument("--count", type=_natural, required=True, help="sittings in the folder")
+    command.add_argument("--seed", type=_whole, default=0, help="who, and how (default: 0)")
+    command.add_argument(
+        "--split", choices=("train", "test"), default="train",
+        help="people and environments of the two are disjoint (default: train)",
+    )  # fmt: skip
+    command.add_argument(
+        "--workers", type=_natural, default=os.cpu_count() or 1,
+        help="processes (default: one for each core, %(default)s)",
+    )  # fmt: skip
+    command.add_argument(
+        "--portraits", type=Path, metavar="DIR", help="pictures that serve as backdrops, too"
+    )
+
+    command = commands.add_parser("portraits", help="crop unlabelled pictures of faces")
+    command.set_defaults(run=_portraits)
+    command.add_argument("--pictures", type=Path, required=True, metavar="DIR")
+    command.add_argument("--out", type=Path, required=True, metavar="FILE")
+
+    command = commands.add_parser("fit", help="train, or go on training")
+    command.set_defaults(run=_fit)
+    command.add_argument("--sittings", type=Path, required=True, metavar="DIR")
+    command.add_argument("--held-out", type=Path, required=True, metavar="DIR",
+                         help="sittings of the split `test`")  # fmt: skip
+    command.add_argument("--portraits", type=Path, metavar="FILE", help="of `portraits`")
+    command.add_argument("--out", type=Path, required=True, metavar="DIR",
+                         help="the run's folder: what is there is gone on with")  # fmt: skip
+    command.add_argument("--steps", type=_natural, required=True)
+    command.add_argument(
+        "--decay", type=_natural, required=True,
+        help="steps at the end over which the learning rate falls to nothing",
+    )  # fmt: skip
+    command.add_argument("--rate", type=float, default=1e-3, help="default: %(default)s")
+    command.add_argument("--seed", type=_whole, default=0, help="default: 0")
+    command.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
+    command.add_argument("--minutes", type=float, default=float("inf"),
+                         help="stop after that; the next call goes on")  # fmt: skip
+
+    command = commands.add_parser("export", help="write the file that the program ships")
+    command.set_defaults(run=_export)
+    command.add_argument("--run", dest="folder", type=Path, required=True, metavar="DIR")
+    command.add_argument("--out", type=Path, default=Path("checkpoints/triplane.safetensors"),
+                         metavar="FILE", help="default: %(default)s")  # fmt: skip
+    return parser
+
+
+def _sittings(asked: argparse.Namespace) -> None:
+    os.environ.update(_ONE_THREAD)  # the workers inherit it
+    folder = Folder(asked.out, asked.pack, asked.seed, asked.split, asked.portraits)
+    for _ in tqdm(folder.fill(range(asked.count), asked.workers), total=asked.count):
+        pass
+
+
+def _portraits(asked: argparse.Namespace) -> None:
+    print(f"{prepare(asked.pictures, asked.out)} portraits in {asked.out}")
+
+
+def _fit(asked: argparse.Namespace) -> None:
+    if asked.device == "cuda" and not torch.cuda.is_available():
+        raise ValueError("PyTorch finds no CUDA device here; `--device cpu` trains without one")
+    cuda = asked.device != "cpu" and torch.cuda.is_available()
+    plan = Plan(
+        asked.sittings,
+        asked.held_out,
+        asked.portraits,
+        asked.out,
+        asked.steps,
+        asked.decay,
+        asked.rate,
+        asked.seed,
+        device=torch.device("cuda" if cuda else "cpu"),
+    )
+    end = time.monotonic() + 60 * asked.minutes
+    Trainer(plan).run(stop=lambda: time.monotonic() > end)
+
+
+def _export(asked: argparse.Namespace) -> None:
+    digest = export(asked.folder, asked.out)
+    print(f"{digest}  {asked.out}")
+
+
+def _tiny(asked: argparse.Namespace) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        tiny.round_trip(asked.tiny, Path(folder))
+
+
+def _natural(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not 1 or more")
+    return number
+
+
+def _whole(text: str) -> int:
+    number = int(text)
+    if number < 0:
+        raise argparse.ArgumentTypeError(f"{text} is not 0 or more")
+    return number
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,122 @@
+"""What each step of a run sees; step `i` follows from the sittings, the seed and `i` alone."""
+
+import os
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+import torch
+
+from pipeline.train.samples import (
+    Batch,
+    Motion,
+    disturbed,
+    joined,
+    mirrored,
+    read,
+    samples,
+    tracked,
+)
+from pipeline.train.sittings import is_performance
+from pipeline.train.tensors import mapped
+from pipeline.triplane.pose import HeadFinder
+
+_STILL, _SEQUENCES, _LENGTH = 4, 3, 3
+"""Sittings of a step of stills, two frames of each; performances of a step, and their frames."""
+_READERS = max(1, (os.cpu_count() or 1) // 4)
+"""Threads that make steps ahead, twice as many as they are; then they wait."""
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What the network is shown at one step."""
+
+    frames: tuple[Batch, ...]
+    """Moments of the same people, which the temporal state is carried through: one of stills, two
+    of stills that noise and exposure alone tell apart, three of performances."""
+    motion: Motion | None
+    """Of performances."""
+
+
+class Steps:
+    """Of every six steps one is of performances, one of disturbed stills, four are of stills.
+
+    Raises:
+        ValueError: there are no sittings.
+    """
+
+    def __init__(self, folder: Path, seed: int) -> None:
+        files = sorted(folder.glob("*.npz"))
+        if not files:
+            raise ValueError(
+                f"there are no sittings in {folder}; `python -m pipeline.train sittings` makes them"
+            )
+        self._performances = [f for f in files if is_performance(int(f.stem))]
+        self._stills = [f for f in files if not is_performance(int(f.stem))] or files
+        self._seed = seed
+        self._finder = HeadFinder()
+
+    def make(self, index: int) -> Step:
+        """Step `index`."""
+        rng = np.random.default_rng([self._seed, index])
+        kind = index % 8
+        if kind == 7 and self._performances:
+            return self._sequences(rng)
+        if kind == 3:
+            batch = self._singles(rng, _STILL // 2)
+            return Step((disturbed(batch, rng), disturbed(batch, rng)), None)
+        return Step((self._singles(rng, _STILL),), None)
+
+    def _singles(self, rng: np.random.Generator, count: int) -> Batch:
+        parts = []
+        for chosen in _some(rng, self._stills, count):
+            sitting = read(chosen)
+            frames = rng.choice(len(sitting["sh"]), 2, replace=False)
+            lights = rng.integers(2, size=2)
+            flip = bool(rng.random() < 0.5)
+            batch = tracked(samples(sitting, frames, lights, self._finder), rng, False)
+            parts.append(mirrored(batch) if flip else batch)
+        return joined(parts)
+
+    def _sequences(self, rng: np.random.Generator) -> Step:
+        sequences, flows, valid = [], [], []
+        for chosen in _some(rng, self._performances, _SEQUENCES):
+            sitting = read(chosen)
+            start = int(rng.integers(len(sitting["sh"]) - _LENGTH + 1))
+            frames = range(start, start + _LENGTH)
+            lights = [int(rng.integers(2))] * _LENGTH
+            batch = samples(sitting, frames, lights, self._finder)
+            sequences.append(tracked(batch, rng, True))
+            flows.append(sitting["flow"][start : start + _LENGTH - 1].astype(np.float32))
+            valid.append(sitting["flow_valid"][start : start + _LENGTH - 1].astype(np.float32))
+        flow = torch.from_numpy(np.stack(flows)).permute(0, 1, 4, 2, 3)
+        motion = Motion(flow, torch.from_numpy(np.stack(valid))[:, :, None])
+        return Step(
+            tuple(joined([_moment(s, t) for s in sequences]) for t in range(_LENGTH)), motion
+        )
+
+
+def _some(rng: np.random.Generator, files: list[Path], count: int) -> list[Path]:
+    chosen = rng.choice(len(files), count, replace=len(files) < count)
+    return [files[index] for index in chosen]
+
+
+def _moment(sequence: Batch, t: int) -> Batch:
+    return mapped(sequence, lambda tensor: tensor[t : t + 1])
+
+
+def ahead(make: Callable[[int], T], indices: Iterable[int]) -> Iterator[T]:
+    """`make` of each index, in order, some of them made ahead by threads."""
+    todo = iter(indices)
+    with ThreadPoolExecutor(_READERS) as pool:
+        waiting = deque(pool.submit(make, index) for index in islice(todo, 2 * _READERS))
+        while waiting:
+            yield waiting.popleft().result()
+            waiting.extend(pool.submit(make, index) for index in islice(todo, 1))

@@ -1,0 +1,35 @@
+"""Dataclasses of tensors, handled as one value."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import fields, is_dataclass
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import torch
+from torch import Tensor
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+T = TypeVar("T", bound="DataclassInstance")
+
+
+def combined(parts: Sequence[T], merge: Callable[[list[Tensor]], Tensor]) -> T:
+    """One dataclass made of several alike: of each tensor, also of dataclasses within, what `merge`
+    makes of the parts' own."""
+
+    def value(name: str) -> Any:
+        values = [getattr(part, name) for part in parts]
+        return combined(values, merge) if is_dataclass(values[0]) else merge(values)
+
+    first = parts[0]
+    return type(first)(**{field.name: value(field.name) for field in fields(first)})
+
+
+def mapped(one: T, change: Callable[[Tensor], Tensor]) -> T:
+    """The same with each tensor changed."""
+    return combined([one], lambda tensors: change(tensors[0]))
+
+
+def moved(one: T, device: torch.device) -> T:
+    """The same on a device."""
+    return mapped(one, lambda tensor: tensor.to(device))
