@@ -159,8 +159,8 @@ def test_a_mirrored_batch_is_a_batch_of_the_mirrored_world() -> None:
 
 def test_a_step_follows_from_the_seed_and_its_index_alone(plan: Plan) -> None:
     steps = Steps(plan.sittings, seed=3)
-    later = [steps.make(index) for index in (5, 3, 0)]
-    for index, step in zip((0, 3, 5), reversed(later), strict=True):
+    later = [steps.make(index) for index in (7, 3, 0)]
+    for index, step in zip((0, 3, 7), reversed(later), strict=True):
         assert _same(step, Steps(plan.sittings, seed=3).make(index))
         assert not _same(step, Steps(plan.sittings, seed=4).make(index))
     assert [len(step.frames) for step in later] == [3, 2, 1]

@@ -22,7 +22,6 @@ WEIGHTS: dict[str, float] = {
     "depth": 1.0,
     "opacity": 0.3,
     "volume": 0.6,
-    "light": 0.3,
     "novel": 0.6,
     "face": 1.5,
     "person": 0.3,
@@ -63,9 +62,7 @@ def log_gain(maps: Maps, light: Tensor) -> Tensor:
     return log_shading(light, maps.normal, exposure(light)) + maps.occlusion - maps.present
 
 
-def losses(
-    network: TriplaneNetwork, batch: Batch, maps: Maps, volume: Volume, light: Tensor
-) -> dict[str, Tensor]:
+def losses(network: TriplaneNetwork, batch: Batch, maps: Maps, volume: Volume) -> dict[str, Tensor]:
     """Those of single frames against rendered truth, unweighted, by name.
 
     Args:
@@ -73,7 +70,6 @@ def losses(
         batch: what was shown, and its truth.
         maps: the network's.
         volume: the network's.
-        light: `(B, 9, 3)` its estimate of the present light, of exposure 1.
     """
     person = batch.person
     small = (_halved(person) > 0.95).float()
@@ -81,7 +77,6 @@ def losses(
     face = exposure(batch.light)
     wanted = math.pi * batch.shading + FLOOR * face.clamp(min=0.05)[:, :, None, None]
     lit = log_shading(batch.light, maps.normal, face) + maps.occlusion
-    true_light = batch.present / exposure(batch.present).mean(1)[:, None, None].clamp(min=1e-3)
     return {
         "relit": relit_error(batch, maps).mean(),
         "present": _mean((_centred(maps.present, person) - _centred(scene, person)).abs(), person),
@@ -94,7 +89,6 @@ def losses(
         "volume": _volume(
             network, volume, batch.pose, _halved(batch.albedo), _halved(batch.normal), small
         ),
-        "light": (light - true_light).abs().mean(),
     }
 
 

@@ -9,7 +9,7 @@ from torch.nn import functional
 from pipeline.train.batches import Step
 from pipeline.train.losses import WEIGHTS, change, log_gain, losses, novel_loss
 from pipeline.train.tensors import mapped
-from pipeline.triplane.light import LUMA, turned
+from pipeline.triplane.light import asked_light
 from pipeline.triplane.network import Maps, TemporalState, TriplaneNetwork, Volume
 from pipeline.triplane.space import HeadPose
 
@@ -27,10 +27,8 @@ def step_losses(network: TriplaneNetwork, step: Step, novel: bool) -> dict[str, 
     gains: list[Tensor] = []
     for batch in step.frames:
         light = asked_light(batch.light, batch.pose.rotation)
-        maps, volume, present, state, planes = show(
-            network, batch.picture, batch.pose, light, state
-        )
-        for name, value in losses(network, batch, maps, volume, present).items():
+        maps, volume, state, planes = show(network, batch.picture, batch.pose, light, state)
+        for name, value in losses(network, batch, maps, volume).items():
             share = value / len(step.frames)
             parts[name] = parts[name] + share if name in parts else share
         gains.append(log_gain(maps, batch.light))
@@ -52,29 +50,20 @@ def show(
     pose: HeadPose,
     light: Tensor,
     state: TemporalState | None,
-) -> tuple[Maps, Volume, Tensor, TemporalState, Tensor]:
+) -> tuple[Maps, Volume, TemporalState, Tensor]:
     """The network's outputs in float32.
 
     On CUDA it computes in bfloat16, whose range needs no loss scaling; losses are always float32.
     Most CPUs have no bfloat16, and emulate it slowly.
     """
     with torch.autocast(picture.device.type, torch.bfloat16, enabled=picture.is_cuda):
-        maps, volume, present, state, planes = network(picture, pose, light, state)
+        maps, volume, state, planes = network(picture, pose, light, state)
     return (
         mapped(maps, Tensor.float),
         mapped(volume, Tensor.float),
-        present.float(),
         mapped(state, Tensor.float),
         planes.float(),
     )
-
-
-def asked_light(light: Tensor, rotation: Tensor) -> Tensor:
-    """`(B, 9)` what the shading encoder is told of `(B, 9, 3)`: where the light comes from as heads
-    that `(B, 3, 3)` rotates into camera space see it, colourless, the first coefficient 1."""
-    gray = light @ light.new_tensor(LUMA)
-    gray = turned(gray[..., None], rotation)[..., 0]
-    return gray / gray[:, :1].clamp(min=1e-3)
 
 
 def _flicker(step: Step, gains: list[Tensor]) -> Tensor:

@@ -55,8 +55,6 @@ class Batch:
     depth: Tensor
     """`(B, 1, 128, 128)` dm of head space towards the camera from the head's origin; of the
     background anything."""
-    present: Tensor
-    """`(B, 9, 3)` SH of the light that is there, gains of the webcam included."""
     light: Tensor
     """`(B, 9, 3)` SH of the asked light."""
     novel_pose: HeadPose
@@ -141,7 +139,6 @@ def _one(sitting: Sitting, frame: int, k: int, finder: HeadFinder) -> Batch:
         albedo=channels("albedo") / alpha.clamp(min=1e-2),
         normal=normalize(channels("normal"), dim=1),
         depth=(float(origin[2]) - channels("depth")) / unit,
-        present=sh[:, k] * gain[:, None],
         light=sh[:, 1 - k],
         novel_pose=novel_pose,
         novel_albedo=channels("novel_albedo") / novel_alpha.clamp(min=1e-2),
@@ -220,7 +217,6 @@ def mirrored(batch: Batch) -> Batch:
         novel_pose=mirrored_pose(batch.novel_pose),
         normal=flipped.normal * across,
         novel_normal=flipped.novel_normal * across,
-        present=batch.present * odd,
         light=batch.light * odd,
     )
 

@@ -14,7 +14,7 @@ from pipeline.train.sittings import Folder
 from pipeline.triplane.model import load_network
 
 _LOG = logging.getLogger(__name__)
-_STEPS = 6
+_STEPS = 8
 """Which has all kinds."""
 
 

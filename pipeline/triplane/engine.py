@@ -1,6 +1,7 @@
-"""The default engine: the tri-plane network on each head, the frame's own pixels under new light."""
+"""The default engine: the tri-plane network on each head, the frame's own pixels relit."""
 
 from dataclasses import dataclass, field
+from threading import Lock
 
 import cv2
 import numpy as np
@@ -21,6 +22,7 @@ from pipeline.triplane.crop import HeadCrop
 from pipeline.triplane.light import asked_light
 from pipeline.triplane.network import INPUT, OUTPUT, Maps, TemporalState, TriplaneNetwork
 from pipeline.triplane.pose import HeadFinder, pose_in_crop
+from pipeline.triplane.runtime import Runtime
 from pipeline.triplane.shade import Amounts, face_gain, light_on, log_ratio
 from pipeline.types import Face, FaceState, Floats, Picture, RelightSettings
 
@@ -86,7 +88,9 @@ class TriplaneEngine:
     needs_faces = True
 
     def __init__(self, network: TriplaneNetwork) -> None:
-        self._network = network
+        self._runtime = Runtime(network)
+        self._lock = Lock()
+        """The runtime's buffers are for one frame at a time, streams may be many."""
         self._finder = HeadFinder()
         ramp = np.minimum(np.arange(OUTPUT) + 0.5, OUTPUT - 0.5 - np.arange(OUTPUT))
         ramp = np.clip(ramp / (_SOFT * OUTPUT), 0, 1)
@@ -143,7 +147,7 @@ class TriplaneEngine:
 
     @torch.inference_mode()
     def present_light(self, faces: FaceState, frame: Picture) -> Floats | None:
-        """`(9, 3)` radiance of the light on the largest face, of exposure 1; None without a face."""
+        """`(9, 3)` radiance of the light on the largest face, of exposure 1; None without one."""
         if not faces.faces:
             return None
         state = self.new_state(StageTimer())
@@ -170,10 +174,10 @@ class TriplaneEngine:
             pose = pose_in_crop(head, one.crop.middle, one.crop.side)
             asked = lighting.sh if lighting.mode == "sh" else AMBIENT
             light = asked_light(torch.from_numpy(asked)[None], pose.rotation)
-            maps, _, _, one.person.planes, _ = self._network(
-                picture.contiguous(memory_format=torch.channels_last), pose, light,
-                one.person.planes,
-            )  # fmt: skip
+            with self._lock:
+                maps, _, one.person.planes, _ = self._runtime.run(
+                    picture, pose, light, one.person.planes
+                )
         seen = light_on(maps)
         level = np.maximum(exposure(seen), np.float32(1e-4))
         one.person.light = follow(one.person.light, np.asarray(seen / level), dt)

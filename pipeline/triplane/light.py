@@ -40,8 +40,8 @@ def irradiance(light: Tensor, normals: Tensor) -> Tensor:
 
 
 def log_shading(light: Tensor, normals: Tensor, exposure: Tensor) -> Tensor:
-    """`(B, 3, H, W)` natural logarithm of irradiance, kept from darkness and, where it is dark, from
-    colours that are not there.
+    """`(B, 3, H, W)` natural logarithm of irradiance, kept from darkness and, where it is dark,
+    from colours that are not there.
 
     Args:
         light: `(B, 9, 3)` radiance.

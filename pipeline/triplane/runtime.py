@@ -1,5 +1,6 @@
 """The network in real time on a CPU."""
 
+import copy
 from typing import Any
 
 import torch
@@ -7,20 +8,12 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from pipeline.triplane import native
-from pipeline.triplane.layers import Merge, Residual
 from pipeline.triplane.network import (
     OUTPUT,
-    AlbedoPlanes,
-    ImageEncoder,
     Maps,
-    PixelHead,
-    ShadingPlanes,
-    TemporalGate,
     TemporalState,
     TriplaneNetwork,
-    Unprojection,
     Volume,
-    VolumeRenderer,
 )
 from pipeline.triplane.space import HALF, HeadPose
 
@@ -44,14 +37,14 @@ class Runtime:
         network = network.eval()
         self._native = kernels is not None
         if kernels is None:
-            self._forward = network.to(memory_format=torch.channels_last).forward
+            self._forward = network.forward
         else:
             kernels.threads(threads or torch.get_num_threads())
             self._forward = _Native(network, kernels).forward
 
     def run(
         self, picture: Tensor, pose: HeadPose, light: Tensor, state: TemporalState | None
-    ) -> tuple[Maps, Volume, Tensor, TemporalState, Tensor]:
+    ) -> tuple[Maps, Volume, TemporalState, Tensor]:
         """`TriplaneNetwork.forward` for a batch of one; what comes out stays as it is."""
         threads = torch.get_num_threads()
         if self._native:
@@ -63,16 +56,20 @@ class Runtime:
             torch.set_num_threads(threads)
 
 
+# Modules are `Any` here: torch does not tell what a module's parts are.
+
+
 class _Conv:
     """A convolution and the picture that it fills."""
 
     def __init__(
-        self, kernels: Any, conv: nn.Conv2d, side: int, count: int = 1, positive: bool = True
+        self, kernels: Any, conv: Any, side: int, count: int = 1, positive: bool = True
     ) -> None:
         """Args: `side` of what comes out; `positive` for a ReLU behind it."""
         self._kernels, self._stride, self._positive = kernels, conv.stride[0], positive
         self._weight, self._bias = _packed(conv.weight, conv.bias)
-        self._output = _picture(side, len(self._bias), count)
+        self.channels = len(self._bias)
+        self._output = _picture(side, self.channels, count)
 
     def __call__(self, x: Tensor, add: Tensor | None = None) -> Tensor:
         """With `add`, of the output's shape, added before the ReLU."""
@@ -96,7 +93,7 @@ class _Double:
 class _Residual:
     """`layers.Residual`."""
 
-    def __init__(self, kernels: Any, block: Residual, side: int, count: int = 1) -> None:
+    def __init__(self, kernels: Any, block: Any, side: int, count: int = 1) -> None:
         self._first = _Conv(kernels, block.first[0], side, count)
         self._second = _Conv(kernels, block.second, side, count)
 
@@ -107,7 +104,7 @@ class _Residual:
 class _Merge:
     """`layers.Merge`."""
 
-    def __init__(self, kernels: Any, merge: Merge, side: int) -> None:
+    def __init__(self, kernels: Any, merge: Any, side: int) -> None:
         self._reduce = _Conv(kernels, merge.reduce, side // 2, positive=False)
         self._double = _Double(kernels, side, merge.reduce.out_channels)
         self._conv = _Conv(kernels, merge.conv[0], side)
@@ -119,10 +116,12 @@ class _Merge:
 class _Encoder:
     """`ImageEncoder`."""
 
-    def __init__(self, kernels: Any, encoder: ImageEncoder) -> None:
+    def __init__(self, kernels: Any, encoder: Any) -> None:
         half, quarter, deep = OUTPUT // 2, OUTPUT // 4, OUTPUT // 8
         self._input = _picture(OUTPUT, 12)
-        self._full = _Conv(kernels, encoder.full[0], OUTPUT)
+        full = copy.deepcopy(encoder.full[0])  # of `pixel_unshuffle`, whose pixels are far apart
+        full.weight.data = full.weight.data.unflatten(1, (3, 4)).transpose(1, 2).flatten(1, 2)
+        self._full = _Conv(kernels, full, OUTPUT)
         self._down = [
             (_Conv(kernels, step[0][0], side), _Residual(kernels, step[1], side))
             for step, side in (
@@ -136,8 +135,9 @@ class _Encoder:
         self._up_half = _Merge(kernels, encoder.up_half, half)
         self._up_stem = _Merge(kernels, encoder.up_stem, OUTPUT)
 
-    def __call__(self, picture: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        _inner(self._input).copy_(functional.pixel_unshuffle(picture, 2).permute(0, 2, 3, 1))
+    def __call__(self, picture: Tensor) -> tuple[Tensor, Tensor]:
+        for first, pixels in enumerate(_squares(picture)):
+            _inner(self._input)[..., 3 * first : 3 * first + 3] = pixels.permute(0, 2, 3, 1)
         stem = self._full(self._input)
         levels = [stem]
         for enter, residual in self._down:
@@ -146,16 +146,16 @@ class _Encoder:
         whole = functional.relu(self._context(_inner(deep).mean(dim=(1, 2))))
         _inner(deep).add_(whole)
         quarter = self._up_quarter(deep, quarter)
-        return self._up_stem(self._up_half(quarter, half), stem), quarter, whole
+        return self._up_stem(self._up_half(quarter, half), stem), quarter
 
 
 class _Unprojection:
     """`Unprojection`."""
 
-    def __init__(self, kernels: Any, module: Unprojection) -> None:
+    def __init__(self, kernels: Any, module: Any) -> None:
         self._kernels = kernels
-        self._points, self._normals = _buffer(module.points), _buffer(module.normals)
-        outputs, self._cells = module.place.shape[1:3]
+        self._points, self._normals = module.points, module.normals
+        self._cells = module.place.shape[-1]
         self._mix = _Conv(kernels, module.mix[0], self._cells, 3)
         self._taken = _picture(self._cells, module.mix[0].in_channels, 3)
         self._place = module.place.permute(0, 2, 3, 1).contiguous()
@@ -168,13 +168,35 @@ class _Unprojection:
         for side, first in ((0, 0), (1, channels + 1)):
             self._kernels.gather(features, places[:, side].contiguous(), first, self._taken)
             taken[..., first + channels] = facing[:, side]
-        return _inner(self._mix(self._taken)) + self._place
+        planes: Tensor = _inner(self._mix(self._taken)) + self._place
+        return planes
+
+
+class _Temporal:
+    """`TemporalGate`, of `(3, 32, 32, C)`."""
+
+    def __init__(self, kernels: Any, module: Any, side: int) -> None:
+        self._joined = _picture(side, module.gate[0][0].in_channels, 3)
+        self._hidden = _Conv(kernels, module.gate[0][0], side, 3)
+        self._gate = _Conv(kernels, module.gate[1], side, 3, positive=False)
+
+    def __call__(self, new: Tensor, state: TemporalState | None) -> Tensor:
+        if state is None:
+            return new
+        old = state.features.permute(0, 2, 3, 1)
+        change = new - old
+        for part, values in zip(
+            _inner(self._joined).chunk(3, dim=3), (new, old, change.abs()), strict=True
+        ):
+            part.copy_(values)
+        gate = torch.sigmoid(_inner(self._gate(self._hidden(self._joined))))
+        return torch.addcmul(old, gate, change)
 
 
 class _Planes:
     """`AlbedoPlanes` and `ShadingPlanes`."""
 
-    def __init__(self, kernels: Any, network: TriplaneNetwork) -> None:
+    def __init__(self, kernels: Any, network: Any) -> None:
         albedo, shading = network.albedo_planes, network.shading_planes
         side, channels = network.unprojection.place.shape[-1], shading.first[0].in_channels
         self._light = shading.light
@@ -200,12 +222,12 @@ class _Planes:
 class _Renderer:
     """`VolumeRenderer`; gives what the kernel `render` writes."""
 
-    def __init__(self, kernels: Any, module: VolumeRenderer) -> None:
+    def __init__(self, kernels: Any, module: Any) -> None:
         self._kernels = kernels
-        self._coarse, self._offsets = _buffer(module.coarse), _buffer(module.offsets)
+        self._coarse, self._offsets = module.coarse, module.offsets
         self._density = module.density.in_features
         self._bias = float(module.density.bias)
-        self._output = _picture(round(len(_buffer(module.places)) ** 0.5), 48)
+        self._output = _picture(round(len(module.places) ** 0.5), 48)
 
     def __call__(self, albedo: Tensor, shading: Tensor, pose: HeadPose) -> Tensor:
         camera = torch.cat([pose.rotation.flatten(), pose.scale, pose.shift.flatten()])
@@ -219,44 +241,45 @@ class _Renderer:
 class _Head:
     """`PixelHead`."""
 
-    def __init__(self, kernels: Any, head: PixelHead) -> None:
+    def __init__(self, kernels: Any, head: Any) -> None:
         self._head, self._kernels = head, kernels
         side, maps = OUTPUT // 2, head.fine.out_channels
-        self._coarse, self._normal = _picture(side, maps), _picture(side, _LANES)
-        self._double_coarse = _Double(kernels, OUTPUT, maps)
-        self._double_normal = _Double(kernels, OUTPUT, _LANES)
         self._fine = _Conv(kernels, head.fine, OUTPUT)
         self._mix = [_Conv(kernels, layer[0], OUTPUT) for layer in list(head.mix)[1:]]
         self._own = _Conv(kernels, head.own, OUTPUT, positive=False)
+        self._coarse = _picture(side, maps)
+        self._normal = _picture(side, self._own.channels)
+        self._double_coarse = _Double(kernels, OUTPUT, maps)
+        self._double_normal = _Double(kernels, OUTPUT, self._own.channels)
 
-    def __call__(self, volume: Tensor, fine: Tensor, pose: HeadPose) -> Maps:
+    def __call__(self, volume: Tensor, fine: Tensor, pose: HeadPose, light: Tensor) -> Maps:
         self._project(volume, pose.rotation[0])
         x = self._fine(fine, add=self._double_coarse(self._coarse))
         for conv in self._mix:
             x = conv(x)
         x = self._own(x, add=self._double_normal(self._normal))
         out = _inner(x).permute(0, 3, 1, 2).contiguous()
-        normal = functional.normalize(out[:, 0:3], dim=1, eps=1e-4)
-        occlusion = 0.4 - 2.4 * torch.sigmoid(out[:, 9:10] - 1.6)
-        return Maps(normal, torch.sigmoid(out[:, 3:6]), out[:, 6:9], occlusion, out[:, 10:11])
+        maps: Maps = self._head.finished(out[:, :3], out[:, 3:], pose, light)
+        return maps
 
     def _project(self, volume: Tensor, rotation: Tensor) -> None:
         """The head's first layers as two 1x1 convolutions of what was rendered, in which the
         turned normals are linear as well."""
         head, features = self._head, self._head.albedo.in_channels
         turn = rotation @ head.volume_normal.weight[:, :, 0, 0]
-        turned_bias = rotation @ head.volume_normal.bias
-        normal = turn.new_zeros(3, volume.shape[3])
-        normal[:, :features] = turn
+        normal = turn.new_zeros(self._own.channels, volume.shape[3])
+        normal[:3, :features] = turn
+        normal_bias = turn.new_zeros(self._own.channels)
+        normal_bias[:3] = rotation @ head.volume_normal.bias
         geometry = head.geometry.weight[:, :, 0, 0]
-        coarse = geometry[:, :3] @ normal
+        coarse = geometry[:, :3] @ normal[:3]
         coarse[:, :features] += head.albedo.weight[:, :, 0, 0]
         coarse[:, _LANES : _LANES + features] += head.shading.weight[:, :, 0, 0]
         coarse[:, _DEPTH], coarse[:, _OPACITY] = geometry[:, 3], geometry[:, 4]
         bias = head.albedo.bias + head.shading.bias + head.geometry.bias
-        bias = bias + geometry[:, :3] @ turned_bias
+        bias = bias + geometry[:, :3] @ normal_bias[:3]
         for weight, offset, out in (
-            (coarse, bias, self._coarse), (normal, turned_bias, self._normal),
+            (coarse, bias, self._coarse), (normal, normal_bias, self._normal),
         ):  # fmt: skip
             packed = _packed(weight[:, :, None, None], offset)
             self._kernels.convolve(volume, *packed, 1, None, False, out)
@@ -268,29 +291,34 @@ class _Native:
     def __init__(self, network: TriplaneNetwork, kernels: Any) -> None:
         self._encoder = _Encoder(kernels, network.encoder)
         self._unprojection = _Unprojection(kernels, network.unprojection)
-        self._temporal = network.temporal
+        side = network.unprojection.place.shape[-1]
+        self._temporal = _Temporal(kernels, network.temporal, side)
         self._planes = _Planes(kernels, network)
         self._renderer = _Renderer(kernels, network.renderer)
         self._head = _Head(kernels, network.head)
-        self._light = network.light
         self._features = network.renderer.density.in_features
 
     def forward(
         self, picture: Tensor, pose: HeadPose, light: Tensor, state: TemporalState | None
-    ) -> tuple[Maps, Volume, Tensor, TemporalState, Tensor]:
-        fine, features, whole = self._encoder(picture)
-        planes = self._temporal(self._unprojection(features, pose).permute(0, 3, 1, 2), state)
-        albedo, shading = self._planes(planes.permute(0, 2, 3, 1), light)
+    ) -> tuple[Maps, Volume, TemporalState, Tensor]:
+        fine, features = self._encoder(picture)
+        planes = self._temporal(self._unprojection(features, pose), state)
+        albedo, shading = self._planes(planes, light)
         rendered = self._renderer(albedo, shading, pose)
-        maps = self._head(rendered, fine, pose)
+        maps = self._head(rendered, fine, pose, light)
         n = self._features
-        seen = _inner(rendered).permute(0, 3, 1, 2).contiguous()
+        seen = _taken(rendered, rendered.shape[3])
         volume = Volume(
             seen[:, :n], seen[:, _LANES : _LANES + n], seen[:, _DEPTH : _DEPTH + 1],
             seen[:, _COARSE_DEPTH : _COARSE_DEPTH + 1], seen[:, _OPACITY : _OPACITY + 1],
         )  # fmt: skip
-        kept = _inner(albedo)[..., :n].permute(0, 3, 1, 2).contiguous()
-        return maps, volume, self._light(whole), TemporalState(planes), kept
+        kept = _taken(albedo, n)
+        return maps, volume, TemporalState(planes.permute(0, 3, 1, 2)), kept
+
+
+def _squares(picture: Tensor) -> list[Tensor]:
+    """The four pixels of each square of two by two, `(B, 3, H / 2, W / 2)` each."""
+    return [picture[:, :, y::2, x::2] for y in (0, 1) for x in (0, 1)]
 
 
 def _picture(side: int, channels: int, count: int = 1) -> Tensor:
@@ -302,27 +330,26 @@ def _inner(picture: Tensor) -> Tensor:
     return picture[:, 1:-1, 1:-1]
 
 
-def _buffer(tensor: Tensor | nn.Module) -> Tensor:
-    assert isinstance(tensor, Tensor)
-    return tensor
+def _taken(picture: Tensor, channels: int) -> Tensor:
+    """`(N, channels, H, W)`, for keeps."""
+    inner = _inner(picture)[..., :channels]
+    return inner.clone(memory_format=torch.contiguous_format).permute(0, 3, 1, 2)
 
 
-def _packed(weight: Tensor, bias: Tensor | None) -> tuple[Tensor, Tensor]:
+def _packed(weight: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
     """Weights `(outputs, inputs, k, k)` as `(outputs / 16, k, k, inputs, 16)` with zeros for the
     outputs that are missing, and the bias of `(outputs)` likewise."""
-    assert bias is not None
     missing = -len(weight) % _LANES
     weight = functional.pad(weight.detach(), (0, 0, 0, 0, 0, 0, 0, missing))
     lanes = weight.view(-1, _LANES, *weight.shape[1:]).permute(0, 3, 4, 2, 1)
     return lanes.contiguous(), functional.pad(bias.detach(), (0, missing))
 
 
-def _with_density(network: TriplaneNetwork) -> nn.Conv2d:
+def _with_density(network: Any) -> Any:
     """The albedo planes' last convolution with the density as one more feature: it is linear in the
     others, so that it may as well be looked up itself."""
     features, density = network.albedo_planes.out, network.renderer.density
-    both = nn.Conv2d(features.in_channels, features.out_channels + 1, 3, padding=1)
-    assert features.bias is not None and both.bias is not None
+    both: Any = nn.Conv2d(features.in_channels, features.out_channels + 1, 3, padding=1)
     more = torch.einsum("of,fikl->oikl", density.weight, features.weight)
     both.weight.data = torch.cat([features.weight, more]).detach()
     both.bias.data = torch.cat([features.bias, density.weight @ features.bias]).detach()

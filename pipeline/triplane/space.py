@@ -52,7 +52,7 @@ class HeadPose:
 
 
 def pixel_places(side: int) -> Tensor:
-    """`(side^2, 2)` the middles of a square's pixels, x right and y down, -1..1 from edge to edge."""
+    """`(side^2, 2)` the middles of a square's pixels, x right, y down, -1..1 from edge to edge."""
     line = (torch.arange(side, dtype=torch.float32) + 0.5) * (2 / side) - 1
     y, x = torch.meshgrid(line, line, indexing="ij")
     return torch.stack([x.reshape(-1), y.reshape(-1)], dim=1)

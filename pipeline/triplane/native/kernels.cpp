@@ -1,0 +1,222 @@
+// The network's hot parts on a CPU, float32, one picture at a time. pipeline/triplane/network.py
+// says the same in plain torch and is what these are tested against.
+//
+// Pictures are (N, H + 2, W + 2, C): channels last, so that a pixel's channels are contiguous, with
+// a border of one pixel of zeros, so that no convolution asks where the picture ends. What is
+// written has a multiple of 16 channels. Tensors must be contiguous.
+#include <ATen/Parallel.h>
+#include <ATen/core/Tensor.h>
+#include <torch/library.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "workers.h"
+
+using at::Tensor;
+
+// GCC's and Clang's portable vectors: one AVX register, two of NEON.
+typedef float Vec __attribute__((vector_size(32), aligned(4)));
+static const Vec& vec(const float* p) { return *reinterpret_cast<const Vec*>(p); }
+static Vec& vec(float* p) { return *reinterpret_cast<Vec*>(p); }
+static Vec relu(Vec v) { return v > 0 ? v : Vec{}; }
+
+struct Picture {
+  float* data;
+  int64_t count, height, width, channels;
+  Picture(const Tensor& t)
+      : data(t.data_ptr<float>()), count(t.size(0)), height(t.size(1) - 2), width(t.size(2) - 2),
+        channels(t.size(3)) {}
+  int64_t row() const { return (width + 2) * channels; }
+  float* at(int64_t n, int64_t y, int64_t x) const {
+    return data + (n * (height + 2) + y + 1) * row() + (x + 1) * channels;
+  }
+};
+
+// 16 output channels of P neighbouring pixels: 2 P sums, which stay in registers.
+template <int P>
+static void tile(const float* in, int64_t step, int64_t row, int64_t channels, int64_t kernel,
+                 const float* weight, const float* bias, const float* add, bool positive,
+                 float* out, int64_t outputs) {
+  Vec sum[P][2];
+  for (int p = 0; p < P; ++p)
+    for (int half = 0; half < 2; ++half) {
+      sum[p][half] = vec(bias + 8 * half);
+      if (add) sum[p][half] += vec(add + p * outputs + 8 * half);
+    }
+  for (int64_t y = 0; y < kernel; ++y)
+    for (int64_t i = 0; i < kernel * channels; ++i, weight += 16) {  // a row's taps are contiguous
+      const Vec left = vec(weight), right = vec(weight + 8);
+#pragma GCC unroll 8
+      for (int p = 0; p < P; ++p) {
+        const float tap = in[y * row + p * step + i];
+        sum[p][0] += tap * left;
+        sum[p][1] += tap * right;
+      }
+    }
+  for (int p = 0; p < P; ++p)
+    for (int half = 0; half < 2; ++half)
+      vec(out + p * outputs + 8 * half) = positive ? relu(sum[p][half]) : sum[p][half];
+}
+
+// 1x1 or 3x3; weight is (outputs / 16, kernel, kernel, channels, 16); widths are even, 4 at least.
+static void convolve(const Tensor& input, const Tensor& weight, const Tensor& bias, int64_t stride,
+                     const std::optional<Tensor>& add, bool positive, Tensor output) {
+  const Picture in(input), out(output);
+  const int64_t kernel = weight.size(1), reach = kernel / 2;
+  const float *weights = weight.data_ptr<float>(), *biases = bias.data_ptr<float>();
+  const float* adds = add ? add->data_ptr<float>() : nullptr;
+  TORCH_CHECK(out.width % 2 == 0 && out.width >= 4 && weight.size(3) == in.channels &&
+              weight.size(0) * 16 == out.channels && bias.numel() == out.channels &&
+              (!add || add->sizes() == output.sizes()));
+  for_all(out.count * out.height, [&](int64_t line) {
+    const int64_t n = line / out.height, y = line % out.height;
+    for (int64_t o = 0; o < out.channels; o += 16)
+      for (int64_t x = 0, pixels; x < out.width; x += pixels) {
+        pixels = (out.width - x) % 6 ? 4 : 6;
+        float* to = out.at(n, y, x) + o;
+        (pixels == 6 ? tile<6> : tile<4>)(
+            in.at(n, y * stride - reach, x * stride - reach), stride * in.channels, in.row(),
+            in.channels, kernel, weights + o * kernel * kernel * in.channels, biases + o,
+            adds ? adds + (to - out.data) : nullptr, positive, to, out.channels);
+      }
+  });
+}
+
+// Bilinear, to twice the side, plus `add`.
+static void doubled(const Tensor& input, const std::optional<Tensor>& add, Tensor output) {
+  const Picture in(input), out(output);
+  const float* adds = add ? add->data_ptr<float>() : nullptr;
+  TORCH_CHECK(out.channels == in.channels && (!add || add->sizes() == output.sizes()));
+  for_all(out.count * out.height, [&](int64_t line) {
+    const int64_t n = line / out.height, y = line % out.height;
+    const int64_t far_y = std::clamp<int64_t>(y / 2 + (y % 2 ? 1 : -1), 0, in.height - 1);
+    for (int64_t x = 0; x < out.width; ++x) {
+      const int64_t far_x = std::clamp<int64_t>(x / 2 + (x % 2 ? 1 : -1), 0, in.width - 1);
+      const float *a = in.at(n, y / 2, x / 2), *b = in.at(n, y / 2, far_x);
+      const float *c = in.at(n, far_y, x / 2), *d = in.at(n, far_y, far_x);
+      float* to = out.at(n, y, x);
+      for (int64_t i = 0; i < out.channels; i += 8) {
+        Vec sum = (vec(a + i) * 9 + (vec(b + i) + vec(c + i)) * 3 + vec(d + i)) / 16;
+        vec(to + i) = adds ? sum + vec(adds + (to - out.data) + i) : sum;
+      }
+    }
+  });
+}
+
+// The four cells around a place in -1..1, and their shares.
+struct Taps {
+  const float* cell[4];
+  float share[4];
+  Taps(const Picture& in, int64_t n, float x, float y) {
+    x = std::clamp((x + 1) * in.width / 2 - 0.5f, 0.0f, in.width - 1.0f);
+    y = std::clamp((y + 1) * in.height / 2 - 0.5f, 0.0f, in.height - 1.0f);
+    const int64_t left = x, top = y;
+    const float right = x - left, below = y - top;
+    for (int i = 0; i < 4; ++i) {
+      cell[i] = in.at(n, top + i / 2, left + i % 2);
+      share[i] = (i % 2 ? right : 1 - right) * (i / 2 ? below : 1 - below);
+    }
+  }
+};
+
+// What the picture has at places (M, 2), into the pixels of `output` in order, from channel `first`.
+static void gather(const Tensor& input, const Tensor& places, int64_t first, Tensor output) {
+  const Picture in(input), out(output);
+  const float* place = places.data_ptr<float>();
+  for_all(out.count * out.height, [&](int64_t line) {
+    for (int64_t x = 0; x < out.width; ++x) {
+      const int64_t m = 2 * (line * out.width + x);
+      const Taps taps(in, 0, place[m], place[m + 1]);
+      float* to = out.at(line / out.height, line % out.height, x) + first;
+      for (int64_t i = 0; i < in.channels; i += 8) {
+        Vec sum{};
+        for (int t = 0; t < 4; ++t) sum += taps.share[t] * vec(taps.cell[t] + i);
+        vec(to + i) = sum;
+      }
+    }
+  });
+}
+
+// Rays through the planes. Of each sample of 16 numbers, number `density` of `albedo` is the
+// density before its softplus. camera: (3, 3) rotation, scale, shift x and y; depths: coarse samples
+// and offsets of the fine ones. Writes to each of the rays' 48 channels: albedo and shading features
+// of 16, depth, coarse depth, opacity.
+static void render(const Tensor& albedo_planes, const Tensor& shading_planes, const Tensor& camera,
+                   const Tensor& coarse_depths, const Tensor& offsets, double half, int64_t density,
+                   double bias, Tensor output) {
+  const Picture albedo(albedo_planes), shading(shading_planes), out(output);
+  const float *r = camera.data_ptr<float>(), *coarse = coarse_depths.data_ptr<float>();
+  const float* offset = offsets.data_ptr<float>();
+  const int coarse_count = coarse_depths.numel(), fine_count = offsets.numel();
+  const float far = coarse[coarse_count - 1], unit = 1 / half, base = bias;
+  const float coarse_step = 10 * (coarse[0] - coarse[1]), fine_step = 10 * (offset[0] - offset[1]);
+  TORCH_CHECK(fine_count <= 8 && albedo.channels == 16 && shading.channels == 16 &&
+              albedo.width == shading.width && albedo.height == shading.height);
+  const auto passes = [&](float value, float step) {  // the share of light that passes a sample
+    return std::exp(-step * std::log(1 + std::exp(std::min(value + base, 80.0f))));
+  };
+  for_all(out.height, [&](int64_t row) {
+    for (int64_t column = 0; column < out.width; ++column) {
+      const float u = ((2 * column + 1.0f) / out.width - 1 - r[10]) / r[9];
+      const float v = ((2 * row + 1.0f) / out.height - 1 - r[11]) / r[9];
+      const auto sampled = [&](float depth, auto&& taken) {
+        float p[3];
+        for (int i = 0; i < 3; ++i) p[i] = (u * r[i] - v * r[3 + i] + depth * r[6 + i]) * unit;
+        const float places[3][2] = {{p[0], -p[1]}, {p[2], -p[1]}, {p[0], -p[2]}};
+        for (int n = 0; n < 3; ++n) {
+          const Taps taps(albedo, n, places[n][0], places[n][1]);
+          for (int t = 0; t < 4; ++t) taken(taps.share[t], taps.cell[t]);
+        }
+      };
+      float reaching = 1, mean = 0;
+      for (int k = 0; k < coarse_count; ++k) {
+        float value = 0;
+        sampled(coarse[k], [&](float s, const float* cell) { value += s * cell[density]; });
+        const float passed = reaching * passes(value, coarse_step);
+        mean += (reaching - passed) * coarse[k];
+        reaching = passed;
+      }
+      const float opacity = 1 - reaching;
+      const float centre = (mean + far * 1e-3f) / (opacity + 1e-3f);
+      Vec features[8][4] = {};
+      float share[8], total = 0;
+      reaching = 1;
+      for (int k = 0; k < fine_count; ++k) {
+        Vec sum[4] = {};
+        sampled(centre + offset[k], [&](float s, const float* cell) {
+          const float* lit = shading.data + (cell - albedo.data);
+          for (int i = 0; i < 2; ++i) sum[i] += s * vec(cell + 8 * i);
+          for (int i = 0; i < 2; ++i) sum[2 + i] += s * vec(lit + 8 * i);
+        });
+        std::copy(sum, sum + 4, features[k]);
+        const float passed = reaching * passes(sum[density / 8][density % 8], fine_step);
+        total += share[k] = reaching - passed;
+        reaching = passed;
+      }
+      const float rest = (1 - total / (total + 1e-3f)) / fine_count;
+      Vec seen[4] = {};
+      float depth = 0;
+      for (int k = 0; k < fine_count; ++k) {
+        const float part = share[k] / (total + 1e-3f) + rest;
+        depth += part * (centre + offset[k]);
+        for (int i = 0; i < 4; ++i) seen[i] += part * features[k][i];
+      }
+      float* to = out.at(0, row, column);
+      for (int i = 0; i < 4; ++i) vec(to + 8 * i) = seen[i];
+      to[32] = depth, to[33] = centre, to[34] = opacity;
+    }
+  });
+}
+
+static void threads(int64_t count) { Workers::instance().resize(count - 1); }
+
+TORCH_LIBRARY(vcam_triplane, m) {
+  m.def("threads(int count) -> ()", threads);
+  m.def("convolve(Tensor input, Tensor weight, Tensor bias, int stride, Tensor? add, bool positive,"
+        " Tensor(a!) output) -> ()", convolve);
+  m.def("doubled(Tensor input, Tensor? add, Tensor(a!) output) -> ()", doubled);
+  m.def("gather(Tensor input, Tensor places, int first, Tensor(a!) output) -> ()", gather);
+  m.def("render(Tensor albedo, Tensor shading, Tensor camera, Tensor depths, Tensor offsets,"
+        " float half, int density, float bias, Tensor(a!) output) -> ()", render);
+}

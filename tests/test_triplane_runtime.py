@@ -1,0 +1,117 @@
+"""The network's other forms say what the network says: the kernels and the ONNX file."""
+
+import logging
+from dataclasses import astuple
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+from torch.utils import cpp_extension
+
+from pipeline.triplane import native
+from pipeline.triplane.network import Maps, TemporalState, TriplaneNetwork, Volume
+from pipeline.triplane.runtime import Runtime
+from pipeline.triplane.space import HeadPose
+from tolerances import NETWORK_KERNELS
+
+Result = tuple[Maps, Volume, Tensor, TemporalState, Tensor]
+
+
+@pytest.fixture(scope="module")
+def network() -> TriplaneNetwork:
+    """With random weights that leave some rays half open."""
+    torch.manual_seed(7)
+    network = TriplaneNetwork().eval().requires_grad_(False)
+    network.renderer.density.bias.fill_(-5.0)
+    network.unprojection.place.normal_(std=0.5)
+    return network
+
+
+def _frame(seed: int) -> tuple[Tensor, HeadPose, Tensor]:
+    numbers = torch.Generator().manual_seed(seed)
+    turn, _ = torch.linalg.qr(torch.eye(3) + 0.2 * torch.randn(3, 3, generator=numbers))
+    turn = turn * torch.sign(turn.diagonal())
+    light = torch.randn(1, 9, generator=numbers) * 0.3
+    light[:, 0] = 1.0
+    picture = torch.rand(1, 3, 256, 256, generator=numbers) * 2 - 1
+    pose = HeadPose(turn[None], torch.tensor([0.55]), torch.tensor([[0.08, -0.03]]))
+    return picture, pose, light
+
+
+def _tensors(result: Result) -> list[Tensor]:
+    maps, volume, state, planes = result
+    return [*astuple(maps), *astuple(volume), state.features, planes]
+
+
+def _assert_same(got: list[Tensor], expected: list[Tensor]) -> None:
+    for one, other in zip(got, expected, strict=True):
+        assert one.shape == other.shape
+        torch.testing.assert_close(one, other, atol=NETWORK_KERNELS, rtol=NETWORK_KERNELS)
+
+
+def _two_frames(runtime: Runtime) -> tuple[Result, Result]:
+    first = runtime.run(*_frame(1), None)
+    return first, runtime.run(*_frame(2), first[2])
+
+
+def _compiled() -> None:
+    if native.kernels() is None:
+        pytest.skip("the kernels need a C++ compiler")
+
+
+def test_kernels_agree_with_the_network_and_leave_earlier_results_alone(
+    network: TriplaneNetwork,
+) -> None:
+    _compiled()
+    with torch.inference_mode():
+        first = network(*_frame(1), None)
+        second = network(*_frame(2), first[2])
+    assert first[1].opacity.min() < 0.9 * first[1].opacity.max()  # there is something to get wrong
+    got_first, got_second = _two_frames(Runtime(network, threads=2))
+    _assert_same(_tensors(got_first), _tensors(first))
+    _assert_same(_tensors(got_second), _tensors(second))
+
+
+def test_kernels_say_the_same_on_any_number_of_threads(network: TriplaneNetwork) -> None:
+    _compiled()
+    results = [_two_frames(Runtime(network, threads))[1] for threads in (1, 3)]
+    for one, other in zip(*map(_tensors, results), strict=True):
+        assert torch.equal(one, other)
+
+
+def test_without_a_compiler_the_network_runs_and_says_what_to_install(
+    network: TriplaneNetwork, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken(*_: object, **__: object) -> None:
+        raise RuntimeError("Error building extension\nand many lines more")
+
+    monkeypatch.setattr(cpp_extension, "load", broken)
+    monkeypatch.setattr(native, "kernels", native.kernels.__wrapped__)
+    with caplog.at_level(logging.WARNING):
+        _, got = _two_frames(Runtime(network))
+    (record,) = caplog.records
+    assert "install a C++ compiler" in record.message
+    assert "\n" not in record.message
+    with torch.inference_mode():
+        expected = network(*_frame(2), network(*_frame(1), None)[2])
+    _assert_same(_tensors(got), _tensors(expected))
+
+
+@pytest.mark.filterwarnings("ignore:.*:DeprecationWarning")
+@pytest.mark.filterwarnings("ignore::torch.jit.TracerWarning")
+def test_onnx_file_agrees_with_the_network(network: TriplaneNetwork, tmp_path: Path) -> None:
+    onnxruntime = pytest.importorskip("onnxruntime")
+    from pipeline.triplane.export import INPUTS, export_onnx
+
+    export_onnx(network, tmp_path / "network.onnx")
+    session = onnxruntime.InferenceSession(tmp_path / "network.onnx")
+    state = TemporalState(torch.randn(3, 32, 32, 32, generator=torch.Generator().manual_seed(3)))
+    picture, pose, light = _frame(1)
+    for known in (0.0, 1.0):
+        inputs = (picture, *astuple(pose), light, state.features, torch.tensor([known]))
+        named = {name: value.numpy() for name, value in zip(INPUTS, inputs, strict=True)}
+        got = [torch.from_numpy(array) for array in session.run(None, named)]
+        with torch.inference_mode():
+            expected = network(picture, pose, light, state if known else None)
+        _assert_same(got, _tensors(expected))
