@@ -100,15 +100,11 @@ class Compositor:
         share = np.clip(cv2.add(share, b), 0.0, 1.0)
         planes = []
         for channel in range(3):  # planes: numpy broadcasts over pixels slowly
-            person, outside = np.ascontiguousarray(gain[..., channel]), np.float32(1)
-            if behind is None:
-                around: Floats | np.float32 = outside
-                change = person - outside
-            else:
-                plane = np.ascontiguousarray(behind[..., channel])
-                around = resize(plane, size)[window.slices]
-                change = person - plane
-            change = resize(change, size)[window.slices].copy()
+            person = resize(np.ascontiguousarray(gain[..., channel]), size)[window.slices]
+            around: Floats | np.float32 = np.float32(1)
+            if behind is not None:
+                around = resize(np.ascontiguousarray(behind[..., channel]), size)[window.slices]
+            change = person - around
             for inset in insets:
                 inset.add_to(change, channel, window)
             planes.append(change * share + around)

@@ -11,6 +11,7 @@ import tolerances
 from demo import demo_frames
 from pipeline.color import decode_srgb, encode_srgb
 from pipeline.engine import Engine, load_engine
+from pipeline.evaluate.contestant import EngineContestant
 from pipeline.face import FaceTracker
 from pipeline.face.models import FOLDER
 from pipeline.geometry import NormalMapper, grid_size
@@ -91,7 +92,7 @@ def test_a_light_from_above_brightens_the_forehead_and_one_from_below_the_chin(
         out = relighter.still(frame, Lighting.from_sh(light), PLAIN)
         return (mean(out, top) / mean(frame, top)) / (mean(out, bottom) / mean(frame, bottom))
 
-    assert lift(60) > 1.08 and lift(-60) < 0.95
+    assert lift(60) > lift(-60) * 1.15 and lift(-60) < 0.95
 
 
 @pytest.mark.parametrize("index", [0, 3])
@@ -99,7 +100,10 @@ def test_asking_for_the_present_light_gives_back_the_input(
     relighter: Relighter, index: int
 ) -> None:
     frame = demo_frames(4, step=60)[index]
-    out = relighter.still(frame, lighting_of(frame), RelightSettings(background=1.0))
+    own = EngineContestant(relighter.engine)
+    seen = own.present_light(frame, FaceTracker(StageTimer()).still(frame))
+    assert seen is not None
+    out = relighter.still(frame, Lighting.from_sh(seen), RelightSettings(background=1.0))
     assert cv2.PSNR(frame, out) >= tolerances.NO_OP_DB
 
 
@@ -366,7 +370,7 @@ def test_every_preset_and_extreme_control_gives_a_sound_picture(
         assert out.shape == frame.shape and out.dtype == np.uint8
         share = mean(out, face_box) / mean(frame, face_box)
         assert 0.4 < share < 2.5, name
-    for control in ("strength", "intensity", "warmth", "fill", "background"):
+    for control in set(CONTROLS) - {"yaw", "pitch"}:
         for value in (CONTROLS[control].low, CONTROLS[control].high):
             out = relighter.still(
                 frame, PRESETS["window"].lighting(), RelightSettings(**{control: value})

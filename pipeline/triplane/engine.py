@@ -24,6 +24,7 @@ from pipeline.triplane.network import INPUT, OUTPUT, Maps, TemporalState, Tripla
 from pipeline.triplane.pose import HeadFinder, pose_in_crop
 from pipeline.triplane.runtime import Runtime
 from pipeline.triplane.shade import Amounts, face_gain, light_on, log_ratio
+from pipeline.triplane.steady import steadied
 from pipeline.types import Face, FaceState, Floats, Picture, RelightSettings
 
 _FACES = 2
@@ -37,6 +38,8 @@ class _Person:
     """What is remembered of one face."""
 
     planes: TemporalState | None = None
+    maps: Maps | None = None
+    """Steadied."""
     light: Floats | None = None
     """`(9, 3)` the present light, smoothed, of exposure 1."""
 
@@ -178,6 +181,7 @@ class TriplaneEngine:
                 maps, _, one.person.planes, _ = self._runtime.run(
                     picture, pose, light, one.person.planes
                 )
+        maps = one.person.maps = steadied(one.person.maps, maps, dt)
         seen = light_on(maps)
         level = np.maximum(exposure(seen), np.float32(1e-4))
         one.person.light = follow(one.person.light, np.asarray(seen / level), dt)
