@@ -120,9 +120,7 @@ def _triplane(device: str) -> Engine:
 ENGINES: dict[str, EngineInfo] = {
     "geometry": EngineInfo(_geometry, uses_torch=False),
     "paper": EngineInfo(_paper, uses_torch=True, obeys=frozenset({"yaw", "pitch"})),
-    "triplane": EngineInfo(
-        _triplane, uses_torch=False, obeys=frozenset({"shadows", "highlights"})
-    ),
+    "triplane": EngineInfo(_triplane, uses_torch=False, obeys=SPECIAL),
     "passthrough": EngineInfo(lambda device: PassthroughEngine(), uses_torch=False),
 }
 """Every engine by name; command line, panel and bench find them here."""

@@ -6,6 +6,7 @@ from threading import Lock
 import cv2
 import numpy as np
 import torch
+from torch import Tensor
 
 from pipeline.color import DECODE_8BIT
 from pipeline.composition import Compositor, Inset
@@ -20,50 +21,62 @@ from pipeline.target import adjusted, levelled
 from pipeline.timing import StageTimer
 from pipeline.triplane.crop import HeadCrop
 from pipeline.triplane.light import asked_light
-from pipeline.triplane.network import INPUT, OUTPUT, Maps, TemporalState, TriplaneNetwork
+from pipeline.triplane.network import (
+    INPUT,
+    OUTPUT,
+    Maps,
+    TemporalState,
+    TriplaneNetwork,
+    Volume,
+)
 from pipeline.triplane.pose import HeadFinder, pose_in_crop
 from pipeline.triplane.runtime import Runtime
 from pipeline.triplane.shade import Amounts, face_gain, light_on, log_ratio
+from pipeline.triplane.space import HeadPose
 from pipeline.triplane.steady import steadied
+from pipeline.triplane.turn import Rendered, turned
+from pipeline.triplane.view import View
 from pipeline.types import Face, FaceState, Floats, Picture, RelightSettings
 
 _FACES = 2
 """Heads that the network looks at in one frame, the largest; others get the light of bodies."""
+_EVERY = 2
+"""The network looks at a head in every second frame: half of the work for shading that is a frame
+old in the other, on a crop that moves with the head. A new light is never a frame late."""
 _SOFT = 0.12
 """Of the crop's side: within so much of its edges the network's gain fades into the body's."""
 
 
-@dataclass
-class _Person:
-    """What is remembered of one face."""
+@dataclass(frozen=True)
+class _Belief:
+    """What is believed of one person."""
 
-    planes: TemporalState | None = None
-    maps: Maps | None = None
+    time: float
+    """Of the frame that the network last looked at."""
+    asked: Floats
+    """`(9, 3)` the light that it was asked for."""
+    state: TemporalState
+    maps: Maps
     """Steadied."""
-    light: Floats | None = None
+    volume: Volume
+    planes: Tensor
+    """Albedo planes."""
+    level: Floats
+    """`(3,)` RGB natural logarithm of the present light's exposure in the maps' scale."""
+    light: Floats
     """`(9, 3)` the present light, smoothed, of exposure 1."""
 
 
-@dataclass
-class _Seen:
+@dataclass(frozen=True)
+class _Head:
     """One head in this frame."""
 
     face: Face
     crop: HeadCrop
     picture: Picture
     """`(256, 256, 3)` BGR."""
-    person: _Person
-
-
-@dataclass
-class _Looked:
-    """What the network says of one head."""
-
-    maps: Maps
-    level: Floats
-    """`(3,)` RGB natural logarithm of the present light's exposure in the maps' scale."""
-    light: Floats
-    """`(9, 3)` the present light, of exposure 1."""
+    pose: HeadPose
+    belief: _Belief
 
 
 @dataclass
@@ -72,8 +85,9 @@ class TriplaneState:
 
     timer: StageTimer
     compositor: Compositor
-    people: dict[int, _Person] = field(default_factory=dict)
+    people: dict[int, _Belief] = field(default_factory=dict)
     """By `Face.ident`, of the faces in the last frame only."""
+    frames: int = 0
     gain: Floats | None = None
     """`(1,)` how much `auto` lifts, smoothed."""
     time: float = 0.0
@@ -81,16 +95,18 @@ class TriplaneState:
     def reset(self) -> None:
         """Forget the stream."""
         self.people.clear()
+        self.frames = 0
         self.gain = None
 
 
 class TriplaneEngine:
-    """Ratio relighting by the network's normals, albedo and shading."""
+    """Ratio relighting by the network's normals, albedo and shading, and views by its depth."""
 
     name = "triplane"
     needs_faces = True
 
     def __init__(self, network: TriplaneNetwork) -> None:
+        self._network = network
         self._runtime = Runtime(network)
         self._lock = Lock()
         """The runtime's buffers are for one frame at a time, streams may be many."""
@@ -113,119 +129,160 @@ class TriplaneEngine:
         settings: RelightSettings,
         state: TriplaneState,
     ) -> Picture:
-        """See `pipeline.engine.Engine`; a frame without faces passes through."""
-        if not faces.faces or lighting.mode == "off":
+        """See `pipeline.engine.Engine`; a frame without faces passes through. The view turns the
+        largest head alone."""
+        if not faces.faces:
             state.people.clear()
             return frame
         dt, state.time = faces.time - state.time, faces.time
-        weight = max(face.weight for face in faces.faces) * settings.strength
-        with state.timer.stage("crop"):
-            seen = self._crops(frame, faces, state)
-        looked = [self._look(one, lighting, dt, state) for one in seen]
-        present = looked[0].light
-        with state.timer.stage("surroundings"):
-            grid = grid_size(*faces.size)
-            small = resize(frame, grid)
-            mask = resize(faces.mask, grid)
-            normals = surroundings(faces, mask)
-        if weight == 0.0:
-            return frame
-        with state.timer.stage("shading"):
-            target = self._target(lighting, settings, present, small, mask, faces, dt, state)
-            body = bounded(log_ratio(present, target * np.float32(settings.intensity), normals))
-            insets = [
-                self._inset(one, its, target, settings, body, faces, weight)
-                for one, its in zip(seen, looked, strict=True)
-            ]
-        with state.timer.stage("composition"):
-            behind = None
-            if settings.background > 0:
-                linear = np.asarray(cv2.LUT(small, DECODE_8BIT), np.float32)
-                full = target * np.float32(settings.intensity)
-                behind = background_gain(present, full, linear, settings.background)
-                behind = None if behind is None else np.asarray(cv2.pow(behind, weight), np.float32)
-            luma = cv2.cvtColor(small, cv2.COLOR_BGR2GRAY) * np.float32(1 / 255)
-            gain = np.asarray(cv2.pow(body, weight), np.float32)
-            return state.compositor.apply(frame, gain, behind, mask, luma, insets)
+        largest = sorted(faces.faces, key=lambda face: -float(np.ptp(face.landmarks[:, 1])))
+        heads = [self._head(frame, faces.time, face, lighting, state) for face in largest[:_FACES]]
+        state.people = {head.face.ident: head.belief for head in heads}
+        state.frames += 1
+        relit = frame
+        if lighting.mode != "off":
+            relit = self._lit(frame, faces, heads, lighting, settings, dt, state)
+        if settings.yaw or settings.pitch:
+            with state.timer.stage("view"):
+                relit = self._turned(relit, heads[0], settings)
+        return relit
 
     @torch.inference_mode()
     def present_light(self, faces: FaceState, frame: Picture) -> Floats | None:
         """`(9, 3)` radiance of the light on the largest face, of exposure 1; None without one."""
         if not faces.faces:
             return None
-        state = self.new_state(StageTimer())
-        (one,) = self._crops(frame, faces, state)[:1]
-        even = Lighting.from_sh(AMBIENT)
-        return self._look(one, even, 0.0, state).light
+        face = max(faces.faces, key=lambda face: float(np.ptp(face.landmarks[:, 1])))
+        fresh = self.new_state(StageTimer())
+        return self._head(frame, faces.time, face, Lighting.from_sh(AMBIENT), fresh).belief.light
 
-    def _crops(self, frame: Picture, faces: FaceState, state: TriplaneState) -> list[_Seen]:
-        """The heads that the network looks at, the largest first."""
-        largest = sorted(faces.faces, key=lambda f: -float(np.ptp(f.landmarks[:, 1])))[:_FACES]
-        seen = []
-        for face in largest:
-            crop = HeadCrop.of(self._finder.find(face.landmarks))
-            person = state.people.get(face.ident, _Person())
-            seen.append(_Seen(face, crop, crop.cut(frame, INPUT), person))
-        state.people = {one.face.ident: one.person for one in seen}
-        return seen
+    def _head(
+        self, frame: Picture, time: float, face: Face, lighting: Lighting, state: TriplaneState
+    ) -> _Head:
+        with state.timer.stage("crop"):
+            found = self._finder.find(face.landmarks)
+            crop = HeadCrop.of(found)
+            picture = crop.cut(frame, INPUT)
+            pose = pose_in_crop(found, crop.middle, crop.side)
+        asked = lighting.sh if lighting.mode == "sh" else AMBIENT
+        last = state.people.get(face.ident)
+        # Two heads take turns.
+        due = last is None or (state.frames + face.ident) % _EVERY == 0
+        if last is None or due or not np.array_equal(last.asked, asked):
+            last = self._look(picture, pose, asked, time, last, state.timer)
+        return _Head(face, crop, picture, pose, last)
 
-    def _look(self, one: _Seen, lighting: Lighting, dt: float, state: TriplaneState) -> _Looked:
-        with state.timer.stage("network"):
-            rgb = np.ascontiguousarray(one.picture[..., ::-1].transpose(2, 0, 1))
-            picture = (torch.from_numpy(rgb).float() / 127.5 - 1)[None]
-            head = self._finder.find(one.face.landmarks)
-            pose = pose_in_crop(head, one.crop.middle, one.crop.side)
-            asked = lighting.sh if lighting.mode == "sh" else AMBIENT
+    def _look(
+        self,
+        picture: Picture,
+        pose: HeadPose,
+        asked: Floats,
+        time: float,
+        last: _Belief | None,
+        timer: StageTimer,
+    ) -> _Belief:
+        with timer.stage("network"):
+            rgb = np.ascontiguousarray(picture[..., ::-1].transpose(2, 0, 1))
             light = asked_light(torch.from_numpy(asked)[None], pose.rotation)
             with self._lock:
-                maps, _, one.person.planes, _ = self._runtime.run(
-                    picture, pose, light, one.person.planes
+                maps, volume, following, planes = self._runtime.run(
+                    torch.from_numpy(rgb).float()[None] / 127.5 - 1,
+                    pose,
+                    light,
+                    last.state if last else None,
                 )
-        maps = one.person.maps = steadied(one.person.maps, maps, dt)
-        seen = light_on(maps)
-        level = np.maximum(exposure(seen), np.float32(1e-4))
-        one.person.light = follow(one.person.light, np.asarray(seen / level), dt)
-        return _Looked(maps, np.log(level), one.person.light)
+        with timer.stage("present light"):
+            dt = time - last.time if last else 0.0
+            maps = steadied(last.maps if last else None, maps, dt)
+            seen = light_on(maps)
+            level = np.maximum(exposure(seen), np.float32(1e-4))
+            light_now = follow(last.light if last else None, np.asarray(seen / level), dt)
+        return _Belief(time, asked, following, maps, volume, planes, np.log(level), light_now)
 
-    def _target(
+    def _lit(
         self,
+        frame: Picture,
+        faces: FaceState,
+        heads: list[_Head],
         lighting: Lighting,
         settings: RelightSettings,
-        present: Floats,
-        small: Picture,
-        mask: Floats,
-        faces: FaceState,
         dt: float,
         state: TriplaneState,
-    ) -> Floats:
-        """`(9, 3)` the light that is wanted, without the user's intensity."""
-        if lighting.mode == "auto":
+    ) -> Picture:
+        weight = max(face.weight for face in faces.faces) * settings.strength
+        if weight == 0.0:
+            return frame
+        with state.timer.stage("shading"):
+            grid = grid_size(*faces.size)
+            small, mask = resize(frame, grid), resize(faces.mask, grid)
             linear = np.asarray(cv2.LUT(small, DECODE_8BIT), np.float32)
-            wanted = np.array([auto_gain(linear, mask, skin_mask(faces.faces, faces.size))])
-            state.gain = follow(state.gain, wanted.astype(np.float32), dt)
-            target = auto_target(present) * state.gain
-        else:
-            state.gain = None
-            target = levelled(lighting.sh)
-        return adjusted(target, settings)
+            present = heads[0].belief.light
+            if lighting.mode == "auto":
+                skins = skin_mask(faces.faces, faces.size)
+                wanted = np.array([auto_gain(linear, mask, skins)], np.float32)
+                state.gain = follow(state.gain, wanted, dt)
+                target = auto_target(present) * state.gain
+            else:
+                state.gain = None
+                target = levelled(lighting.sh)
+            target = adjusted(target, settings)
+            whole = target * np.float32(settings.intensity)
+            body = bounded(log_ratio(present, whole, surroundings(faces, mask)))
+            scale = body.shape[1] / faces.size[0]
+            insets = [self._inset(head, target, settings, body, scale, weight) for head in heads]
+        with state.timer.stage("composition"):
+            behind = background_gain(present, whole, linear, settings.background)
+            if behind is not None:
+                behind = np.asarray(cv2.pow(behind, weight), np.float32)
+            luma = cv2.cvtColor(small, cv2.COLOR_BGR2GRAY) * np.float32(1 / 255)
+            gain = np.asarray(cv2.pow(body, weight), np.float32)
+            return state.compositor.apply(frame, gain, behind, mask, luma, insets)
 
     def _inset(
         self,
-        one: _Seen,
-        its: _Looked,
+        head: _Head,
         target: Floats,
         settings: RelightSettings,
         body: Floats,
-        faces: FaceState,
+        scale: float,
         weight: float,
     ) -> Inset:
-        seen = np.asarray(cv2.LUT(resize(one.picture, (OUTPUT, OUTPUT)), DECODE_8BIT), np.float32)
-        amounts = Amounts(settings.shadows, settings.highlights)
-        gain = face_gain(its.maps, its.level, its.light, target, amounts, settings.intensity, seen)
-        scale = body.shape[1] / faces.size[0]
-        around = HeadCrop(one.crop.middle * np.float32(scale), one.crop.side * scale)
-        under = around.cut_map(body, OUTPUT)
-        exponent = weight / 2.4
-        change = cv2.pow(gain, exponent) - cv2.pow(np.maximum(under, 1e-3), exponent)
-        share = self._fade * np.float32(one.face.weight)
-        return Inset(np.asarray(change * share, np.float32), one.crop.middle, one.crop.side)
+        """What the network's gain adds to the body's, which is known on a grid of `scale`."""
+        small = resize(head.picture, (OUTPUT, OUTPUT))
+        gain = face_gain(
+            head.belief.maps,
+            head.belief.level,
+            head.belief.light,
+            target,
+            Amounts(settings.shadows, settings.highlights),
+            settings.intensity,
+            np.asarray(cv2.LUT(small, DECODE_8BIT), np.float32),
+        )
+        around = HeadCrop(head.crop.middle * np.float32(scale), head.crop.side * scale)
+        under = np.maximum(around.cut_map(body, OUTPUT), np.float32(1e-3))
+        power = weight / 2.4  # of encoded values, see `pipeline.composition`
+        change = cv2.pow(gain, power) - cv2.pow(under, power)
+        share = self._fade * np.float32(head.face.weight)
+        return Inset(np.asarray(change * share, np.float32), head.crop.middle, head.crop.side)
+
+    def _turned(self, relit: Picture, head: _Head, settings: RelightSettings) -> Picture:
+        share = head.face.weight  # it turns as it fades in and out
+        view = View.of(head.pose, settings.yaw * share, settings.pitch * share)
+        if view is None:
+            return relit
+        novel = self._network.renderer(head.belief.planes, None, view.pose)
+        mask = torch.sigmoid(head.belief.maps.mask)[0, 0].numpy()
+        colour = self._network.head.albedo_of(novel)[0].flip(0).permute(1, 2, 0)
+        return turned(
+            relit,
+            head.crop,
+            view,
+            _rendered(head.belief.volume),
+            _rendered(novel),
+            mask,
+            np.ascontiguousarray(colour.numpy()),
+        )
+
+
+def _rendered(volume: Volume) -> Rendered:
+    return Rendered(volume.depth[0, 0].numpy(), volume.opacity[0, 0].numpy())

@@ -19,9 +19,8 @@ _SAME, _OTHER = 0.05, 0.35
 """Distances between two lights, relative to the present one, up to which they count as the same and
 from which as different: what the network takes the present shading for is put in the place of its
 model bit by bit, so that asking for the light that is there changes nothing."""
-_TINT = 0.5
-"""Share kept of the present light's mean colour; the rest counts as the light's and goes. All of it
-would turn a face out of its room, none would show tinted presets on a tinted face."""
+_COLOUR = 0.25
+"""Share kept of the colours that the network sees in the present light."""
 _F0 = 0.028
 """Reflectance of skin at normal incidence."""
 _GLOSS = np.exp(-np.array([0.0] + [1.0] * 3 + [4.0] * 5, np.float32) * 0.18)
@@ -105,9 +104,10 @@ def face_gain(
     if amounts.highlights > 0:
         shine = _shine(maps, lights[1:]) * amounts.highlights
         new = torch.log(torch.exp(new) + shine / maps.albedo.clamp(min=0.03))
-    gray = level.mean()
-    kept = torch.from_numpy(gray + (level - gray) * np.float32(_TINT))[None, :, None, None]
-    log_gain = (new - maps.present + kept) * difference(present, target) + math.log(intensity)
+    present_here = maps.present - torch.from_numpy(level)[None, :, None, None]
+    gray = present_here.mean(1, keepdim=True)
+    present_here = gray + (present_here - gray) * _COLOUR
+    log_gain = (new - present_here) * difference(present, target) + math.log(intensity)
     return rolled_off(bounded(_bgr(log_gain[0])), seen)
 
 
