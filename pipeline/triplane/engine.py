@@ -30,7 +30,7 @@ from pipeline.triplane.network import (
     Volume,
 )
 from pipeline.triplane.pose import HeadFinder, pose_in_crop
-from pipeline.triplane.runtime import Runtime
+from pipeline.triplane.runtime import Runtime, torch_threads
 from pipeline.triplane.shade import Amounts, face_gain, light_on, log_ratio
 from pipeline.triplane.space import HeadPose
 from pipeline.triplane.steady import steadied
@@ -109,7 +109,8 @@ class TriplaneEngine:
         self._network = network
         self._runtime = Runtime(network)
         self._lock = Lock()
-        """The runtime's buffers are for one frame at a time, streams may be many."""
+        """The runtime's buffers and torch's threads are for one frame at a time, streams may be
+        many."""
         self._finder = HeadFinder()
         ramp = np.minimum(np.arange(OUTPUT) + 0.5, OUTPUT - 0.5 - np.arange(OUTPUT))
         ramp = np.clip(ramp / (_SOFT * OUTPUT), 0, 1)
@@ -134,6 +135,18 @@ class TriplaneEngine:
         if not faces.faces:
             state.people.clear()
             return frame
+        # Pictures of 128 pixels are too small for torch to share out.
+        with self._lock, torch_threads(1):
+            return self._relit(frame, faces, lighting, settings, state)
+
+    def _relit(
+        self,
+        frame: Picture,
+        faces: FaceState,
+        lighting: Lighting,
+        settings: RelightSettings,
+        state: TriplaneState,
+    ) -> Picture:
         dt, state.time = faces.time - state.time, faces.time
         largest = sorted(faces.faces, key=lambda face: -float(np.ptp(face.landmarks[:, 1])))
         heads = [self._head(frame, faces.time, face, lighting, state) for face in largest[:_FACES]]
@@ -154,7 +167,9 @@ class TriplaneEngine:
             return None
         face = max(faces.faces, key=lambda face: float(np.ptp(face.landmarks[:, 1])))
         fresh = self.new_state(StageTimer())
-        return self._head(frame, faces.time, face, Lighting.from_sh(AMBIENT), fresh).belief.light
+        even = Lighting.from_sh(AMBIENT)
+        with self._lock:
+            return self._head(frame, faces.time, face, even, fresh).belief.light
 
     def _head(
         self, frame: Picture, time: float, face: Face, lighting: Lighting, state: TriplaneState
@@ -184,13 +199,12 @@ class TriplaneEngine:
         with timer.stage("network"):
             rgb = np.ascontiguousarray(picture[..., ::-1].transpose(2, 0, 1))
             light = asked_light(torch.from_numpy(asked)[None], pose.rotation)
-            with self._lock:
-                maps, volume, following, planes = self._runtime.run(
-                    torch.from_numpy(rgb).float()[None] / 127.5 - 1,
-                    pose,
-                    light,
-                    last.state if last else None,
-                )
+            maps, volume, following, planes = self._runtime.run(
+                torch.from_numpy(rgb).float()[None] / 127.5 - 1,
+                pose,
+                light,
+                last.state if last else None,
+            )
         with timer.stage("present light"):
             dt = time - last.time if last else 0.0
             maps = steadied(last.maps if last else None, maps, dt)

@@ -18,9 +18,9 @@ _LAMBERT = [math.pi] + [2 * math.pi / 3] * 3 + [math.pi / 4] * 5
 
 
 def basis(normals: Tensor) -> Tensor:
-    """`(..., 9)` the real orthonormal basis at `(..., 3)` unit vectors, in the order and frame of
-    `pipeline.lighting.sh`."""
-    x, y, z = normals[..., 0], -normals[..., 2], normals[..., 1]
+    """`(B, 9, ...)` the real orthonormal basis at `(B, 3, ...)` unit vectors, in the order and
+    frame of `pipeline.lighting.sh`."""
+    x, y, z = normals[:, 0], -normals[:, 2], normals[:, 1]
     a, b = math.sqrt(3 / (4 * math.pi)), 3 * math.sqrt(5 / (12 * math.pi))
     one = torch.full_like(x, 1 / math.sqrt(4 * math.pi))
     return torch.stack(
@@ -28,15 +28,20 @@ def basis(normals: Tensor) -> Tensor:
             one, a * y, a * z, a * x, b * x * y, b * y * z,
             (b / (2 * math.sqrt(3))) * (3 * z * z - 1), b * x * z, (b / 2) * (x * x - y * y),
         ],
-        dim=-1,
+        dim=1,
     )  # fmt: skip
 
 
+def radiance(coefficients: Tensor, directions: Tensor) -> Tensor:
+    """`(B, C, H, W)` of `(B, 9, C)` coefficients at `(B, 3, H, W)` unit vectors."""
+    values = coefficients.transpose(1, 2) @ basis(directions.flatten(2))
+    return values.reshape(*values.shape[:2], *directions.shape[2:])
+
+
 def irradiance(light: Tensor, normals: Tensor) -> Tensor:
-    """`(B, 3, H, W)` linear RGB for `(B, 9, 3)` radiance and normals `(B, 3, H, W)`; may be below 0
-    where order 2 is."""
-    factors = light * light.new_tensor(_LAMBERT)[:, None]
-    return torch.einsum("bhwk,bkc->bchw", basis(normals.permute(0, 2, 3, 1)), factors)
+    """`(B, C, H, W)` for `(B, 9, C)` radiance and normals `(B, 3, H, W)`; may be below 0 where
+    order 2 is."""
+    return radiance(light * light.new_tensor(_LAMBERT)[:, None], normals)
 
 
 def log_shading(light: Tensor, normals: Tensor, exposure: Tensor) -> Tensor:
@@ -66,9 +71,8 @@ def occlusion(transfer: Tensor, normals: Tensor, light: Tensor) -> Tensor:
             coefficient.
         normals: `(B, 3, H, W)`, and light `(B, 9)`, gray, in the same axes.
     """
-    factors = light * light.new_tensor(_LAMBERT)
-    bare = torch.einsum("bhwk,bk->bhw", basis(normals.permute(0, 2, 3, 1)), factors)[:, None]
-    change = torch.einsum("bkhw,bk->bhw", transfer, light)[:, None]
+    bare = irradiance(light[..., None], normals)
+    change = (light[:, None] @ transfer.flatten(2)).view_as(bare)
     floor = FLOOR * (light @ torch.from_numpy(FRONT_MEAN).to(light)).clamp(min=0.05)
     floor = floor[:, None, None, None]
     arriving = functional.softplus((bare + change) * 4) / 4
@@ -80,8 +84,8 @@ def turned(light: Tensor, rotation: Tensor) -> Tensor:
     """`(B, 9, C)` the light `(B, 9, C)` of camera space in the axes of heads that `(B, 3, 3)`
     rotates into camera space."""
     directions = _sphere().to(light)
-    seen = torch.einsum("bij,nj->bni", rotation, directions)
-    result: Tensor = torch.linalg.pinv(basis(directions)) @ (basis(seen) @ light)
+    seen = basis(rotation @ directions.T).transpose(1, 2) @ light
+    result: Tensor = torch.linalg.pinv(basis(directions.T[None])[0].T) @ seen
     return result
 
 

@@ -1,6 +1,8 @@
 """The network in real time on a CPU."""
 
 import copy
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -35,25 +37,31 @@ class Runtime:
         """Args: `threads` to use; by default as many as torch does."""
         kernels = native.kernels()
         network = network.eval()
-        self._native = kernels is not None
+        threads = threads or torch.get_num_threads()
         if kernels is None:
-            self._forward = network.forward
+            self._forward, self._torch_threads = network.forward, threads
         else:
-            kernels.threads(threads or torch.get_num_threads())
-            self._forward = _Native(network, kernels).forward
+            kernels.threads(threads)
+            # What is left to torch is small: its threads would wait for one another.
+            self._forward, self._torch_threads = _Native(network, kernels).forward, 1
 
     def run(
         self, picture: Tensor, pose: HeadPose, light: Tensor, state: TemporalState | None
     ) -> tuple[Maps, Volume, TemporalState, Tensor]:
         """`TriplaneNetwork.forward` for a batch of one; what comes out stays as it is."""
-        threads = torch.get_num_threads()
-        if self._native:
-            torch.set_num_threads(1)
-        try:
-            with torch.inference_mode():
-                return self._forward(picture, pose, light, state)
-        finally:
-            torch.set_num_threads(threads)
+        with torch_threads(self._torch_threads), torch.inference_mode():
+            return self._forward(picture, pose, light, state)
+
+
+@contextmanager
+def torch_threads(count: int) -> Iterator[None]:
+    """Lets torch use so many threads; for the whole process."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 # Modules are `Any` here: torch does not tell what a module's parts are.

@@ -11,7 +11,7 @@ from pipeline.gain import bounded, rolled_off
 from pipeline.lighting.sh import LAMBERT
 from pipeline.lighting.sh import basis as sh_basis
 from pipeline.present_light import AMBIENT, exposure, fit
-from pipeline.triplane.light import basis, log_shading
+from pipeline.triplane.light import log_shading, radiance
 from pipeline.triplane.network import Maps
 from pipeline.types import Floats
 
@@ -23,11 +23,13 @@ _COLOUR = 0.25
 """Share kept of the colours that the network sees in the present light."""
 _F0 = 0.028
 """Reflectance of skin at normal incidence."""
+_GRAZING = 0.3
+"""Of Fresnel's rise towards grazing angles: rough surfaces hide most of it from themselves."""
 _GLOSS = np.exp(-np.array([0.0] + [1.0] * 3 + [4.0] * 5, np.float32) * 0.18)
 """By band: what the lobe of a rough surface (GGX alpha 0.3) leaves of a light's harmonics."""
 _LEAST_CELLS = 40
 """Of 4 x 4 pixels, below which too little of the person is seen to tell the light."""
-_VIEW = torch.tensor([0.0, 0.0, 1.0])
+_VIEW = torch.tensor([0.0, 0.0, 1.0])[:, None, None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +71,8 @@ def log_ratio(present: Floats, target: Floats, normals: Floats) -> Floats:
     normals: all that is known where the network does not look."""
     lights = torch.from_numpy(np.stack([present, target]))
     both = torch.from_numpy(normals).permute(2, 0, 1)[None].expand(2, -1, -1, -1)
-    logs = log_shading(lights, both, _exposures(present, target))
+    exposures = torch.from_numpy(np.stack([exposure(present), exposure(target)]))
+    logs = log_shading(lights, both, exposures)
     return _bgr(logs[1] - logs[0])
 
 
@@ -97,12 +100,11 @@ def face_gain(
     Returns:
         `(n, n, 3)` BGR, bounded.
     """
-    exposures = _exposures(present, target)
-    lights = torch.from_numpy(np.stack([present, target]))
-    model = log_shading(lights, maps.normal.expand(2, -1, -1, -1), exposures)
-    new = model[1:] + amounts.shadows * maps.occlusion
+    light = torch.from_numpy(target)[None]
+    new = log_shading(light, maps.normal, torch.from_numpy(exposure(target))[None])
+    new = new + amounts.shadows * maps.occlusion
     if amounts.highlights > 0:
-        shine = _shine(maps, lights[1:]) * amounts.highlights
+        shine = _shine(maps, light) * amounts.highlights
         new = torch.log(torch.exp(new) + shine / maps.albedo.clamp(min=0.03))
     present_here = maps.present - torch.from_numpy(level)[None, :, None, None]
     gray = present_here.mean(1, keepdim=True)
@@ -114,19 +116,13 @@ def face_gain(
 def _shine(maps: Maps, light: Tensor) -> Tensor:
     """`(1, 3, n, n)` specular radiance over pi: the light's harmonics blurred by a rough lobe, seen
     in the mirror direction, by Fresnel's reflectance (Schlick 1994)."""
-    normal = maps.normal.permute(0, 2, 3, 1)
-    facing = normal[..., 2:].clamp(0, 1)
-    mirror = 2 * facing * normal - _VIEW
-    radiance = basis(torch.nn.functional.normalize(mirror, dim=-1)) @ (
-        light[0] * torch.from_numpy(_GLOSS)[:, None]
-    )
-    fresnel = _F0 + (1 - _F0) * (1 - facing) ** 5 * 0.3
-    shine = (radiance.clamp(min=0) * fresnel).permute(0, 3, 1, 2)
-    return shine * torch.exp(maps.occlusion.clamp(max=0))
-
-
-def _exposures(present: Floats, target: Floats) -> Tensor:
-    return torch.from_numpy(np.stack([exposure(present), exposure(target)]).astype(np.float32))
+    facing = maps.normal[:, 2:].clamp(0, 1)
+    mirror = 2 * facing * maps.normal - _VIEW  # of unit length where the normal faces the camera
+    mirror = mirror / mirror.square().sum(1, keepdim=True).sqrt()
+    glossy = radiance(light * torch.from_numpy(_GLOSS)[:, None], mirror).clamp(min=0)
+    away = 1 - facing
+    fresnel = _F0 + (1 - _F0) * _GRAZING * (away.square().square() * away)
+    return glossy * fresnel * torch.exp(maps.occlusion.clamp(max=0))
 
 
 def _bgr(values: Tensor) -> Floats:
