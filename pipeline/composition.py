@@ -55,8 +55,8 @@ class Compositor:
 
         Args:
             frame: `(H, W, 3)` BGR.
-            gain: `(h, w, 3)` BGR gain of the person's linear light, on any grid, also defined around
-                the person.
+            gain: `(h, w, 3)` BGR gain of the person's linear light, on any grid, also defined
+                around the person.
             background: `(h, w, 3)` BGR gain of everything else; None leaves it alone.
             mask: `(h, w)` the person's share.
             luma: `(h, w)` the frame's encoded luma in 0..1 on the grid.

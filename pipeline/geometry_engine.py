@@ -139,9 +139,7 @@ def _floor(sh: Floats) -> Floats:
     return np.asarray(np.maximum(exposure(sh), 0.05) * np.float32(_FLOOR), np.float32)
 
 
-def background_gain(
-    present: Floats, target: Floats, linear: Floats, share: float
-) -> Floats | None:
+def background_gain(present: Floats, target: Floats, linear: Floats, share: float) -> Floats | None:
     """`(h, w, 3)` BGR gain of everything but people, as of a wall behind them that faces the
     camera; None for none."""
     if share == 0.0:

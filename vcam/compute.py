@@ -54,5 +54,6 @@ def engine_on(name: str, wish: str) -> Engine:
         return load_engine(name, torch_device(wish, name))
     except (OSError, RuntimeError, ImportError) as error:
         raise VcamError(
-            f"the engine {name!r} does not load ({error})", "run `vcam doctor`, or use another --engine"
+            f"the engine {name!r} does not load ({error})",
+            "run `vcam doctor`, or use another --engine",
         ) from error
