@@ -92,7 +92,6 @@ function buildSliders(settings, container) {
     const row = document.createElement("div");
     row.className = "slider";
     row.dataset.control = name;
-    row.hidden = VIEW.has(name);
     const label = document.createElement("label");
     label.htmlFor = `control-${name}`;
     label.textContent = NAMES[name];
