@@ -7,6 +7,7 @@ again at full resolution by a guided filter (He, Sun and Tang 2013).
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -39,8 +40,10 @@ class Compositor:
     """Holds buffers for one stream: fresh ones of this size cost more in page faults than all of
     the arithmetic."""
 
-    def __init__(self) -> None:
+    def __init__(self, kernels: Any | None = None) -> None:
+        """Args: `kernels` of `pipeline.native`, with which a frame takes a quarter of the time."""
         self._buffers: dict[str, Floats] = {}
+        self._kernels = kernels
 
     def apply(
         self,
@@ -76,16 +79,21 @@ class Compositor:
         behind = (
             None if background is None else np.asarray(cv2.pow(background, 1 / 2.4), np.float32)
         )
-        field = self._field(person, behind, mask, luma, frame, half, window, insets)
+        a, b = _guided_filter(luma, mask)
         whole = window.doubled(half, width, height)
-        return self._multiply(frame, field, whole)
+        output = frame.copy() if whole.area < width * height else np.empty_like(frame)
+        if self._kernels is None:
+            field = self._field(person, behind, (a, b), frame, half, window, insets)
+            self._multiply(frame, field, whole, output)
+        else:
+            _compose(self._kernels, frame, person, behind, (a, b), window, insets, output)
+        return output
 
     def _field(
         self,
         gain: Floats,
         behind: Floats | None,
-        mask: Plane,
-        luma: Plane,
+        share_of: tuple[Plane, Plane],
         frame: Picture,
         half: "Window",
         window: "Window",
@@ -95,7 +103,7 @@ class Compositor:
         hair, a quarter of the work."""
         size = (half.right, half.bottom)
         guide = cv2.cvtColor(resize(frame, size), cv2.COLOR_BGR2GRAY)[window.slices]
-        a, b = (resize(plane, size)[window.slices] for plane in _guided_filter(luma, mask))
+        a, b = (resize(plane, size)[window.slices] for plane in share_of)
         share = cv2.multiply(guide, a, scale=1 / 255, dtype=cv2.CV_32F)
         share = np.clip(cv2.add(share, b), 0.0, 1.0)
         planes = []
@@ -111,7 +119,7 @@ class Compositor:
         field = self._buffer("field", (*share.shape, 3))
         return np.asarray(cv2.merge(planes, dst=field), np.float32)
 
-    def _multiply(self, frame: Picture, field: Floats, window: "Window") -> Picture:
+    def _multiply(self, frame: Picture, field: Floats, window: "Window", output: Picture) -> None:
         part = frame[window.slices]
         gain = self._buffer("gain", part.shape)
         size = (part.shape[1], part.shape[0])
@@ -119,9 +127,7 @@ class Compositor:
         lifted = cv2.LUT(part, _LIFTED_LUT, dst=self._buffer("lifted", part.shape))
         cv2.multiply(lifted, gain, dst=lifted)
         offset = cv2.LUT(part, _OFFSET_LUT, dst=gain)
-        out = frame.copy() if part.shape != frame.shape else np.empty_like(frame)
-        cv2.subtract(lifted, offset, dst=out[window.slices], dtype=cv2.CV_8U)
-        return out
+        cv2.subtract(lifted, offset, dst=output[window.slices], dtype=cv2.CV_8U)
 
     def _buffer(self, name: str, shape: tuple[int, ...]) -> Floats:
         """Memory of this shape that is used again in the next frame."""
@@ -144,13 +150,19 @@ class Inset:
     side: float
     """In pixels of the frame."""
 
+    @property
+    def place(self) -> tuple[float, float, float]:
+        """Left, top and side in pixels of the half-size frame."""
+        left, top = (self.middle / 2 - self.side / 4).tolist()
+        return left, top, self.side / 2
+
     def add_to(self, plane: Plane, channel: int, window: "Window") -> None:
         """Adds one channel to a window of the half-size frame, in place."""
-        scale = self.side / (2 * self.change.shape[0])
-        left, top = (self.middle / 2 - self.side / 4).tolist()
+        left, top, side = self.place
+        scale = side / self.change.shape[0]
         x0, y0 = max(math.floor(left), window.left), max(math.floor(top), window.top)
-        x1 = min(math.ceil(left + self.side / 2), window.right)
-        y1 = min(math.ceil(top + self.side / 2), window.bottom)
+        x1 = min(math.ceil(left + side), window.right)
+        y1 = min(math.ceil(top + side), window.bottom)
         if x0 >= x1 or y0 >= y1:
             return
         shift = (left - x0 + scale / 2 - 0.5, top - y0 + scale / 2 - 0.5)
@@ -172,6 +184,11 @@ class Window:
     bottom: int
 
     @property
+    def area(self) -> int:
+        """In pixels."""
+        return (self.right - self.left) * (self.bottom - self.top)
+
+    @property
     def slices(self) -> tuple[slice, slice]:
         """To index a picture with."""
         return slice(self.top, self.bottom), slice(self.left, self.right)
@@ -181,6 +198,33 @@ class Window:
         right = width if self.right == half.right else 2 * self.right
         bottom = height if self.bottom == half.bottom else 2 * self.bottom
         return Window(2 * self.left, 2 * self.top, right, bottom)
+
+
+def _compose(
+    kernels: Any,
+    frame: Picture,
+    person: Floats,
+    behind: Floats | None,
+    share_of: tuple[Plane, Plane],
+    window: Window,
+    insets: Sequence[Inset],
+    output: Picture,
+) -> None:
+    """`_field` and `_multiply` in one pass."""
+    import torch  # of which the kernels are an extension
+
+    height, width = share_of[0].shape
+    person = resize(person, (width, height))
+    around = np.ones_like(person) if behind is None else resize(behind, (width, height))
+    grid = cv2.merge([*share_of, *cv2.split(person), *cv2.split(around)])
+    kernels.compose(
+        torch.from_numpy(np.ascontiguousarray(frame)),
+        torch.from_numpy(grid),
+        [torch.from_numpy(np.ascontiguousarray(inset.change)) for inset in insets],
+        [value for inset in insets for value in inset.place],
+        [window.left, window.top, window.right, window.bottom],
+        torch.from_numpy(output),
+    )
 
 
 def _guided_filter(guide: Plane, mask: Plane) -> tuple[Plane, Plane]:

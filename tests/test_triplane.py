@@ -11,6 +11,7 @@ from safetensors.torch import save_file
 
 import tolerances
 from demo import demo_frames
+from pipeline import native
 from pipeline.engine import load_engine
 from pipeline.evaluate.cases import make_cases
 from pipeline.evaluate.contestant import EngineContestant
@@ -22,7 +23,6 @@ from pipeline.lighting import OFF
 from pipeline.lighting.presets import load_presets
 from pipeline.relighter import Relighter
 from pipeline.timing import StageTimer
-from pipeline.triplane import native
 from pipeline.triplane.light import irradiance, turned
 from pipeline.triplane.model import VARIABLE, checkpoint_path
 from pipeline.triplane.pose import HeadFinder, pose_in_crop

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.utils import cpp_extension
 
-from pipeline.triplane import native
+from pipeline import native
 from pipeline.triplane.network import Maps, TemporalState, TriplaneNetwork, Volume
 from pipeline.triplane.runtime import Runtime
 from pipeline.triplane.space import HeadPose

@@ -16,8 +16,10 @@ PROBED_INDEXES = 4
 """How many camera indexes are tried where the system gives no list."""
 
 _VIDIOC_QUERYCAP = 0x80685600  # _IOR('V', 0, struct v4l2_capability), linux/videodev2.h
-_CAPTURE = 0x00000001 | 0x00001000  # V4L2_CAP_VIDEO_CAPTURE and its multi-planar kin
-_OUTPUT = 0x00000002
+CAPTURE = 0x00000001 | 0x00001000
+"""In `Capability.flags`: it gives pictures (`V4L2_CAP_VIDEO_CAPTURE` and its multi-planar kin)."""
+OUTPUT = 0x00000002
+"""In `Capability.flags`: it takes pictures (`V4L2_CAP_VIDEO_OUTPUT`)."""
 _HAS_DEVICE_CAPS = 0x80000000
 _LOOPBACK_DRIVER = "v4l2 loopback"
 
@@ -98,8 +100,8 @@ def v4l2_devices(
             continue
         name = _read_line(entry / "name") or capability.card
         if capability.driver == _LOOPBACK_DRIVER:
-            virtual.append(VirtualCamera(name, str(node), bool(capability.flags & _OUTPUT)))
-        elif capability.flags & _CAPTURE:
+            virtual.append(VirtualCamera(name, str(node), bool(capability.flags & OUTPUT)))
+        elif capability.flags & CAPTURE:
             cameras.append(Camera(index, name, str(node)))
     return cameras, virtual
 

@@ -20,7 +20,7 @@ from vcam.errors import SinkError, SourceError, VcamError
 from vcam.frame import Frame
 from vcam.mailbox import Mailbox
 from vcam.settings import SettingsStore, Snapshot
-from vcam.sinks import Delivery, Sink
+from vcam.sinks import Delivery, FilledSink, Sink
 from vcam.sources import Source
 from vcam.stats import LoopStats, Rate
 
@@ -30,6 +30,10 @@ State = Literal["starting", "running", "degraded", "idle", "stopped"]
 
 FIRST_RETRY_S = 0.5
 LAST_RETRY_S = 8.0
+FILL_S = 0.5
+"""After that long without a frame a `FilledSink` fills in."""
+WAKE_S = 0.05
+"""How often a resting source looks whether somebody wants its frames."""
 
 
 class Backoff:
@@ -106,14 +110,26 @@ class SinkRunner:
 
     def _open_and_write(self, backoff: Backoff) -> None:
         self.sink.open()
-        self._write_all(backoff)
+        if not isinstance(self.sink, FilledSink):
+            while (delivery := self.mailbox.take()) is not None:
+                self._write(delivery, backoff)
+            return
+        self.sink.fill()
+        while (delivery := self.mailbox.take(FILL_S)) is not None or not self.mailbox.closed:
+            if delivery is not None:
+                self._write(delivery, backoff)
+            else:
+                self.sink.fill()
+                self._succeeded(backoff)
 
-    def _write_all(self, backoff: Backoff) -> None:
-        while (delivery := self.mailbox.take()) is not None:
-            self.sink.write(delivery)
-            self.rate.tick()
-            self.problem = ""
-            backoff.reset()
+    def _write(self, delivery: Delivery, backoff: Backoff) -> None:
+        self.sink.write(delivery)
+        self.rate.tick()
+        self._succeeded(backoff)
+
+    def _succeeded(self, backoff: Backoff) -> None:
+        self.problem = ""
+        backoff.reset()
 
     def _fail(self, problem: str) -> None:
         if problem != self.problem:
@@ -130,6 +146,7 @@ class FrameLoop:
         make_relighter: Callable[[str], Relight],
         settings: SettingsStore,
         sinks: Sequence[Sink],
+        rest_after: float | None = None,
     ) -> None:
         """
         Args:
@@ -138,6 +155,8 @@ class FrameLoop:
                 raise, in which case the picture passes through.
             settings: read anew for each frame.
             sinks: each gets every frame that it is quick enough for.
+            rest_after: seconds without a sink that wants frames, after which the source is let go
+                of until one does; None: never.
         """
         self.source = source
         self.settings = settings
@@ -145,6 +164,7 @@ class FrameLoop:
         self.finished = threading.Event()
         """Set when the source has ended or the loop was stopped."""
         self.runners = [SinkRunner(sink) for sink in sinks]
+        self._rest_after = rest_after
         self._make_relighter = make_relighter
         self._inbox: Mailbox[_Arrival] = Mailbox()
         self._stop = threading.Event()
@@ -221,6 +241,9 @@ class FrameLoop:
                     self.source.open()
                     if self._read_all(opening, backoff):
                         return
+                    self.source.close()
+                    self._rest()
+                    continue
                 except SourceError as error:
                     self._source_failed(str(error))
                 except Exception as error:  # a driver's surprise must not end the program
@@ -236,8 +259,16 @@ class FrameLoop:
             self._inbox.close()
 
     def _read_all(self, opening: int, backoff: Backoff) -> bool:
-        """Reads until the stream ends (True) or the loop stops (True); raises when it is lost."""
+        """Reads until the stream ends or the loop stops (True), or nobody has wanted its frames
+        for a while (False); raises when it is lost."""
+        wanted_at = time.perf_counter()
         while not self._stop.is_set():
+            if self._rest_after is not None:
+                now = time.perf_counter()
+                if self._wanted():
+                    wanted_at = now
+                elif now - wanted_at > self._rest_after:
+                    return False
             frame = self.source.read()
             if frame is None:
                 return True
@@ -248,6 +279,15 @@ class FrameLoop:
             self.stats.received.tick()
             self._inbox.put(_Arrival(frame, opening))
         return True
+
+    def _rest(self) -> None:
+        log.debug("%s rests", self.source.label)
+        while not self._wanted() and not self._stop.wait(WAKE_S):
+            pass
+        log.debug("%s is wanted again", self.source.label)
+
+    def _wanted(self) -> bool:
+        return any(runner.sink.wanted for runner in self.runners)
 
     def _source_failed(self, problem: str) -> None:
         if self._stop.is_set():
@@ -261,7 +301,7 @@ class FrameLoop:
         try:
             while (arrival := self._inbox.take()) is not None:
                 frame = arrival.frame
-                self._idle = not any(runner.sink.wanted for runner in self.runners)
+                self._idle = not self._wanted()
                 self._started = True
                 height, width = frame.picture.shape[:2]
                 self._size = (width, height)

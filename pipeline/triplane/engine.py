@@ -1,13 +1,13 @@
 """The default engine: the tri-plane network on each head, the frame's own pixels relit."""
 
+from concurrent.futures import Future
 from dataclasses import dataclass, field
-from threading import Lock
 
 import cv2
 import numpy as np
 import torch
-from torch import Tensor
 
+from pipeline import native
 from pipeline.color import DECODE_8BIT
 from pipeline.composition import Compositor, Inset
 from pipeline.gain import bounded
@@ -15,25 +15,17 @@ from pipeline.geometry import grid_size, surroundings
 from pipeline.geometry_engine import background_gain
 from pipeline.lighting import Lighting
 from pipeline.lighting.auto import auto_gain, auto_target
-from pipeline.present_light import AMBIENT, exposure, follow, skin_mask
+from pipeline.present_light import AMBIENT, follow, skin_mask
 from pipeline.resample import resize
 from pipeline.target import adjusted, levelled
 from pipeline.timing import StageTimer
 from pipeline.triplane.crop import HeadCrop
-from pipeline.triplane.light import asked_light
-from pipeline.triplane.network import (
-    INPUT,
-    OUTPUT,
-    Maps,
-    TemporalState,
-    TriplaneNetwork,
-    Volume,
-)
+from pipeline.triplane.network import INPUT, OUTPUT, TriplaneNetwork, Volume
+from pipeline.triplane.observer import Belief, Observer
 from pipeline.triplane.pose import HeadFinder, pose_in_crop
-from pipeline.triplane.runtime import Runtime, torch_threads
-from pipeline.triplane.shade import Amounts, face_gain, light_on, log_ratio
+from pipeline.triplane.runtime import torch_threads
+from pipeline.triplane.shade import Amounts, face_gain, log_ratio
 from pipeline.triplane.space import HeadPose
-from pipeline.triplane.steady import steadied
 from pipeline.triplane.turn import Rendered, turned
 from pipeline.triplane.view import View
 from pipeline.types import Face, FaceState, Floats, Picture, RelightSettings
@@ -41,30 +33,20 @@ from pipeline.types import Face, FaceState, Floats, Picture, RelightSettings
 _FACES = 2
 """Heads that the network looks at in one frame, the largest; others get the light of bodies."""
 _EVERY = 2
-"""The network looks at a head in every second frame: half of the work for shading that is a frame
-old in the other, on a crop that moves with the head. A new light is never a frame late."""
+"""The network looks at a head in every second frame while the frame goes on; the next one waits for
+it. Half of the work, for maps that are one or two frames old on a crop that moves with the head. A
+new light is never late; its cast shadows are, by a frame."""
 _SOFT = 0.12
 """Of the crop's side: within so much of its edges the network's gain fades into the body's."""
 
 
-@dataclass(frozen=True)
-class _Belief:
-    """What is believed of one person."""
+@dataclass
+class _Person:
+    """What is known of one person, and what is being found out."""
 
-    time: float
-    """Of the frame that the network last looked at."""
-    asked: Floats
-    """`(9, 3)` the light that it was asked for."""
-    state: TemporalState
-    maps: Maps
-    """Steadied."""
-    volume: Volume
-    planes: Tensor
-    """Albedo planes."""
-    level: Floats
-    """`(3,)` RGB natural logarithm of the present light's exposure in the maps' scale."""
-    light: Floats
-    """`(9, 3)` the present light, smoothed, of exposure 1."""
+    belief: Belief | None = None
+    look: Future[Belief] | None = None
+    """Begun in the last frame."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +58,7 @@ class _Head:
     picture: Picture
     """`(256, 256, 3)` BGR."""
     pose: HeadPose
-    belief: _Belief
+    belief: Belief
 
 
 @dataclass
@@ -85,7 +67,7 @@ class TriplaneState:
 
     timer: StageTimer
     compositor: Compositor
-    people: dict[int, _Belief] = field(default_factory=dict)
+    people: dict[int, _Person] = field(default_factory=dict)
     """By `Face.ident`, of the faces in the last frame only."""
     frames: int = 0
     gain: Floats | None = None
@@ -107,10 +89,7 @@ class TriplaneEngine:
 
     def __init__(self, network: TriplaneNetwork) -> None:
         self._network = network
-        self._runtime = Runtime(network)
-        self._lock = Lock()
-        """The runtime's buffers and torch's threads are for one frame at a time, streams may be
-        many."""
+        self._observer = Observer(network)
         self._finder = HeadFinder()
         ramp = np.minimum(np.arange(OUTPUT) + 0.5, OUTPUT - 0.5 - np.arange(OUTPUT))
         ramp = np.clip(ramp / (_SOFT * OUTPUT), 0, 1)
@@ -119,7 +98,7 @@ class TriplaneEngine:
 
     def new_state(self, timer: StageTimer) -> TriplaneState:
         """A fresh stream."""
-        return TriplaneState(timer, Compositor())
+        return TriplaneState(timer, Compositor(native.kernels()))
 
     @torch.inference_mode()
     def relight(
@@ -136,7 +115,7 @@ class TriplaneEngine:
             state.people.clear()
             return frame
         # Pictures of 128 pixels are too small for torch to share out.
-        with self._lock, torch_threads(1):
+        with torch_threads(1):
             return self._relit(frame, faces, lighting, settings, state)
 
     def _relit(
@@ -150,7 +129,7 @@ class TriplaneEngine:
         dt, state.time = faces.time - state.time, faces.time
         largest = sorted(faces.faces, key=lambda face: -float(np.ptp(face.landmarks[:, 1])))
         heads = [self._head(frame, faces.time, face, lighting, state) for face in largest[:_FACES]]
-        state.people = {head.face.ident: head.belief for head in heads}
+        state.people = {head.face.ident: state.people[head.face.ident] for head in heads}
         state.frames += 1
         relit = frame
         if lighting.mode != "off":
@@ -160,16 +139,13 @@ class TriplaneEngine:
                 relit = self._turned(relit, heads[0], settings)
         return relit
 
-    @torch.inference_mode()
     def present_light(self, faces: FaceState, frame: Picture) -> Floats | None:
         """`(9, 3)` radiance of the light on the largest face, of exposure 1; None without one."""
         if not faces.faces:
             return None
         face = max(faces.faces, key=lambda face: float(np.ptp(face.landmarks[:, 1])))
         fresh = self.new_state(StageTimer())
-        even = Lighting.from_sh(AMBIENT)
-        with self._lock:
-            return self._head(frame, faces.time, face, even, fresh).belief.light
+        return self._head(frame, faces.time, face, Lighting.from_sh(AMBIENT), fresh).belief.light
 
     def _head(
         self, frame: Picture, time: float, face: Face, lighting: Lighting, state: TriplaneState
@@ -180,38 +156,18 @@ class TriplaneEngine:
             picture = crop.cut(frame, INPUT)
             pose = pose_in_crop(found, crop.middle, crop.side)
         asked = lighting.sh if lighting.mode == "sh" else AMBIENT
-        last = state.people.get(face.ident)
+        person = state.people.setdefault(face.ident, _Person())
+        with state.timer.stage("network (wait)"):
+            if person.look:
+                person.belief, person.look = person.look.result(), None
+            if person.belief is None:
+                person.belief = self._observer.look(picture, pose, asked, time, None).result()
+                return _Head(face, crop, picture, pose, person.belief)
         # Two heads take turns.
-        due = last is None or (state.frames + face.ident) % _EVERY == 0
-        if last is None or due or not np.array_equal(last.asked, asked):
-            last = self._look(picture, pose, asked, time, last, state.timer)
-        return _Head(face, crop, picture, pose, last)
-
-    def _look(
-        self,
-        picture: Picture,
-        pose: HeadPose,
-        asked: Floats,
-        time: float,
-        last: _Belief | None,
-        timer: StageTimer,
-    ) -> _Belief:
-        with timer.stage("network"):
-            rgb = np.ascontiguousarray(picture[..., ::-1].transpose(2, 0, 1))
-            light = asked_light(torch.from_numpy(asked)[None], pose.rotation)
-            maps, volume, following, planes = self._runtime.run(
-                torch.from_numpy(rgb).float()[None] / 127.5 - 1,
-                pose,
-                light,
-                last.state if last else None,
-            )
-        with timer.stage("present light"):
-            dt = time - last.time if last else 0.0
-            maps = steadied(last.maps if last else None, maps, dt)
-            seen = light_on(maps)
-            level = np.maximum(exposure(seen), np.float32(1e-4))
-            light_now = follow(last.light if last else None, np.asarray(seen / level), dt)
-        return _Belief(time, asked, following, maps, volume, planes, np.log(level), light_now)
+        due = (state.frames + face.ident) % _EVERY == 0
+        if due or not np.array_equal(person.belief.asked, asked):
+            person.look = self._observer.look(picture, pose, asked, time, person.belief)
+        return _Head(face, crop, picture, pose, person.belief)
 
     def _lit(
         self,

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from pipeline.triplane import native
+from pipeline import native
 from pipeline.triplane.network import (
     OUTPUT,
     Maps,
@@ -28,7 +28,7 @@ _DEPTH, _COARSE_DEPTH, _OPACITY = 32, 33, 34
 class Runtime:
     """Runs a network whose weights no longer change, one picture at a time.
 
-    With the kernels of `pipeline/triplane/native` the pictures in between are kept channels last,
+    With the kernels of `pipeline/native` the pictures in between are kept channels last,
     in buffers of this object: it is for one thread at a time. Without them the network runs as it
     is.
     """

@@ -20,6 +20,10 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+REST_AFTER_S = 2.5
+"""A camera that nobody looks at is let go of, so that its light goes out. Not at once: programs
+that try out their cameras come back soon, and opening one takes up to three seconds."""
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of the live program."""
@@ -44,6 +48,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--fps", type=frame_rate, default=30.0, metavar="N", help="frames per second (30)"
+    )
+    parser.add_argument(
+        "--always-on", action="store_true", help="keep the camera on also while nobody looks"
     )
     parser.add_argument("--preset", metavar="NAME", help="the light; `vcam presets` lists them")
     add_engine_arguments(parser, saved=True)
@@ -98,6 +105,7 @@ def _build(args: argparse.Namespace, store: "SettingsStore", stack: ExitStack) -
     from vcam.sinks import Sink
     from vcam.sinks.choose import choose_virtual_camera
     from vcam.sinks.recorder import RecorderSink
+    from vcam.sources.camera import CameraSource
     from vcam.sources.choose import choose_source
     from web.peer import PeerPort
     from web.preview import PreviewSink
@@ -121,11 +129,12 @@ def _build(args: argparse.Namespace, store: "SettingsStore", stack: ExitStack) -
         stack.callback(recorder.close)
         recorder.open()  # tried out, so that what cannot be written fails before anything runs
         sinks.append(recorder)
-    camera = choose_virtual_camera(args.sink, args.size, args.fps)
+    camera = choose_virtual_camera(args.sink, args.size, args.fps, args.always_on)
     if camera is not None:
         stack.callback(camera.close)
         sinks.append(camera)
-    loop = FrameLoop(source, make_relighter, store, sinks)
+    rests = isinstance(source, CameraSource) and not args.always_on
+    loop = FrameLoop(source, make_relighter, store, sinks, REST_AFTER_S if rests else None)
     config = WebConfig(args.host, args.port, args.tls_cert, args.tls_key, tuple(args.ice_server))
     return Live(
         loop,

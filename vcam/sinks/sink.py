@@ -1,7 +1,7 @@
 """The interface of every sink."""
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from vcam.frame import Frame
 
@@ -44,3 +44,15 @@ class Sink(Protocol):
 
     def close(self) -> None:
         """Lets go of the device, or completes the file; a second call does nothing."""
+
+
+@runtime_checkable
+class FilledSink(Sink, Protocol):
+    """A sink that must not fall silent while no frames come."""
+
+    def fill(self) -> None:
+        """Shows something: called when it was opened, and twice a second without frames.
+
+        Raises:
+            SinkError: as in `write`.
+        """

@@ -3,10 +3,10 @@
 import time
 
 import av
-import cv2
 import numpy as np
 
 from pipeline.types import Picture
+from vcam.card import card
 from vcam.frame import TIME_BASE, Frame
 from vcam.mailbox import Mailbox
 
@@ -80,7 +80,7 @@ class PeerSource:
         if self._last is not None and self._last[0] is peer:
             picture = self._last[1]
         else:
-            picture = _placeholder(*self._size, invite=peer is None)
+            picture = _placeholder(self._size, invite=peer is None)
         self._pts += int(WAIT_S / TIME_BASE)
         return Frame(picture, time.perf_counter(), self._pts)
 
@@ -95,18 +95,8 @@ class PeerSource:
         return self._pts
 
 
-def _placeholder(width: int, height: int, invite: bool) -> Picture:
-    """`(height, width, 3)` BGR: a dark picture that says what is being waited for. It may reach
-    a video call, so it holds no address and no token."""
-    picture = np.full((height, width, 3), (44, 36, 30), np.uint8)
+def _placeholder(size: tuple[int, int], invite: bool) -> Picture:
     lines = [("Waiting for a browser's camera", 1.0, 0.46)]
     if invite:
         lines.append(("Open the link that vcam printed", 0.7, 0.58))
-    for text, share, y in lines:
-        font, thickness = cv2.FONT_HERSHEY_SIMPLEX, max(1, height // 300)
-        (unit, _), _ = cv2.getTextSize(text, font, 1.0, thickness)
-        scale = min(height / 420 * share, 0.9 * width / unit)
-        (wide, _), _ = cv2.getTextSize(text, font, scale, thickness)
-        origin = ((width - wide) // 2, int(height * y))
-        cv2.putText(picture, text, origin, font, scale, (225, 220, 215), thickness, cv2.LINE_AA)
-    return picture
+    return card(size, lines)

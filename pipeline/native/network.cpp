@@ -211,7 +211,7 @@ static void render(const Tensor& albedo_planes, const Tensor& shading_planes, co
 
 static void threads(int64_t count) { Workers::instance().resize(count - 1); }
 
-TORCH_LIBRARY(vcam_triplane, m) {
+TORCH_LIBRARY_FRAGMENT(vcam, m) {
   m.def("threads(int count) -> ()", threads);
   m.def("convolve(Tensor input, Tensor weight, Tensor bias, int stride, Tensor? add, bool positive,"
         " Tensor(a!) output) -> ()", convolve);

@@ -1,4 +1,4 @@
-"""Kernels in C++ for the network's hot parts, built where they are first used."""
+"""Kernels in C++ for what the frame budget needs, built where they are first used."""
 
 import logging
 import time
@@ -17,7 +17,7 @@ _STALE = 600.0
 
 @cache
 def kernels() -> Any | None:
-    """The operators of `kernels.cpp`, or None, with a warning, where they cannot be built.
+    """The operators of this folder's sources, or None, with a warning, where they cannot be built.
 
     The first call builds them into torch's extension folder (`TORCH_EXTENSIONS_DIR`), which takes
     some 20 s; processes that ask at the same time wait for one another.
@@ -26,25 +26,25 @@ def kernels() -> Any | None:
     from torch.utils import cpp_extension
 
     cpu = torch.backends.cpu.get_cpu_capability()
-    name = f"vcam_triplane_{cpu.lower()}"
+    name = f"vcam_{cpu.lower()}"
     folder = Path(cpp_extension._get_build_directory(name, verbose=False))
     lock = folder / "lock"
     try:
         if lock.exists() and time.time() - lock.stat().st_mtime > _STALE:
             lock.unlink()
         if not any(folder.glob(f"{name}.*")):
-            _LOG.info("building the network's kernels, once: this takes some 20 s")
+            _LOG.info("building the kernels, once: this takes some 20 s")
         cpp_extension.load(
             name,
-            [str(Path(__file__).with_name("kernels.cpp"))],
+            [str(path) for path in sorted(Path(__file__).parent.glob("*.cpp"))],
             extra_cflags=["-O3", "-fno-math-errno", "-pthread", *_FLAGS.get(cpu, [])],
             is_python_module=False,
         )
     except (RuntimeError, OSError, ImportError) as error:
         _LOG.warning(
-            "the network runs at half speed without its kernels, which could not be built (%s): "
+            "relighting runs at half speed without its kernels, which could not be built (%s): "
             "install a C++ compiler (Debian: apt install g++; macOS: xcode-select --install)",
             str(error).splitlines()[0],
         )
         return None
-    return torch.ops.vcam_triplane
+    return torch.ops.vcam

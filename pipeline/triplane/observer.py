@@ -1,0 +1,81 @@
+"""The network's looks at heads, on a thread of their own."""
+
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from pipeline.present_light import exposure, follow
+from pipeline.triplane.light import asked_light
+from pipeline.triplane.network import Maps, TemporalState, TriplaneNetwork, Volume
+from pipeline.triplane.runtime import Runtime
+from pipeline.triplane.shade import light_on
+from pipeline.triplane.space import HeadPose
+from pipeline.triplane.steady import steadied
+from pipeline.types import Floats, Picture
+
+
+@dataclass(frozen=True)
+class Belief:
+    """What is believed of one person."""
+
+    time: float
+    """Of the frame that the network looked at."""
+    asked: Floats
+    """`(9, 3)` the light that it was asked for."""
+    state: TemporalState
+    maps: Maps
+    """Steadied."""
+    volume: Volume
+    planes: Tensor
+    """Albedo planes."""
+    level: Floats
+    """`(3,)` RGB natural logarithm of the present light's exposure in the maps' scale."""
+    light: Floats
+    """`(9, 3)` the present light, smoothed, of exposure 1."""
+
+
+class Observer:
+    """Looks at heads one after the other; what it says depends on nothing but what it is given.
+
+    It takes half of the processor's cores: the other half works on the frames meanwhile.
+    """
+
+    def __init__(self, network: TriplaneNetwork) -> None:
+        self._runtime = Runtime(network, threads=max(1, torch.get_num_threads() // 2))
+        self._pool = ThreadPoolExecutor(1, "network")
+        """Holds at most one look for each head that an engine's streams follow."""
+
+    def look(
+        self, picture: Picture, pose: HeadPose, asked: Floats, time: float, last: Belief | None
+    ) -> Future[Belief]:
+        """Begins a look.
+
+        Args:
+            picture: `(256, 256, 3)` BGR crop; never written to again.
+            pose: of the head in it.
+            asked: `(9, 3)` radiance of the light that is wanted.
+            time: of the frame, seconds.
+            last: what is believed of this person, if anything.
+        """
+        return self._pool.submit(self._look, picture, pose, asked, time, last)
+
+    @torch.inference_mode()
+    def _look(
+        self, picture: Picture, pose: HeadPose, asked: Floats, time: float, last: Belief | None
+    ) -> Belief:
+        rgb = np.ascontiguousarray(picture[..., ::-1].transpose(2, 0, 1))
+        maps, volume, following, planes = self._runtime.run(
+            torch.from_numpy(rgb).float()[None] / 127.5 - 1,
+            pose,
+            asked_light(torch.from_numpy(asked)[None], pose.rotation),
+            last.state if last else None,
+        )
+        dt = time - last.time if last else 0.0
+        maps = steadied(last.maps if last else None, maps, dt)
+        seen = light_on(maps)
+        level = np.maximum(exposure(seen), np.float32(1e-4))
+        light = follow(last.light if last else None, np.asarray(seen / level), dt)
+        return Belief(time, asked, following, maps, volume, planes, np.log(level), light)

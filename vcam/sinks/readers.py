@@ -1,0 +1,168 @@
+"""Knows whether another program reads a v4l2loopback device, so that the real camera can rest.
+
+From 0.13 on the driver tells who streams. Of older ones it can only be seen who has the device
+open, which programs also do for a moment to list it.
+"""
+
+import contextlib
+import ctypes
+import fcntl
+import os
+import select
+import struct
+import threading
+import time
+from pathlib import Path
+from typing import Protocol
+
+SETTLE_S = 0.25
+"""How long a device must be open to count as read: listing cameras takes less."""
+
+_CLIENT_USAGE = 0x08000000 + 0x08E00000 + 1  # V4L2_EVENT_PRI_CLIENT_USAGE, v4l2loopback.h
+_SEND_INITIAL = 1
+_IN_OPEN, _IN_CLOSE, _IN_Q_OVERFLOW = 0x20, 0x08 | 0x10, 0x4000  # sys/inotify.h
+_EVENT = struct.Struct("iIII")  # struct inotify_event without the name
+
+
+class _Event(ctypes.Structure):
+    """`struct v4l2_event`."""
+
+    _fields_ = (
+        ("type", ctypes.c_uint32),
+        ("data", ctypes.c_uint64 * 8),
+        ("pending", ctypes.c_uint32),
+        ("sequence", ctypes.c_uint32),
+        ("seconds", ctypes.c_long),
+        ("nanoseconds", ctypes.c_long),
+        ("id", ctypes.c_uint32),
+        ("reserved", ctypes.c_uint32 * 8),
+    )
+
+
+_DQEVENT = 2 << 30 | ctypes.sizeof(_Event) << 16 | ord("V") << 8 | 89
+_SUBSCRIBE = 1 << 30 | 32 << 16 | ord("V") << 8 | 90
+
+
+class _Watch(Protocol):
+    def present(self) -> bool: ...
+
+    def close(self) -> None: ...
+
+
+class Readers:
+    """Whether somebody reads. It never waits; any thread may ask."""
+
+    def __init__(self, device: int, path: Path) -> None:
+        """
+        Args:
+            device: a descriptor of the device, open for writing; it stays the caller's.
+            path: the device file.
+
+        Raises:
+            OSError: the system tells neither.
+        """
+        self._lock = threading.Lock()
+        self._watch: _Watch | None
+        try:
+            self._watch = _ClientUsage(device)
+        except OSError:
+            self._watch = _OpenFiles(path)
+
+    @property
+    def present(self) -> bool:
+        """Whether another program reads the device now; False once closed."""
+        with self._lock:
+            return self._watch is not None and self._watch.present()
+
+    def close(self) -> None:
+        """Stops watching; call it before the device is closed."""
+        with self._lock:
+            watch, self._watch = self._watch, None
+            if watch is not None:
+                watch.close()
+
+
+class _ClientUsage:
+    """What v4l2loopback 0.13 and later tell."""
+
+    def __init__(self, device: int) -> None:
+        self._device = device
+        self._count = 0
+        self._poll = select.poll()
+        self._poll.register(device, select.POLLPRI)
+        fcntl.ioctl(
+            device, _SUBSCRIBE, struct.pack("8I", _CLIENT_USAGE, 0, _SEND_INITIAL, *[0] * 5)
+        )
+
+    def present(self) -> bool:
+        while any(happened & select.POLLPRI for _, happened in self._poll.poll(0)):
+            event = _Event()
+            try:
+                fcntl.ioctl(self._device, _DQEVENT, event)
+            except OSError:  # the device has gone; writing will say so
+                return False
+            if event.type == _CLIENT_USAGE:
+                self._count = event.data[0] & 0xFFFFFFFF
+        return self._count > 0
+
+    def close(self) -> None:
+        pass  # the subscription ends with the descriptor
+
+
+class _OpenFiles:
+    """Counts how often others have the device open, by inotify."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        libc = ctypes.CDLL(None, use_errno=True)
+        self._fd = libc.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC)
+        if self._fd < 0 or (
+            libc.inotify_add_watch(self._fd, os.fsencode(path), _IN_OPEN | _IN_CLOSE) < 0
+        ):
+            error = ctypes.get_errno()
+            self.close()
+            raise OSError(error, os.strerror(error))
+        self._count = _open_by_others(path)
+        self._since = time.monotonic()
+
+    def present(self) -> bool:
+        for happened in self._events():
+            before = self._count
+            if happened & _IN_OPEN:
+                self._count += 1
+            elif happened & _IN_CLOSE:
+                self._count = max(self._count - 1, 0)  # it was open before, out of our sight
+            elif happened & _IN_Q_OVERFLOW:
+                self._count = _open_by_others(self._path)
+            if not before and self._count:
+                self._since = time.monotonic()
+        return self._count > 0 and time.monotonic() - self._since >= SETTLE_S
+
+    def close(self) -> None:
+        if self._fd >= 0:
+            os.close(self._fd)
+
+    def _events(self) -> list[int]:
+        try:
+            data = os.read(self._fd, 1 << 16)
+        except BlockingIOError:
+            return []
+        events, place = [], 0
+        while place < len(data):
+            _, mask, _, length = _EVENT.unpack_from(data, place)
+            events.append(mask)
+            place += _EVENT.size + length
+        return events
+
+
+def _open_by_others(path: Path) -> int:
+    """How many descriptors of other processes are seen on a device; other users' are not."""
+    count = 0
+    for process in Path("/proc").iterdir():
+        if not process.name.isdigit() or int(process.name) == os.getpid():
+            continue
+        with contextlib.suppress(OSError):
+            for link in (process / "fd").iterdir():
+                with contextlib.suppress(OSError):
+                    count += link.readlink() == path
+    return count
