@@ -23,6 +23,10 @@ class HeadCrop:
         """The crop of a head, its origin in the middle."""
         return HeadCrop(head.origin[:2].copy(), head.side)
 
+    def scaled(self, factor: float) -> "HeadCrop":
+        """The same in a frame of `factor` times the size."""
+        return HeadCrop(self.middle * np.float32(factor), self.side * factor)
+
     def cut(self, frame: Picture, size: int) -> Picture:
         """`(size, size, 3)` pixels of the square; what is outside the frame is the edge's."""
         full = _fine(self.side, size)

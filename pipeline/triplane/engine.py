@@ -10,7 +10,7 @@ import torch
 from pipeline import native
 from pipeline.color import DECODE_8BIT
 from pipeline.composition import Compositor, Inset
-from pipeline.gain import bounded
+from pipeline.gain import bounded, rolled_off
 from pipeline.geometry import grid_size, surroundings
 from pipeline.geometry_engine import background_gain
 from pipeline.lighting import Lighting
@@ -47,6 +47,38 @@ class _Person:
     belief: Belief | None = None
     look: Future[Belief] | None = None
     """Begun in the last frame."""
+    gain: "_Gain | None" = None
+    """Of the last frame."""
+
+
+@dataclass(frozen=True)
+class _Gain:
+    """What a light change comes to, for as long as neither it nor the belief changes."""
+
+    belief: Belief
+    target: Floats
+    """`(9, 3)`"""
+    amounts: Amounts
+    intensity: float
+    linear: Floats
+    """`(n, n, 3)` BGR, of the crop's linear light."""
+
+    @staticmethod
+    def of(
+        last: "_Gain | None", belief: Belief, target: Floats, settings: RelightSettings
+    ) -> "_Gain":
+        """That of the last frame, if it still holds."""
+        amounts = Amounts(settings.shadows, settings.highlights)
+        intensity = settings.intensity
+        if (
+            last
+            and last.belief is belief
+            and (last.amounts, last.intensity) == (amounts, intensity)
+            and np.array_equal(last.target, target)
+        ):
+            return last
+        gain = face_gain(belief.maps, belief.level, belief.light, target, amounts, intensity)
+        return _Gain(belief, target, amounts, intensity, gain)
 
 
 @dataclass(frozen=True)
@@ -55,8 +87,6 @@ class _Head:
 
     face: Face
     crop: HeadCrop
-    picture: Picture
-    """`(256, 256, 3)` BGR."""
     pose: HeadPose
     belief: Belief
 
@@ -150,24 +180,27 @@ class TriplaneEngine:
     def _head(
         self, frame: Picture, time: float, face: Face, lighting: Lighting, state: TriplaneState
     ) -> _Head:
-        with state.timer.stage("crop"):
-            found = self._finder.find(face.landmarks)
-            crop = HeadCrop.of(found)
-            picture = crop.cut(frame, INPUT)
-            pose = pose_in_crop(found, crop.middle, crop.side)
+        found = self._finder.find(face.landmarks)
+        crop = HeadCrop.of(found)
+        pose = pose_in_crop(found, crop.middle, crop.side)
         asked = lighting.sh if lighting.mode == "sh" else AMBIENT
         person = state.people.setdefault(face.ident, _Person())
-        with state.timer.stage("network (wait)"):
-            if person.look:
+        if person.look:
+            with state.timer.stage("network (wait)"):
                 person.belief, person.look = person.look.result(), None
-            if person.belief is None:
-                person.belief = self._observer.look(picture, pose, asked, time, None).result()
-                return _Head(face, crop, picture, pose, person.belief)
+        last = person.belief
         # Two heads take turns.
         due = (state.frames + face.ident) % _EVERY == 0
-        if due or not np.array_equal(person.belief.asked, asked):
-            person.look = self._observer.look(picture, pose, asked, time, person.belief)
-        return _Head(face, crop, picture, pose, person.belief)
+        if last is None or due or not np.array_equal(last.asked, asked):
+            with state.timer.stage("crop"):
+                picture = crop.cut(frame, INPUT)
+            look = self._observer.look(picture, pose, asked, time, last)
+            if last is None:
+                with state.timer.stage("network (wait)"):
+                    person.belief = last = look.result()
+            else:
+                person.look = look
+        return _Head(face, crop, pose, last)
 
     def _lit(
         self,
@@ -184,7 +217,7 @@ class TriplaneEngine:
             return frame
         with state.timer.stage("shading"):
             grid = grid_size(*faces.size)
-            small, mask = resize(frame, grid), resize(faces.mask, grid)
+            small, mask = resize(faces.small, grid), resize(faces.mask, grid)
             linear = np.asarray(cv2.LUT(small, DECODE_8BIT), np.float32)
             present = heads[0].belief.light
             if lighting.mode == "auto":
@@ -198,8 +231,11 @@ class TriplaneEngine:
             target = adjusted(target, settings)
             whole = target * np.float32(settings.intensity)
             body = bounded(log_ratio(present, whole, surroundings(faces, mask)))
-            scale = body.shape[1] / faces.size[0]
-            insets = [self._inset(head, target, settings, body, scale, weight) for head in heads]
+            insets = []
+            for head in heads:
+                person = state.people[head.face.ident]
+                person.gain = _Gain.of(person.gain, head.belief, target, settings)
+                insets.append(self._inset(head, person.gain.linear, body, faces, weight))
         with state.timer.stage("composition"):
             behind = background_gain(present, whole, linear, settings.background)
             if behind is not None:
@@ -209,26 +245,13 @@ class TriplaneEngine:
             return state.compositor.apply(frame, gain, behind, mask, luma, insets)
 
     def _inset(
-        self,
-        head: _Head,
-        target: Floats,
-        settings: RelightSettings,
-        body: Floats,
-        scale: float,
-        weight: float,
+        self, head: _Head, gain: Floats, body: Floats, faces: FaceState, weight: float
     ) -> Inset:
-        """What the network's gain adds to the body's, which is known on a grid of `scale`."""
-        small = resize(head.picture, (OUTPUT, OUTPUT))
-        gain = face_gain(
-            head.belief.maps,
-            head.belief.level,
-            head.belief.light,
-            target,
-            Amounts(settings.shadows, settings.highlights),
-            settings.intensity,
-            np.asarray(cv2.LUT(small, DECODE_8BIT), np.float32),
-        )
-        around = HeadCrop(head.crop.middle * np.float32(scale), head.crop.side * scale)
+        """What the network's gain adds to the body's."""
+        here = head.crop.scaled(faces.small.shape[1] / faces.size[0])
+        seen = np.asarray(cv2.LUT(here.cut(faces.small, OUTPUT), DECODE_8BIT), np.float32)
+        gain = rolled_off(gain, seen)
+        around = head.crop.scaled(body.shape[1] / faces.size[0])
         under = np.maximum(around.cut_map(body, OUTPUT), np.float32(1e-3))
         power = weight / 2.4  # of encoded values, see `pipeline.composition`
         change = cv2.pow(gain, power) - cv2.pow(under, power)

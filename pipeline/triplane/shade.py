@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pipeline.gain import bounded, rolled_off
+from pipeline.gain import bounded
 from pipeline.lighting.sh import LAMBERT
 from pipeline.lighting.sh import basis as sh_basis
 from pipeline.present_light import AMBIENT, exposure, fit
@@ -83,9 +83,8 @@ def face_gain(
     target: Floats,
     amounts: Amounts,
     intensity: float,
-    seen: Floats,
 ) -> Floats:
-    """What the linear light of a crop is to be multiplied by.
+    """What the linear light of a crop is to be multiplied by, wherever that leaves it.
 
     Args:
         maps: of one crop.
@@ -95,7 +94,6 @@ def face_gain(
         target: `(9, 3)` radiance at the exposure that is wanted, without `intensity`.
         amounts: of shadows and highlights.
         intensity: brightness of the new light.
-        seen: `(n, n, 3)` BGR linear light of the crop.
 
     Returns:
         `(n, n, 3)` BGR, bounded.
@@ -110,7 +108,7 @@ def face_gain(
     gray = present_here.mean(1, keepdim=True)
     present_here = gray + (present_here - gray) * _COLOUR
     log_gain = (new - present_here) * difference(present, target) + math.log(intensity)
-    return rolled_off(bounded(_bgr(log_gain[0])), seen)
+    return bounded(_bgr(log_gain[0]))
 
 
 def _shine(maps: Maps, light: Tensor) -> Tensor:
