@@ -118,14 +118,14 @@ def _triplane(device: str) -> Engine:
 
 
 ENGINES: dict[str, EngineInfo] = {
+    "triplane": EngineInfo(_triplane, uses_torch=False, obeys=SPECIAL),
     "geometry": EngineInfo(_geometry, uses_torch=False),
     "paper": EngineInfo(_paper, uses_torch=True, obeys=frozenset({"yaw", "pitch"})),
-    "triplane": EngineInfo(_triplane, uses_torch=False, obeys=SPECIAL),
     "passthrough": EngineInfo(lambda device: PassthroughEngine(), uses_torch=False),
 }
 """Every engine by name; command line, panel and bench find them here."""
 
-DEFAULT_ENGINE = "geometry"
+DEFAULT_ENGINE = "triplane"
 
 
 def load_engine(name: str, device: str = "cpu") -> Engine:

@@ -141,7 +141,7 @@ def test_what_the_panel_was_left_at_comes_back(still: str, config_home: Path) ->
         settings = program.ask("/api/state")["settings"]
         assert (settings["preset"], settings["warmth"]) == ("candle", 0.5)
         assert settings["mirror"] is True
-        assert settings["engine"] == "geometry"
+        assert settings["engine"] == "triplane"
         assert program.stop()[0] == 0
 
     with running(*common, "--preset", "window", "--no-mirror") as program:

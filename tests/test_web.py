@@ -246,7 +246,7 @@ async def test_bad_messages_are_answered_and_change_nothing() -> None:
             {"engine": []},
             {"mirror": 1},
             {"colour": 1},
-            {"warmth": 0.5, "yaw": 20},
+            {"warmth": 0.5, "engine": "geometry", "yaw": 20},
             {"engine": "passthrough", "pitch": -5.0},
             [],
         ]

@@ -38,13 +38,10 @@ class Belief:
 
 
 class Observer:
-    """Looks at heads one after the other; what it says depends on nothing but what it is given.
-
-    It takes half of the processor's cores: the other half works on the frames meanwhile.
-    """
+    """Looks at heads one after the other; what it says depends on nothing but what it is given."""
 
     def __init__(self, network: TriplaneNetwork) -> None:
-        self._runtime = Runtime(network, threads=max(1, torch.get_num_threads() // 2))
+        self._runtime = Runtime(network)
         self._pool = ThreadPoolExecutor(1, "network")
         """Holds at most one look for each head that an engine's streams follow."""
 
