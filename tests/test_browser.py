@@ -200,7 +200,7 @@ async def test_a_refused_change_is_said_long_enough_to_be_read(browser: Any) -> 
             await see(page, f"$('numbers').innerText !== {before!r}")
             before = await page.locator("#numbers").inner_text()
         assert "no engine called" in await page.get_by_role("alert").inner_text()
-        await see(page, "$('engine').value === 'geometry'")
+        await see(page, "$('engine').value === 'triplane'")
         await see(page, "$('notice').hidden")
 
 

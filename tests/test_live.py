@@ -112,7 +112,7 @@ def test_signals_stop_cleanly_with_the_recording_complete(
 ) -> None:
     target = tmp_path / "out.mp4"
     with running("--source", still, "--sink", "none", "--record", str(target)) as program:
-        program.wait_for_frames(20)
+        wait_for(lambda: program.ask("/api/state")["stats"]["frames_out"] >= 20)
         status, _, err = program.stop(how)
     assert status == 0, err
     assert frames_of(target) > 3

@@ -1,0 +1,36 @@
+"""Makes something slow on a thread of its own."""
+
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future, TimeoutError
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
+
+_AT_ONCE_S = 0.25
+"""Whoever is made within that time is waited for."""
+
+
+class Loading(Generic[T]):
+    """What is being made. Its thread ends with the program, also if that is earlier."""
+
+    def __init__(self, make: Callable[[], T], name: str) -> None:
+        self._future: Future[T] = Future()
+        threading.Thread(target=self._run, args=(make,), name=name, daemon=True).start()
+        self._patience = _AT_ONCE_S
+
+    def get(self) -> T | None:
+        """What was made, or None as long as it is not. Raises what the maker raised."""
+        try:
+            return self._future.result(timeout=self._patience)
+        except TimeoutError:
+            if self._future.done():  # the maker's own
+                raise
+            self._patience = 0.0
+            return None
+
+    def _run(self, make: Callable[[], T]) -> None:
+        try:
+            self._future.set_result(make())
+        except BaseException as error:
+            self._future.set_exception(error)
