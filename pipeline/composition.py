@@ -81,7 +81,9 @@ class Compositor:
         )
         a, b = _guided_filter(luma, mask)
         whole = window.doubled(half, width, height)
-        output = frame.copy() if whole.area < width * height else np.empty_like(frame)
+        output = np.empty(frame.shape, np.uint8)
+        if whole.area < width * height:
+            output[:] = frame
         if self._kernels is None:
             field = self._field(person, behind, (a, b), frame, half, window, insets)
             self._multiply(frame, field, whole, output)
@@ -218,7 +220,7 @@ def _compose(
     around = np.ones_like(person) if behind is None else resize(behind, (width, height))
     grid = cv2.merge([*share_of, *cv2.split(person), *cv2.split(around)])
     kernels.compose(
-        torch.from_numpy(np.ascontiguousarray(frame)),
+        torch.from_numpy(np.require(frame, requirements="CW")),  # torch wants no others
         torch.from_numpy(grid),
         [torch.from_numpy(np.ascontiguousarray(inset.change)) for inset in insets],
         [value for inset in insets for value in inset.place],

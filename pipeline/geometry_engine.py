@@ -72,7 +72,7 @@ class GeometryEngine:
         weight = max(face.weight for face in faces.faces) * settings.strength
         width, height = grid_size(*faces.size)
         with state.timer.stage("normals"):
-            small = resize(faces.small, (width, height))
+            small = resize(frame, (width, height))
             linear = np.asarray(cv2.LUT(small, DECODE_8BIT), np.float32)
             mask = resize(faces.mask, (width, height))
             normals, own = self._mapper.normals(faces, mask)
@@ -108,7 +108,7 @@ class GeometryEngine:
         """`(9, 3)` radiance of the light on the faces of one frame, of exposure 1; None when too
         little skin is seen."""
         width, height = grid_size(*faces.size)
-        small = resize(faces.small, (width, height))
+        small = resize(frame, (width, height))
         linear = np.asarray(cv2.LUT(small, DECODE_8BIT), np.float32)
         normals, own = self._mapper.normals(faces, resize(faces.mask, (width, height)))
         return estimate(linear, normals, skin_mask(faces.faces, faces.size), own)

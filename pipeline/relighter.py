@@ -90,7 +90,7 @@ def _unchanged(lighting: Lighting, settings: RelightSettings) -> bool:
 
 def _nobody(picture: Picture, time: float) -> FaceState:
     height, width = picture.shape[:2]
-    return FaceState((width, height), time, picture, (), np.zeros((1, 1), np.float32), False)
+    return FaceState((width, height), time, (), np.zeros((1, 1), np.float32), False)
 
 
 def _tracker(timer: StageTimer) -> FaceTracker:

@@ -38,8 +38,6 @@ class FaceState:
     """Width and height of the frame in pixels."""
     time: float
     """Media time of the frame in seconds."""
-    small: Picture
-    """`(h, w, 3)` uint8 BGR, the whole frame at the size that the tracker looks at."""
     faces: tuple[Face, ...]
     mask: Plane
     """`(h, w)` in 0..1, the persons' share of each pixel, at reduced resolution."""

@@ -179,10 +179,16 @@ def measure(meter: ClipMeter, engine: Tinted) -> dict[str, float | None]:
 
 def test_flicker_is_seen_and_a_steady_gain_is_not(clip_meter: ClipMeter) -> None:
     copied = clip_meter.measure(copy_input(), with_lag=True)
-    assert copied == {"warping_ratio": 1.0, "jitter_ratio": 1.0, "lag_frames": None}
+    assert copied == {
+        "warping_ratio": 1.0,
+        "flicker_ratio": pytest.approx(1, abs=tolerances.STEADY_GAIN_FLICKER),
+        "jitter_ratio": 1.0,
+        "lag_frames": None,
+    }
     steady, mild, strong = (measure(clip_meter, Tinted(flicker=f)) for f in (0.0, 0.02, 0.06))
-    assert steady["warping_ratio"] == pytest.approx(1, abs=tolerances.STEADY_GAIN_FLICKER)
-    for key in ("warping_ratio", "jitter_ratio"):
+    for key in ("warping_ratio", "flicker_ratio"):
+        assert steady[key] == pytest.approx(1, abs=tolerances.STEADY_GAIN_FLICKER), key
+    for key in ("warping_ratio", "flicker_ratio", "jitter_ratio"):
         assert steady[key] * 1.2 < mild[key] < strong[key] / 1.2, key
 
 

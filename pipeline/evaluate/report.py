@@ -38,6 +38,7 @@ COLUMNS = {
     "background_share": Column("background changed %", 1, percent=True),
     "missed": Column("no face %", 1, percent=True),
     "warping_ratio": Column("warping error out/in", 2),
+    "flicker_ratio": Column("out/steady light change", 2),
     "jitter_ratio": Column("jitter out/in", 2),
     "lag_frames": Column("lag, frames", 1),
 }
@@ -47,7 +48,7 @@ _STILL = ("psnr_db", "ssim", "psnr_as_is_db", "light_deg", "identity")
 _NO_OP = ("no_op_true_db", "no_op_own_db")
 _RENDERED = ("cases", *_STILL, *_NO_OP, "background_levels", "background_share", "missed")
 _TONE = ("cases", *_STILL, *_NO_OP, "background_levels", "missed")
-_CLIP = ("warping_ratio", "jitter_ratio", "lag_frames")
+_CLIP = ("warping_ratio", "flicker_ratio", "jitter_ratio", "lag_frames")
 
 _HOW = f"""\
 How to read it. Pictures are 8-bit and sRGB-coded, errors are taken on these values.
@@ -70,6 +71,10 @@ How to read it. Pictures are 8-bit and sRGB-coded, errors are taken on these val
   before, moved along the optical flow (DIS) of the *input*, over the person's pixels that both
   frames show, relative to the person's mean; **jitter**: standard deviation of the change from
   frame to frame of the face's mean log luminance; both out / in under the preset {STEADY}.
+- **out/steady light change** (at most 1: the light change adds no flicker): the output's warping
+  error over the one it would have if each frame's light change were the frame before's, moved along
+  the flow. A light with more contrast shows more of the input's own noise and of the flow's errors,
+  which the error out/in counts and this does not.
 - **lag** (0: with the first frame): frames until 90% of a change from {STEADY} to {CHANGED} is on
   the face; at most {LAG_FRAMES - SWITCH} can be seen.
 - Rows: `{COPY_INPUT}` changes nothing; `{BEST_GAIN}` multiplies the person with the one gain that

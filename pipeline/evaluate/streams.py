@@ -5,7 +5,14 @@ from collections.abc import Sequence
 from pipeline.evaluate.contestant import EngineContestant
 from pipeline.evaluate.material import Clip
 from pipeline.evaluate.stills import Figures
-from pipeline.evaluate.temporal import Paths, follow, lag, luminance_jitter, warping_error
+from pipeline.evaluate.temporal import (
+    Paths,
+    carried,
+    follow,
+    lag,
+    luminance_jitter,
+    warping_error,
+)
 from pipeline.face import FaceTracker
 from pipeline.lighting import Lighting
 from pipeline.timing import StageTimer
@@ -35,13 +42,16 @@ class ClipMeter:
         self._jitter = luminance_jitter(clip.pictures, self._paths)
 
     def measure(self, contestant: EngineContestant, *, with_lag: bool) -> Figures:
-        """`warping_ratio` and `jitter_ratio` (out / in; 1 is the input's own flicker), `lag_frames`
-        (0: the first frame shows the new light) where asked for."""
+        """`warping_ratio` and `jitter_ratio` (out / in; 1 is the input's own flicker),
+        `flicker_ratio` (out / with a light change that only moves along), `lag_frames` (0: the
+        first frame shows the new light) where asked for."""
         first, second = self._lights
         length = len(self._clip.pictures)
         steady = contestant.stream(self._clip, [first] * length)
+        error = warping_error(steady, self._paths)
         figures: Figures = {
-            "warping_ratio": _ratio(warping_error(steady, self._paths), self._error),
+            "warping_ratio": _ratio(error, self._error),
+            "flicker_ratio": _ratio(error, carried(steady, self._paths)),
             "jitter_ratio": _ratio(luminance_jitter(steady, self._paths), self._jitter),
             "lag_frames": None,
         }

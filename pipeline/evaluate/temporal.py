@@ -20,6 +20,10 @@ _CONSISTENT = 1.0
 _PERSON = 0.5
 _DARKEST = 1e-3
 """Linear light added before logarithms: three steps of 8 bits near black."""
+_TOE = 0.055 * 255
+"""Levels that make a gain of linear light a gain of coded values (sRGB)."""
+_GAIN_SIGMA = 3.0
+"""Pixels; light changes are smooth, noise is not."""
 _ARRIVED = 0.9
 """Share of a light change that must be on the picture."""
 
@@ -74,13 +78,29 @@ def warping_error(outputs: Sequence[Picture], paths: Paths) -> float:
     """Mean squared difference of each frame to the frame before, warped onto it, over the person's
     pixels that both show; in sRGB-coded values over the person's mean, so that a darker picture
     is not a calmer one."""
+    return _error([picture.astype(np.float32) for picture in outputs[1:]], outputs, paths)
+
+
+def carried(outputs: Sequence[Picture], paths: Paths) -> float:
+    """The `warping_error` that `outputs` would have if each frame's light change were the frame
+    before's, carried along the flow: what is then left is the input's own flicker, as the new light
+    shows it, and errors of the flow."""
+    steady = []
+    frames = zip(paths.pictures[:-1], paths.pictures[1:], outputs[:-1], paths.steps, strict=True)
+    for last, this, lit, step in frames:
+        gain = _warped(_smooth(lit) / _smooth(last), step.back)
+        steady.append(np.clip((this + np.float32(_TOE)) * gain - np.float32(_TOE), 0, 255))
+    return _error(steady, outputs, paths)
+
+
+def _error(shown: Sequence[Floats], outputs: Sequence[Picture], paths: Paths) -> float:
+    """Of frames from the second on against the outputs before them."""
     errors, levels, count = 0.0, 0.0, 0
-    for last, this, step in zip(outputs[:-1], outputs[1:], paths.steps, strict=True):
+    for last, this, step in zip(outputs[:-1], shown, paths.steps, strict=True):
         if not step.seen.any():
             continue
-        warped = _warped(last.astype(np.float32), step.back)
-        now = this[step.seen].astype(np.float32)
-        difference = now - warped[step.seen]
+        now = this[step.seen]
+        difference = now - _warped(last.astype(np.float32), step.back)[step.seen]
         errors += float((difference * difference).sum())
         levels += float(now.sum())
         count += now.size
@@ -138,7 +158,14 @@ def _flow(dis: cv2.DISOpticalFlow, source: MatLike, target: MatLike) -> Floats:
 def _warped(picture: Floats, places: Floats) -> Floats:
     """`picture` sampled at `(H, W, 2)` places in pixels."""
     x, y = np.ascontiguousarray(places[..., 0]), np.ascontiguousarray(places[..., 1])
-    return np.asarray(cv2.remap(picture, x, y, cv2.INTER_LINEAR), np.float32)
+    warped = cv2.remap(picture, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    return np.asarray(warped, np.float32)
+
+
+def _smooth(picture: Picture) -> Floats:
+    """Where a light change can be read from the quotient of two pictures."""
+    lifted = picture + np.float32(_TOE)
+    return np.asarray(cv2.GaussianBlur(lifted, (0, 0), _GAIN_SIGMA), np.float32)
 
 
 def _luminance(pixels: Picture) -> Floats:

@@ -116,7 +116,7 @@ class FaceTracker:
         mask = segmentation.result()
         grow = np.array([width / size[0], height / size[1], width / size[0]], np.float32)
         faces = tuple(Face(t.ident, t.landmarks * grow, t.weight, t.seen) for t in self._tracks)
-        return FaceState((width, height), time, small, faces, mask, cut)
+        return FaceState((width, height), time, faces, mask, cut)
 
     def still(self, picture: Picture) -> FaceState:
         """The people in a picture that is not part of a stream."""

@@ -4,7 +4,6 @@
 // Pictures are (N, H + 2, W + 2, C): channels last, so that a pixel's channels are contiguous, with
 // a border of one pixel of zeros, so that no convolution asks where the picture ends. What is
 // written has a multiple of 16 channels. Tensors must be contiguous.
-#include <ATen/Parallel.h>
 #include <ATen/core/Tensor.h>
 #include <torch/library.h>
 

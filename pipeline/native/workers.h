@@ -69,12 +69,6 @@ class Workers {
 };
 
 template <class F> void for_all(int64_t count, const F& f) {
-#ifdef USE_AT
-  at::parallel_for(0, count, 1, [&](int64_t begin, int64_t end) {
-    for (int64_t i = begin; i < end; ++i) f(i);
-  });
-#else
   Workers::instance().run(
       count, [](const void* g, int64_t i) { (*static_cast<const F*>(g))(i); }, &f);
-#endif
 }

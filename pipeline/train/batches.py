@@ -46,7 +46,7 @@ class Step:
 
 
 class Steps:
-    """Of every six steps one is of performances, one of disturbed stills, four are of stills.
+    """Of every eight steps one is of performances, one of disturbed stills, six are of stills.
 
     Raises:
         ValueError: there are no sittings.

@@ -17,7 +17,7 @@ from pipeline.lighting import Lighting
 from pipeline.lighting.auto import auto_gain, auto_target
 from pipeline.present_light import AMBIENT, follow, skin_mask
 from pipeline.resample import resize
-from pipeline.target import adjusted, levelled
+from pipeline.target import adjusted, filled, levelled
 from pipeline.timing import StageTimer
 from pipeline.triplane.crop import HeadCrop
 from pipeline.triplane.network import INPUT, OUTPUT, TriplaneNetwork, Volume
@@ -32,6 +32,8 @@ from pipeline.types import Face, FaceState, Floats, Picture, RelightSettings
 
 _FACES = 2
 """Heads that the network looks at in one frame, the largest; others get the light of bodies."""
+_HELD = 1.2
+"""Times the size that another face must have to take one's place among them."""
 _EVERY = 2
 """The network looks at a head in every second frame while the frame goes on; the next one waits for
 it. Half of the work, for maps that are one or two frames old on a crop that moves with the head. A
@@ -157,8 +159,12 @@ class TriplaneEngine:
         state: TriplaneState,
     ) -> Picture:
         dt, state.time = faces.time - state.time, faces.time
-        largest = sorted(faces.faces, key=lambda face: -float(np.ptp(face.landmarks[:, 1])))
-        heads = [self._head(frame, faces.time, face, lighting, state) for face in largest[:_FACES]]
+        asked = filled(lighting.sh, settings.fill) if lighting.mode == "sh" else AMBIENT
+        heads = [
+            # Two heads take turns.
+            self._head(frame, faces.time, face, asked, (state.frames + turn) % _EVERY == 0, state)
+            for turn, face in enumerate(_largest(faces, list(state.people)))
+        ]
         state.people = {head.face.ident: state.people[head.face.ident] for head in heads}
         state.frames += 1
         relit = frame
@@ -173,25 +179,29 @@ class TriplaneEngine:
         """`(9, 3)` radiance of the light on the largest face, of exposure 1; None without one."""
         if not faces.faces:
             return None
-        face = max(faces.faces, key=lambda face: float(np.ptp(face.landmarks[:, 1])))
-        fresh = self.new_state(StageTimer())
-        return self._head(frame, faces.time, face, Lighting.from_sh(AMBIENT), fresh).belief.light
+        face, fresh = _largest(faces, [])[0], self.new_state(StageTimer())
+        return self._head(frame, faces.time, face, AMBIENT, True, fresh).belief.light
 
     def _head(
-        self, frame: Picture, time: float, face: Face, lighting: Lighting, state: TriplaneState
+        self,
+        frame: Picture,
+        time: float,
+        face: Face,
+        asked: Floats,
+        due: bool,
+        state: TriplaneState,
     ) -> _Head:
         found = self._finder.find(face.landmarks)
         crop = HeadCrop.of(found)
         pose = pose_in_crop(found, crop.middle, crop.side)
-        asked = lighting.sh if lighting.mode == "sh" else AMBIENT
         person = state.people.setdefault(face.ident, _Person())
         if person.look:
             with state.timer.stage("network (wait)"):
                 person.belief, person.look = person.look.result(), None
         last = person.belief
-        # Two heads take turns.
-        due = (state.frames + face.ident) % _EVERY == 0
-        if last is None or due or not np.array_equal(last.asked, asked):
+        # Where a face was last is no place to look for it.
+        wanted = face.seen and (due or last is None or not np.array_equal(last.asked, asked))
+        if last is None or wanted:
             with state.timer.stage("crop"):
                 picture = crop.cut(frame, INPUT)
             look = self._observer.look(picture, pose, asked, time, last)
@@ -217,7 +227,7 @@ class TriplaneEngine:
             return frame
         with state.timer.stage("shading"):
             grid = grid_size(*faces.size)
-            small, mask = resize(faces.small, grid), resize(faces.mask, grid)
+            small, mask = resize(frame, grid), resize(faces.mask, grid)
             linear = np.asarray(cv2.LUT(small, DECODE_8BIT), np.float32)
             present = heads[0].belief.light
             if lighting.mode == "auto":
@@ -230,12 +240,14 @@ class TriplaneEngine:
                 target = levelled(lighting.sh)
             target = adjusted(target, settings)
             whole = target * np.float32(settings.intensity)
-            body = bounded(log_ratio(present, whole, surroundings(faces, mask)))
+            change = log_ratio(present, whole, surroundings(faces, mask))
+            body = rolled_off(bounded(resize(change, grid)), linear)
+            scale = grid[0] / faces.size[0]
             insets = []
             for head in heads:
                 person = state.people[head.face.ident]
                 person.gain = _Gain.of(person.gain, head.belief, target, settings)
-                insets.append(self._inset(head, person.gain.linear, body, faces, weight))
+                insets.append(self._inset(head, person.gain.linear, body, linear, scale, weight))
         with state.timer.stage("composition"):
             behind = background_gain(present, whole, linear, settings.background)
             if behind is not None:
@@ -245,14 +257,19 @@ class TriplaneEngine:
             return state.compositor.apply(frame, gain, behind, mask, luma, insets)
 
     def _inset(
-        self, head: _Head, gain: Floats, body: Floats, faces: FaceState, weight: float
+        self,
+        head: _Head,
+        gain: Floats,
+        body: Floats,
+        linear: Floats,
+        scale: float,
+        weight: float,
     ) -> Inset:
-        """What the network's gain adds to the body's."""
-        here = head.crop.scaled(faces.small.shape[1] / faces.size[0])
-        seen = np.asarray(cv2.LUT(here.cut(faces.small, OUTPUT), DECODE_8BIT), np.float32)
-        gain = rolled_off(gain, seen)
-        around = head.crop.scaled(body.shape[1] / faces.size[0])
-        under = np.maximum(around.cut_map(body, OUTPUT), np.float32(1e-3))
+        """What the network's gain adds to the body's; that and the frame's linear light are known
+        on a grid of `scale` times the frame's size."""
+        here = head.crop.scaled(scale)
+        gain = rolled_off(gain, here.cut_map(linear, OUTPUT))
+        under = np.maximum(here.cut_map(body, OUTPUT), np.float32(1e-3))
         power = weight / 2.4  # of encoded values, see `pipeline.composition`
         change = cv2.pow(gain, power) - cv2.pow(under, power)
         share = self._fade * np.float32(head.face.weight)
@@ -275,6 +292,17 @@ class TriplaneEngine:
             mask,
             np.ascontiguousarray(colour.numpy()),
         )
+
+
+def _largest(faces: FaceState, followed: list[int]) -> list[Face]:
+    """The heads to look at, the one first that counts for bodies and background: the largest.
+    Those that are followed, in their order, give way to clearly larger ones only."""
+    rank = {ident: len(followed) - place for place, ident in enumerate(followed)}
+
+    def size(face: Face) -> float:
+        return float(np.ptp(face.landmarks[:, 1])) * _HELD ** rank.get(face.ident, 0)
+
+    return sorted(faces.faces, key=size, reverse=True)[:_FACES]
 
 
 def _rendered(volume: Volume) -> Rendered:

@@ -5,6 +5,7 @@ import os
 from dataclasses import fields
 from pathlib import Path
 
+import torch
 from safetensors import SafetensorError, safe_open
 
 from pipeline.triplane.network import Sizes, TriplaneNetwork
@@ -37,9 +38,11 @@ def load_network(path: Path) -> TriplaneNetwork:
     known = {field.name for field in fields(Sizes)}
     if not isinstance(sizes, dict) or set(sizes) - known:
         raise RuntimeError(f"{path} is of another version of the network")
-    network = TriplaneNetwork(Sizes(**sizes))
     try:
+        network = TriplaneNetwork(Sizes(**sizes))
         network.load_state_dict(state)
-    except RuntimeError as error:
+    except (RuntimeError, TypeError, ValueError) as error:
         raise RuntimeError(f"{path} is of another version of the network") from error
+    if not all(bool(torch.isfinite(tensor).all()) for tensor in state.values()):
+        raise RuntimeError(f"{path} is damaged: not all of its weights are numbers")
     return network.eval().requires_grad_(False)

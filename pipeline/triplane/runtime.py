@@ -19,6 +19,8 @@ from pipeline.triplane.network import (
 )
 from pipeline.triplane.space import HALF, HeadPose
 
+_THREADS = torch.get_num_threads()
+"""As torch came: what other threads may ask it for later depends on who changed it last."""
 _LANES = 16
 """Channels come in multiples of it."""
 _DEPTH, _COARSE_DEPTH, _OPACITY = 32, 33, 34
@@ -37,7 +39,7 @@ class Runtime:
         """Args: `threads` to use; by default as many as torch does."""
         kernels = native.kernels()
         network = network.eval()
-        threads = threads or torch.get_num_threads()
+        threads = threads or _THREADS
         if kernels is None:
             self._forward, self._torch_threads = network.forward, threads
         else:
@@ -55,13 +57,12 @@ class Runtime:
 
 @contextmanager
 def torch_threads(count: int) -> Iterator[None]:
-    """Lets torch use so many threads; for the whole process."""
-    before = torch.get_num_threads()
+    """Lets torch use so many threads for what this thread asks of it."""
     torch.set_num_threads(count)
     try:
         yield
     finally:
-        torch.set_num_threads(before)
+        torch.set_num_threads(_THREADS)
 
 
 # Modules are `Any` here: torch does not tell what a module's parts are.

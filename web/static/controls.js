@@ -28,6 +28,7 @@ let fineKey = false;
 for (const type of ["keydown", "keyup"]) {
   addEventListener(type, (event) => (fineKey = event.shiftKey || event.ctrlKey));
 }
+addEventListener("blur", () => (fineKey = false)); // the key may be let go elsewhere
 
 /** The presets with the keys that choose them: 1 to 9 in order, 0 for `off`. */
 export function presetKeys(presets) {
@@ -117,7 +118,7 @@ function wireSlider(settings, name, step, input, row) {
   };
   let start = null;
   input.addEventListener("pointerdown", () => (start = settings.current?.[name] ?? null));
-  addEventListener("pointerup", () => (start = null));
+  input.addEventListener("pointerup", () => (start = null)); // sliders capture the pointer
   input.addEventListener("input", () => {
     const value = input.valueAsNumber;
     put(fineKey && start !== null ? start + (value - start) * FINE : value);
