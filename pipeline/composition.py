@@ -220,7 +220,7 @@ def _compose(
     around = np.ones_like(person) if behind is None else resize(behind, (width, height))
     grid = cv2.merge([*share_of, *cv2.split(person), *cv2.split(around)])
     kernels.compose(
-        torch.from_numpy(np.require(frame, requirements="CW")),  # torch wants no others
+        torch.from_numpy(np.require(frame, requirements=["C", "W"])),  # torch wants no others
         torch.from_numpy(grid),
         [torch.from_numpy(np.ascontiguousarray(inset.change)) for inset in insets],
         [value for inset in insets for value in inset.place],
