@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from pipeline.gain import bounded
 from pipeline.lighting.sh import LAMBERT
@@ -20,7 +21,10 @@ _SAME, _OTHER = 0.05, 0.35
 from which as different: what the network takes the present shading for is put in the place of its
 model bit by bit, so that asking for the light that is there changes nothing."""
 _COLOUR = 0.25
-"""Share kept of the colours that the network sees in the present light."""
+"""Share kept of the colours that the network sees in the present light..."""
+_AROUND, _SPOT = 47, 0.3
+"""...but of a highlight's all that differ from those around it, in a square of so many pixels:
+white, which would turn gray. A highlight is brighter by so much (natural logarithm)."""
 _F0 = 0.028
 """Reflectance of skin at normal incidence."""
 _GRAZING = 0.3
@@ -104,11 +108,22 @@ def face_gain(
     if amounts.highlights > 0:
         shine = _shine(maps, light) * amounts.highlights
         new = torch.log(torch.exp(new) + shine / maps.albedo.clamp(min=0.03))
-    present_here = maps.present - torch.from_numpy(level)[None, :, None, None]
-    gray = present_here.mean(1, keepdim=True)
-    present_here = gray + (present_here - gray) * _COLOUR
+    present_here = _believed(maps) - torch.from_numpy(level)[None, :, None, None]
     log_gain = (new - present_here) * difference(present, target) + math.log(intensity)
     return bounded(_bgr(log_gain[0]))
+
+
+def _believed(maps: Maps) -> Tensor:
+    """`maps.present` with as much of its colours as is safe."""
+    gray = maps.present.mean(1, keepdim=True)
+    colour = maps.present - gray
+    person = torch.sigmoid(maps.mask)
+    around = functional.avg_pool2d(
+        torch.cat([gray, colour, torch.ones_like(gray)], 1) * person, _AROUND, 1, _AROUND // 2
+    )
+    around = around[:, :4] / around[:, 4:].clamp(min=1e-3)
+    spot = ((gray - around[:, :1]) / _SPOT).clamp(0, 1)
+    return gray + colour * _COLOUR + (colour - around[:, 1:]) * spot * (1 - _COLOUR)
 
 
 def _shine(maps: Maps, light: Tensor) -> Tensor:
