@@ -27,6 +27,7 @@ COMMANDS = {
     "devices": "list cameras and virtual cameras",
     "presets": "list the lighting presets",
     "doctor": "check this machine and say how to mend what is wrong",
+    "setup": "print how to set up the virtual camera, and the service",
 }
 """Command -> help. The modules in `vcam.commands` are imported only when asked for."""
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import logging
+import os
 import subprocess
 from functools import cache
 from pathlib import Path
@@ -37,6 +38,7 @@ def kernels() -> Any | None:
 
 def _load() -> None:
     # Imported here as it is slow, and not needed without a network.
+    import ninja
     from torch.utils import cpp_extension
 
     here = Path(__file__).parent
@@ -44,6 +46,8 @@ def _load() -> None:
     content = b"".join(path.read_bytes() for path in [*sources, *sorted(here.glob("*.h"))])
     cpu = torch.backends.cpu.get_cpu_capability()
     # Another version of the program must not be given these.
+    # torch looks for it on the PATH, where it is in an activated environment only.
+    os.environ["PATH"] = os.pathsep.join([ninja.BIN_DIR, os.environ.get("PATH", os.defpath)])
     name = f"vcam_{cpu.lower()}_{hashlib.sha256(content).hexdigest()[:12]}"
     folder = Path(cpp_extension._get_build_directory(name, verbose=False))
     with FileLock(folder / "vcam.lock"):

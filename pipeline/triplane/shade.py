@@ -20,7 +20,7 @@ _SAME, _OTHER = 0.05, 0.35
 """Distances between two lights, relative to the present one, up to which they count as the same and
 from which as different: what the network takes the present shading for is put in the place of its
 model bit by bit, so that asking for the light that is there changes nothing."""
-_COLOUR = 0.25
+_COLOUR = 0.6
 """Share kept of the colours that the network sees in the present light..."""
 _AROUND, _SPOT = 47, 0.3
 """...but of a highlight's all that differ from those around it, in a square of so many pixels:

@@ -1,0 +1,52 @@
+"""The checks of `vcam doctor`: what works here, what does not, and how to mend it."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from vcam.doctor.bundle import write_bundle
+from vcam.doctor.check import Check
+from vcam.doctor.program import program_checks
+from vcam.doctor.system import System
+
+__all__ = ["System", "all_checks", "write_bundle"]
+
+
+def all_checks(
+    system: System, port: int, host: str, cert: Path | None, key: Path | None
+) -> Iterator[Check]:
+    """Every check, in the order in which a person would mend things.
+
+    Args:
+        system: the machine.
+        port, host, cert, key: as the panel would get them.
+    """
+    complete = True
+    for check in program_checks(system):
+        complete &= check.level != "fail"
+        yield check
+    if complete:  # else the others could not even be imported
+        yield from _surroundings(system)
+        from vcam.doctor.panel import check_https, check_port
+
+        yield check_port(port)
+        yield check_https(host, cert, key)
+
+
+def _surroundings(system: System) -> Iterator[Check]:
+    from vcam.doctor.gpu import check_gpu
+
+    yield check_gpu(system)
+    if system.platform == "linux":
+        from vcam.doctor.cameras import camera_checks
+        from vcam.doctor.desktop import desktop_checks
+        from vcam.doctor.loopback import loopback_checks
+        from vcam.doctor.modes import measured_rate
+
+        yield from camera_checks(system, measured_rate)
+        yield from loopback_checks(system)
+        yield from desktop_checks(system)
+    else:
+        from vcam.devices import cameras_to_show
+        from vcam.doctor.other_systems import other_checks, virtual_camera_name
+
+        yield from other_checks(system, cameras_to_show(), virtual_camera_name)

@@ -1,0 +1,101 @@
+"""What stands between the virtual camera and other programs on a Linux desktop: PipeWire's camera
+portal, and the sandboxes of Flatpak and snap."""
+
+import re
+from collections.abc import Iterator
+
+from vcam.doctor.check import Check
+from vcam.doctor.system import System
+
+_CALLERS = re.compile(
+    r"zoom|teams|slack|discord|skype|webex|signal|telegram|element|jitsi|firefox|chrom|brave"
+    r"|\bedge\b|opera|vivaldi|librewolf|obsproject|obs-studio|snapshot|cheese",
+    re.I,
+)
+"""Names of programs that show a camera."""
+_APPS = ("/var/lib/flatpak", "{home}/.local/share/flatpak")
+
+
+def desktop_checks(system: System) -> Iterator[Check]:
+    """The checks of the session that this runs in."""
+    yield check_portal(system)
+    yield check_flatpaks(system)
+    yield check_snaps(system)
+    yield check_own_sandbox(system)
+
+
+def check_portal(system: System) -> Check:
+    """PipeWire and the desktop portal run: sandboxed programs get cameras through them."""
+    name = "pipewire portal"
+    runtime = system.environ.get("XDG_RUNTIME_DIR", "")
+    session = system.environ.get("WAYLAND_DISPLAY") or system.environ.get("DISPLAY")
+    if not session or not runtime:
+        return Check("ok", name, "no desktop session")
+    running = system.path(f"{runtime}/pipewire-0").exists()
+    places = ("/usr/libexec", "/usr/lib", "/usr/lib/xdg-desktop-portal")
+    portal = any(system.path(f"{place}/xdg-desktop-portal").is_file() for place in places)
+    if not (running and portal):
+        lacking = "PipeWire does not run" if not running else "xdg-desktop-portal is missing"
+        mend = (
+            "systemctl --user enable --now pipewire wireplumber"
+            if not running
+            else "install xdg-desktop-portal and your desktop's part of it"
+        )
+        return Check("warn", name, f"{lacking}: Flatpak programs see no camera", mend)
+    # It lists a device by what it was when it appeared; with exclusive_caps=1 that is an output.
+    detail = (
+        "runs. If Firefox or a Flatpak misses the camera: "
+        "`systemctl --user restart wireplumber` while vcam runs"
+    )
+    return Check("ok", name, detail)
+
+
+def check_flatpaks(system: System) -> Check:
+    """Programs from Flatpak may open devices."""
+    name = "flatpak"
+    seen, shut = 0, []
+    for place in _APPS:
+        base = place.format(home=system.home)
+        for app in system.glob(f"{base}/app/*"):
+            if not _CALLERS.search(app.name):
+                continue
+            seen += 1
+            texts = [system.text(f"{base}/app/{app.name}/current/active/metadata")]
+            texts += [
+                system.text(f"{other.format(home=system.home)}/overrides/{app.name}")
+                for other in _APPS
+            ]
+            if not any(re.search(r"^devices=(?:.*;)?all\b", text, re.M) for text in texts):
+                shut.append(app.name)
+    if shut:
+        mend = " && ".join(f"flatpak override --user --device=all {app}" for app in shut)
+        return Check("warn", name, f"{', '.join(shut)} may open no virtual camera", mend)
+    return Check("ok", name, f"{seen} that may open cameras" if seen else "no program that calls")
+
+
+def check_snaps(system: System) -> Check:
+    """Programs from snap are connected to cameras."""
+    name = "snap"
+    snaps, shut = [], []
+    for folder in system.glob("/snap/*"):
+        about = system.text(folder / "current/meta/snap.yaml")
+        if not (_CALLERS.search(folder.name) and re.search(r"^\s+(- )?camera\b", about, re.M)):
+            continue  # what asks for no camera cannot be given one; classic snaps need none
+        snaps.append(folder.name)
+        # snapd writes into its udev rules what a snap may open
+        rules = system.text(f"/etc/udev/rules.d/70-snap.{folder.name}.rules")
+        if 'KERNEL=="video' not in rules:
+            shut.append(folder.name)
+    if shut:
+        mend = " && ".join(f"sudo snap connect {snap}:camera" for snap in shut)
+        return Check("warn", name, f"{', '.join(shut)} may open no camera", mend)
+    return Check("ok", name, ", ".join(snaps) or "no program that calls")
+
+
+def check_own_sandbox(system: System) -> Check:
+    """This program itself runs in no sandbox that hides devices."""
+    for variable, kind in (("FLATPAK_ID", "Flatpak"), ("SNAP", "snap")):
+        if system.environ.get(variable):
+            mend = "start it from a terminal of the desktop itself"
+            return Check("warn", "sandbox", f"vcam runs inside a {kind}, which hides devices", mend)
+    return Check("ok", "sandbox", "none around vcam")

@@ -1,0 +1,175 @@
+"""The program itself: Python, packages, model files, the engine, the user's own files."""
+
+import hashlib
+import importlib
+import importlib.metadata
+import os
+import platform
+import re
+import shutil
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from vcam.doctor.check import Check, one_line
+from vcam.doctor.system import System
+
+OLDEST_PYTHON = (3, 11)
+NEEDED = {
+    "numpy": "numpy",
+    "cv2": "opencv-python-headless",
+    "av": "av",
+    "aiohttp": "aiohttp",
+    "aiortc": "aiortc",
+    "platformdirs": "platformdirs",
+    "PIL": "pillow",
+    "tqdm": "tqdm",
+    "ai_edge_litert.interpreter": "ai-edge-litert",
+    "safetensors": "safetensors",
+}
+"""Module -> the distribution it comes from."""
+_HOME = Path(__file__).parents[2]
+MODELS = _HOME / "third_party" / "mediapipe"
+CHECKPOINTS = _HOME / "checkpoints"
+
+
+def program_checks(system: System) -> Iterator[Check]:
+    """The checks, in the order in which a person would mend things."""
+    yield check_python()
+    packages = [check_package(module, distribution) for module, distribution in NEEDED.items()]
+    yield from packages
+    yield check_h264()
+    yield check_files("models", MODELS)
+    yield check_files("checkpoint", CHECKPOINTS)
+    engine = check_engine()
+    yield engine
+    if engine.level == "ok":
+        from pipeline.native import kernels
+
+        yield check_kernels(system, kernels() is not None)
+    if all(check.level == "ok" for check in packages):
+        yield check_config_folder()
+        yield check_user_presets()
+
+
+def check_python() -> Check:
+    """The interpreter is new enough."""
+    version = platform.python_version()
+    if sys.version_info < OLDEST_PYTHON:
+        return Check("fail", "python", version, "install Python 3.11 or newer")
+    return Check("ok", "python", f"{version} on {platform.system()} {platform.machine()}")
+
+
+def check_package(module: str, distribution: str) -> Check:
+    """A package that the program needs imports."""
+    try:
+        importlib.import_module(module)
+        return Check("ok", distribution, importlib.metadata.version(distribution))
+    except importlib.metadata.PackageNotFoundError:
+        return Check("ok", distribution, "imports (installed under another name)")
+    except Exception as error:  # a broken native library raises what it likes
+        return Check("fail", distribution, one_line(error), f"pip install {distribution}")
+
+
+def check_h264() -> Check:
+    """PyAV can write H.264, which recordings and relit videos use."""
+    try:
+        import av
+
+        av.Codec("libx264", "w")
+    except Exception as error:
+        return Check(
+            "fail", "h264", f"PyAV has no encoder ({one_line(error)})", "pip install --force av"
+        )
+    return Check("ok", "h264", "libx264")
+
+
+def check_files(name: str, folder: Path) -> Check:
+    """A folder's files are those that its `SHA256SUMS` names."""
+    mend = f"install the program again, or restore {folder.name} from its repository"
+    sums = folder / "SHA256SUMS"
+    if not sums.is_file():
+        return Check("fail", name, f"{sums} is missing", mend)
+    count = 0
+    for digest, file in re.findall(r"^([0-9a-f]{64}) [ *](.+)$", sums.read_text("utf-8"), re.M):
+        try:
+            data = (folder / file).read_bytes()
+        except OSError as error:
+            return Check("fail", name, one_line(error), mend)
+        if hashlib.sha256(data).hexdigest() != digest:
+            return Check("fail", name, f"{file} is not the file that was tested", mend)
+        count += 1
+    if count == 0:
+        return Check("fail", name, f"{sums} names no file", mend)
+    return Check("ok", name, f"as tested, in {folder}")
+
+
+def check_engine() -> Check:
+    """The default engine loads and relights one picture."""
+    try:
+        import numpy as np
+
+        from pipeline.engine import DEFAULT_ENGINE
+        from pipeline.lighting import AUTO
+        from pipeline.relighter import Relighter
+        from pipeline.types import RelightSettings
+        from vcam.compute import engine_on
+
+        relighter = Relighter(engine_on(DEFAULT_ENGINE, "auto"))
+        relighter.process(np.zeros((360, 640, 3), np.uint8), 0.0, AUTO, RelightSettings())
+    except Exception as error:  # whatever it is, the user should read it here
+        mend = "see the checks above, or use another --engine"
+        return Check("fail", "engine", one_line(error), mend)
+    return Check("ok", "engine", f"{DEFAULT_ENGINE} relights")
+
+
+def check_kernels(system: System, built: bool) -> Check:
+    """The kernels in C++ are built; without them the network runs on torch, at half speed.
+
+    Args:
+        system: the machine.
+        built: whether they are, after the engine has tried.
+    """
+    name = "kernels"
+    if built:
+        return Check("ok", name, "built for this processor")
+    if system.platform == "win32":
+        return Check("ok", name, "not for Windows: the network runs on torch")
+    slow = "relighting runs at half speed, on torch"
+    path = system.environ.get("PATH")
+    compiler = system.environ.get("CXX") or "c++"  # as torch.utils.cpp_extension chooses
+    if shutil.which(compiler, path=path) is None:
+        known = {"darwin": "xcode-select --install"}
+        mend = known.get(system.platform, "install a C++ compiler (Debian: sudo apt install g++)")
+        return Check("warn", name, f"there is no {compiler}: {slow}", mend)
+    if shutil.which("ninja", path=path) is None:
+        mend = "pip install ninja, and have its folder on PATH"
+        return Check("warn", name, f"there is no ninja: {slow}", mend)
+    return Check(
+        "warn", name, f"not built: {slow}", "`vcam -v doctor` shows what the compiler says"
+    )
+
+
+def check_config_folder() -> Check:
+    """Settings can be saved, and those saved can be read."""
+    from vcam.config import config_folder, settings_file
+
+    folder = config_folder()
+    existing = next(path for path in (folder, *folder.parents) if path.exists())
+    if not (existing.is_dir() and os.access(existing, os.W_OK)):
+        return Check("warn", "config", f"{folder} cannot be written", f"make {existing} writable")
+    if settings_file().exists() and not os.access(settings_file(), os.R_OK):
+        return Check("warn", "config", f"{settings_file()} cannot be read", "make it readable")
+    return Check("ok", "config", str(folder))
+
+
+def check_user_presets() -> Check:
+    """The user's own presets are understood."""
+    from pipeline.lighting.presets import load_presets
+    from vcam.config import presets_folder
+
+    _, problems = load_presets(presets_folder())
+    if problems:
+        detail = " ".join("; ".join(problems).split())
+        return Check("warn", "presets", detail, "correct the file")
+    return Check("ok", "presets", f"your own go into {presets_folder()}")
