@@ -22,9 +22,9 @@ from which as different: what the network takes the present shading for is put i
 model bit by bit, so that asking for the light that is there changes nothing."""
 _COLOUR = 0.6
 """Share kept of the colours that the network sees in the present light..."""
-_AROUND, _SPOT = 47, 0.3
-"""...but of a highlight's all that differ from those around it, in a square of so many pixels:
-white, which would turn gray. A highlight is brighter by so much (natural logarithm)."""
+_AROUND, _SPOT = 11, 0.3
+"""...but of a highlight's all that differ from those around it, in a square of so many cells of
+4 x 4 pixels: white, which would turn gray. A highlight is brighter by so much (natural logarithm)."""
 _F0 = 0.028
 """Reflectance of skin at normal incidence."""
 _GRAZING = 0.3
@@ -118,10 +118,10 @@ def _believed(maps: Maps) -> Tensor:
     gray = maps.present.mean(1, keepdim=True)
     colour = maps.present - gray
     person = torch.sigmoid(maps.mask)
-    around = functional.avg_pool2d(
-        torch.cat([gray, colour, torch.ones_like(gray)], 1) * person, _AROUND, 1, _AROUND // 2
-    )
+    cells = functional.avg_pool2d(torch.cat([gray, colour, torch.ones_like(gray)], 1) * person, 4)
+    around = functional.avg_pool2d(cells, _AROUND, 1, _AROUND // 2)
     around = around[:, :4] / around[:, 4:].clamp(min=1e-3)
+    around = functional.interpolate(around, scale_factor=4.0, mode="bilinear")
     spot = ((gray - around[:, :1]) / _SPOT).clamp(0, 1)
     return gray + colour * _COLOUR + (colour - around[:, 1:]) * spot * (1 - _COLOUR)
 
