@@ -124,6 +124,7 @@ def display_matrix(frame: av.VideoFrame) -> list[int] | None:
 
 
 def orientation(frame: av.VideoFrame) -> Orientation:
-    """How the frame has to be turned to be upright."""
+    """How the frame has to be turned to be upright. Ask for one frame of a file: PyAV's side data
+    and its frame hold each other, so that each frame asked lives until Python looks for cycles."""
     matrix = display_matrix(frame)
     return Orientation() if matrix is None else Orientation.from_matrix(matrix)

@@ -26,6 +26,7 @@ from vcam.av_frames import Colour, Converter, display_matrix, orientation
 from vcam.conveyor import Step
 from vcam.errors import InputError
 from vcam.letterbox import Letterbox, even
+from vcam.orientation import Orientation
 from vcam.safe_file import replacing
 from vcam.video_reader import AnyPacket, Decoded, VideoReader, reason
 
@@ -74,9 +75,10 @@ def convert(
 def _changed(
     items: Iterable[Decoded | AnyPacket], change: Callable[[Picture, float], Picture]
 ) -> Iterator[Decoded | AnyPacket]:
+    turn: Orientation | None = None
     for item in items:
         if isinstance(item, Decoded):
-            turn = orientation(item.frame)
+            turn = turn or orientation(item.frame)
             picture = change(turn.upright(item.picture), item.seconds)
             yield replace(item, picture=turn.stored(picture))
         else:

@@ -13,6 +13,7 @@ from vcam.av_files import av_name
 from vcam.av_frames import Converter, orientation
 from vcam.errors import InputError, SourceError, SourceLost
 from vcam.frame import TIME_BASE, Frame
+from vcam.orientation import Orientation
 from vcam.picture_file import PICTURE_SUFFIXES, read_picture
 from vcam.video_reader import reason
 
@@ -139,6 +140,7 @@ class _Video:
         self._name, self._label, self._is_url = name, label, is_url
         self._converter = Converter()
         self._seconds: float | None = None
+        self._orientation: Orientation | None = None
         self._open()
 
     def next(self) -> tuple[Picture, float]:
@@ -154,7 +156,9 @@ class _Video:
                 raise SourceError(
                     f"no frame of {self._label} can be decoded", "use an intact video file"
                 )
-        picture = orientation(frame).upright(self._converter.to_picture(frame))
+        if self._orientation is None:
+            self._orientation = orientation(frame)
+        picture = self._orientation.upright(self._converter.to_picture(frame))
         return picture, self._media_time(frame)
 
     def close(self) -> None:
@@ -183,6 +187,7 @@ class _Video:
         self._period = float(1 / rate) if rate else 1 / DEFAULT_FPS
         self.paced = not self._is_url or bool(self._container.duration)
         self._offset: float | None = None
+        self._orientation = None
         self._frames = self._decoded()
 
     def _decode(self) -> av.VideoFrame | None:
