@@ -97,17 +97,9 @@ def _geometry(device: str) -> Engine:
 
 
 def _paper(device: str) -> Engine:
-    from pipeline.paper import PaperModel
-    from pipeline.paper.deep3d import Deep3dPose, asked_for
     from pipeline.paper.engine import PaperEngine
-    from pipeline.paper.light import LightSetter
-    from pipeline.paper.pose import PoseFinder
-    from pipeline.paper.weights import checkpoint_path
 
-    model = PaperModel.load(checkpoint_path(), device)
-    deep3d = asked_for()
-    pose = Deep3dPose.load(deep3d, device) if deep3d else PoseFinder()
-    return PaperEngine(model, LightSetter(), pose)
+    return PaperEngine.load(device)
 
 
 def _triplane(device: str) -> Engine:

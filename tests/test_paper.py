@@ -16,6 +16,7 @@ from pipeline.paper.layers import ModulatedLayer
 from pipeline.paper.renderer import _corners, _gather, _rows
 from pipeline.paper.temporal import TemporalNetwork, TemporalState, new_state
 from pipeline.paper.transformer import _attend
+from pipeline.paper.workers import share_out
 from tolerances import PAPER_KERNEL, SURFACE
 
 SIZE = 64  # of the picture, instead of 512: a 64th of the work
@@ -216,14 +217,35 @@ def test_normals_of_a_sphere_point_outward_in_camera_space() -> None:
 # Shortcuts against the plain way
 
 
+@pytest.mark.parametrize("native", [True, False])
 @pytest.mark.parametrize("dilation", [1, 2, 4])
-def test_winograd_equals_the_plain_convolution(dilation: int) -> None:
+def test_winograd_equals_the_plain_convolution(
+    dilation: int, native: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not native:
+        monkeypatch.setattr("pipeline.paper.convolution.kernels", lambda: None)
     generator = torch.Generator().manual_seed(1)
     weight = torch.randn(96, 128, 3, 3, generator=generator)
     x = torch.randn(1, 128, 48, 80, generator=generator)
     scale, bias = torch.rand(128, generator=generator), torch.randn(96, generator=generator)
     wanted = F.conv2d(x * scale[:, None, None], weight, bias, padding=dilation, dilation=dilation)
-    assert relative(Kernel(weight, dilation)(x, bias, scale), wanted) < PAPER_KERNEL
+    kernel = Kernel(weight, dilation)
+    assert relative(kernel(x, bias, scale), wanted) < PAPER_KERNEL
+    plain = F.conv2d(x, weight, padding=dilation, dilation=dilation)
+    assert relative(kernel(x), plain) < PAPER_KERNEL
+
+
+def test_pieces_of_work_are_each_done_once_and_a_failure_is_told() -> None:
+    done: list[int] = []
+    threads = torch.get_num_threads()
+    share_out(done.append, 40)
+    assert sorted(done) == list(range(40)) and torch.get_num_threads() == threads
+
+    def fail(index: int) -> None:
+        raise ValueError(f"piece {index}")
+
+    with pytest.raises(ValueError, match="piece 0"):
+        share_out(fail, 3)
 
 
 def test_upsampling_in_one_convolution_equals_stylegan2s_two_steps() -> None:
@@ -307,6 +329,10 @@ def test_wrong_names_and_shapes_are_listed(tmp_path: Path) -> None:
     torch.save(state, path)
     with pytest.raises(CheckpointError, match=r"is torch\.int64 instead of a floating-point"):
         load_network(path)
+    for odd in (torch.empty(96, 480, 1, 1, device="meta"), torch.zeros(96, 480, 1, 1).to_sparse()):
+        torch.save(state | {name: odd}, path)
+        with pytest.raises(CheckpointError, match="is no plain array of numbers"):
+            load_network(path)
 
 
 @pytest.mark.parametrize("zipped", [True, False])

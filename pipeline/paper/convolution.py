@@ -1,7 +1,9 @@
 """3x3 convolutions with constant weights, on a CPU faster than the library's own.
 
 Winograd's minimal filtering F(4x4, 3x3) (Lavin and Gray 2016, arXiv 1509.09308) needs a quarter of
-a direct convolution's multiplications. On a GPU the library does this itself.
+a direct convolution's multiplications. What comes before and after these is done by kernels of
+`pipeline.native`, or by `_inputs` and `_outputs`, which say the same in plain torch. On a GPU the
+library does all of this itself.
 """
 
 from collections.abc import Sequence
@@ -11,10 +13,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from pipeline.native import kernels
+from pipeline.paper.workers import share_out
+
 _NARROW = 96
 """Channels, in or out, below which the transforms cost more than the multiplications they save."""
-_TILES = 256
-"""Tiles worked on at a time: what is held of them fits the cache."""
+_TILES = 128
+"""In a piece of work: what is held of them fits the cache."""
+_LINE = 16
+"""Numbers in a cache line."""
 
 
 @cache
@@ -54,12 +61,17 @@ class Kernel:
         self._weight = weight
         self._dilation = dilation
         self._transformed: Tensor | None = None  # (36, inputs, outputs)
-        if weight.device.type == "cpu" and min(weight.shape[:2]) >= _NARROW:
+        shape = weight.shape[:2]
+        whole = all(channels % _LINE == 0 for channels in shape)
+        if weight.device.type == "cpu" and min(shape) >= _NARROW and whole:
             _, weights, _ = _matrices()
             # 9 taps of each pair of channels to 36, in float64 for the rounding's sake.
             taps = weight.permute(2, 3, 1, 0).flatten(2).flatten(0, 1).double()
             product = (weights @ taps).float()
             self._transformed = product.view(36, weight.shape[1], weight.shape[0])
+            native = kernels()
+            self._to_inputs = native.winograd_inputs if native else _inputs
+            self._to_outputs = native.winograd_outputs if native else _outputs
         else:
             self._weight = weight.contiguous(memory_format=torch.channels_last)
 
@@ -74,62 +86,74 @@ class Kernel:
         tiles = x.shape[2] % (4 * d) == 0 and x.shape[3] % (4 * d) == 0
         full = x.dtype == torch.float32 and not torch.is_autocast_enabled("cpu")
         if self._transformed is not None and tiles and full:
-            y = _winograd(x, self._transformed, d, scale)
-            return y if bias is None else y.add_(bias[:, None, None])
+            return self._winograd(x, self._transformed, bias, scale)
         if scale is not None:
             x = x * scale[:, None, None].to(x.dtype)
         return F.conv2d(x, self._weight.to(x.dtype), bias, padding=d, dilation=d)
 
+    def _winograd(
+        self, x: Tensor, weight: Tensor, bias: Tensor | None, scale: Tensor | None
+    ) -> Tensor:
+        """Tiles of 4x4 outputs, `d` pixels apart from each other, come from 6x6 inputs; all tiles'
+        transformed inputs at one of the 36 places are multiplied by one matrix."""
+        d = self._dilation
+        picture = x[0].permute(1, 2, 0).contiguous()
+        height, width, inputs = picture.shape
+        out = x.new_empty(height, width, weight.shape[2])
+        per_row = width * d // 4
+        rows = max(1, _TILES // per_row)  # of tiles
 
-def _winograd(x: Tensor, weight: Tensor, d: int, scale: Tensor | None) -> Tensor:
-    """`(1, inputs, h, w)` to `(1, outputs, h, w)`; h and w are multiples of four dilations `d`.
+        def band(index: int) -> None:
+            top = index * rows * 4 * d
+            tiles = min(rows, (height - top) // (4 * d)) * per_row
+            # A line between the planes: the same place of each of them would else want the same
+            # place in the cache.
+            room = x.new_empty(36, tiles * inputs + _LINE)
+            transformed = room[:, :-_LINE].view(36, tiles, inputs)
+            self._to_inputs(picture, scale, top, d, transformed)
+            self._to_outputs(torch.bmm(transformed, weight), bias, top, d, out)
 
-    Tiles of 4x4 outputs, `d` apart from each other, come from 6x6 inputs; all tiles' transformed
-    inputs at one of the 36 places are multiplied by one matrix.
+        share_out(band, -(-height // (rows * 4 * d)))
+        return out.permute(2, 0, 1)[None]
+
+
+def _inputs(picture: Tensor, scale: Tensor | None, top: int, d: int, out: Tensor) -> None:
+    """A band's tiles, transformed.
+
+    Args:
+        picture: `(h, w, c)`; what is outside it counts as 0.
+        scale: `(c,)` multiplies them.
+        top: the band's first row.
+        d: dilation.
+        out: `(36, tiles, c)`.
     """
-    to_inputs, _, to_outputs = (matrix.float() for matrix in _matrices())
-    image = x[0].permute(1, 2, 0)
-    height, width, channels = image.shape
-    outputs = weight.shape[2]
+    height, width, channels = picture.shape
     across = width // (4 * d)
-    per_row = across * d * d
-    rows = max(1, min(height // (4 * d), _TILES // per_row))  # of tiles, at a time
-    band = x.new_zeros(4 * d * rows + 2 * d, width + 2 * d, channels)
-    spread = x.new_empty(36, rows * per_row * channels)
-    transformed = torch.empty_like(spread)
-    products = x.new_empty(36, rows * per_row, outputs)
-    small = x.new_empty(16, rows * per_row * outputs)
-    out = x.new_empty(height, width, outputs)
+    count = out.shape[1] // (across * d * d)  # rows of tiles
+    end = top + count * 4 * d
+    band = picture.new_zeros(end - top + 2 * d, width + 2 * d, channels)
+    first, last = max(top - d, 0), min(end + d, height)
+    band[first - top + d : last - top + d, d:-d] = picture[first:last]
     line, pixel = band.stride(0), band.stride(1)
-    for top in range(0, height, 4 * d * rows):
-        count = min(rows, (height - top) // (4 * d))
-        if count < rows:  # the last ones: views of the same memory
-            rows = count
-            spread = spread.flatten()[: 36 * count * per_row * channels].view(36, -1)
-            transformed = transformed.flatten()[: spread.numel()].view(36, -1)
-            products = products.flatten()[: 36 * count * per_row * outputs]
-            products = products.view(36, -1, outputs)
-            small = small.flatten()[: 16 * count * per_row * outputs].view(16, -1)
-        end = top + 4 * d * count
-        first, last = max(top - d, 0), min(end + d, height)
-        inside = band[first - top + d : last - top + d, d:-d]
-        if scale is None:
-            inside.copy_(image[first:last])
-        else:
-            torch.mul(image[first:last], scale, out=inside)
-        band[last - top + d :].zero_()
-        tiles = band.as_strided(
-            (6, 6, count, d, across, d, channels),
-            (d * line, d * pixel, 4 * d * line, line, 4 * d * pixel, pixel, 1),
-        )
-        spread.view(tiles.shape).copy_(tiles)
-        torch.mm(to_inputs, spread, out=transformed)
-        torch.bmm(transformed.view(36, -1, channels), weight, out=products)
-        torch.mm(to_outputs, products.view(36, -1), out=small)
-        target = out[top:end].view(count, 4, d, across, 4, d, outputs)
-        source = small.view(4, 4, count, d, across, d, outputs)
-        target.copy_(source.permute(2, 0, 3, 4, 1, 5, 6))
-    return out.permute(2, 0, 1)[None]
+    tiles = band.as_strided(
+        (6, 6, count, d, across, d, channels),
+        (d * line, d * pixel, 4 * d * line, line, 4 * d * pixel, pixel, 1),
+    )
+    to_inputs = _matrices()[0].float()
+    out.copy_(torch.mm(to_inputs, tiles.reshape(36, -1)).view(out.shape))
+    if scale is not None:
+        out.mul_(scale)
+
+
+def _outputs(products: Tensor, bias: Tensor | None, top: int, d: int, out: Tensor) -> None:
+    """Products `(36, tiles, c)` to the rows from `top` on of `out` `(h, w, c)`, plus `bias`."""
+    across = out.shape[1] // (4 * d)
+    count = products.shape[1] // (across * d * d)
+    to_outputs = _matrices()[2].float()
+    places = torch.mm(to_outputs, products.view(36, -1))
+    places = places.view(4, 4, count, d, across, d, -1).permute(2, 0, 3, 4, 1, 5, 6)
+    target = out[top : top + count * 4 * d].view(places.shape)
+    target.copy_(places if bias is None else places + bias)
 
 
 class Conv3x3(nn.Conv2d):

@@ -13,7 +13,7 @@ import numpy as np
 
 from pipeline.composition import Window
 from pipeline.resample import resize
-from pipeline.types import Floats, Picture, Plane
+from pipeline.types import Face, Floats, Picture, Plane
 
 _POINTS = ((33, 133), (263, 362), (4,), (61,), (291,))
 """Landmarks whose mean is each of the five points: the middle between an eye's corners, for both
@@ -109,6 +109,11 @@ class Square:
         scale = self.side / size
         shift = np.array([self.x, self.y]) - self.side / 2 + scale / 2 - 0.5
         return np.array([[scale, 0, shift[0]], [0, scale, shift[1]]], np.float32)
+
+
+def largest(faces: tuple[Face, ...]) -> Face:
+    """The highest in the picture of one or more faces."""
+    return max(faces, key=lambda face: float(np.ptp(face.landmarks[:, 1])))
 
 
 def five_points(landmarks: Floats) -> Floats:

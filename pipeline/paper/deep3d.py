@@ -79,7 +79,7 @@ class _ResNet50(nn.Module):
 
 
 class Deep3dNetwork(nn.Module):
-    """Names as in the checkpoint's `net_recon`; built without memory, for `load_network`."""
+    """Names as in the checkpoint's `net_recon`; built without memory, for `Deep3dPose.load`."""
 
     def __init__(self) -> None:
         with torch.device("meta"):
@@ -127,9 +127,7 @@ class Deep3dPose:
         if not isinstance(content, dict) or "net_recon" not in content:
             raise CheckpointError(f"{path} holds no net_recon. {_ADVICE}")
         network = Deep3dNetwork()
-        state = as_state(content["net_recon"], path, _ADVICE)
-        counters = {k: v for k, v in state.items() if k.endswith("num_batches_tracked")}
-        found = {k: v.float() if k in counters else v for k, v in state.items()}
+        found = as_state(content["net_recon"], path, _ADVICE)
         assign(network, found, f"{path} is not of Deep3DFaceRecon", _ADVICE)
         return cls(network, device)
 

@@ -2,9 +2,9 @@
 
 For those who have its weights (`trained_model_03.t7` of the DPR repository, research use only): the
 paper's network was trained with the lights that this one reads off photographs. Written from the
-paper and from the names and shapes of the weights: an hourglass of four levels on CIE L, whose
-innermost features hold 27 channels of light. The present light is read off these; put other
-features in their place, and the way back out paints the picture under another light.
+paper and from the names and shapes of the weights: an hourglass of four levels, whose innermost
+features hold 27 channels of light. The present light is read off these; with other features in
+their place, the way back out paints the picture under another light.
 """
 
 import os
@@ -16,21 +16,23 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from pipeline.paper.crop import Square
+from pipeline.paper.crop import Square, largest
 from pipeline.paper.weights import as_state, assign, read
 from pipeline.present_light import exposure
-from pipeline.types import FaceState, Floats, Picture, largest
+from pipeline.types import FaceState, Floats, Picture
 
 WEIGHTS = "trained_model_03.t7"
 """Its file for 512x512, as its authors named it: a PyTorch state dict, in spite of the ending."""
-DEFAULT_PATH = Path(__file__).parent.parent.parent / "checkpoints" / "dpr" / WEIGHTS
-VARIABLE = "VCAM_DPR_CHECKPOINT"
-"""The environment variable that names another place."""
+DEFAULT_FOLDER = Path(__file__).parent.parent.parent / "checkpoints" / "dpr"
+VARIABLE = "VCAM_DPR"
+"""The environment variable that names another folder."""
 SIDE = 512
 """Width and height of the picture that the weights are for."""
 
 _ADVICE = f"Use {WEIGHTS} of the DPR repository as released."
 _LIGHT_CHANNELS = 27
+_LEAST = 0.05
+"""Exposure below which a reading is not believed: no light on what a face shows."""
 
 
 class DprNetwork(nn.Module):
@@ -137,3 +139,63 @@ class _Level(nn.Module):
     def _inward(self, x: Tensor) -> Tensor:
         y: Tensor = self.low1(F.max_pool2d(x, 2))
         return y
+
+
+def asked_for() -> Path | None:
+    """The weights' place, if they are there or `VARIABLE` says that they should be."""
+    named = os.environ.get(VARIABLE)
+    if named:
+        return Path(named) / WEIGHTS
+    path = DEFAULT_FOLDER / WEIGHTS
+    return path if path.is_file() else None
+
+
+def load_network(path: Path) -> DprNetwork:
+    """The network with the weights of a file, frozen, on the CPU. Nothing in the file is executed.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        CheckpointError: it is damaged, not only weights, or of another network.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"no weights of DPR at {path}: put {WEIGHTS} of its repository there (research use "
+            f"only), or unset {VARIABLE} to do without it"
+        )
+    found = as_state(read(path, _ADVICE), path, _ADVICE)
+    network = DprNetwork()
+    # The file names each inner level twice, and again as parts of smaller networks.
+    own = {name: found[name] for name in network.state_dict() if name in found}
+    assign(network, own, f"{path} is not of DPR", _ADVICE)
+    return network.requires_grad_(False).eval()
+
+
+def _lightness(picture: Picture) -> Tensor:
+    """`(1, 1, H, W)` CIE L over 100, 0..1, of a picture."""
+    lab = cv2.cvtColor(picture.astype(np.float32) / np.float32(255), cv2.COLOR_BGR2Lab)
+    return torch.from_numpy(lab[..., 0] / np.float32(100))[None, None]
+
+
+class DprLight:
+    """A `pipeline.paper.light.LightEstimator`: what DPR takes for the light on the largest face.
+
+    DPR's basis, order of coefficients and axes are the project's (`pipeline.lighting.sh`). It looks
+    at lightness, where shadows are three times as shallow as in linear light: its lights are as
+    much more even. That is what the paper's network was trained with.
+    """
+
+    def __init__(self, path: Path, device: str = "cpu") -> None:
+        """Raises what `load_network` raises."""
+        self._network = load_network(path).to(device)
+        self._device = torch.device(device)
+
+    @torch.inference_mode()
+    def __call__(self, faces: FaceState, frame: Picture) -> Floats | None:
+        """`(9, 3)` gray radiance of exposure 1; None without a face or without light on it."""
+        if not faces.faces:
+            return None
+        crop = Square.around(largest(faces.faces).landmarks).cut(frame, SIDE)
+        gray = self._network.present_light(_lightness(crop).to(self._device))[0].cpu().numpy()
+        sh = np.repeat(gray[:, None], 3, axis=1)
+        level = exposure(sh)
+        return np.asarray(sh / level, np.float32) if (level > _LEAST).all() else None

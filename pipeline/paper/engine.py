@@ -13,11 +13,16 @@ from torch import Tensor
 
 from pipeline.face.one_euro import OneEuroFilter
 from pipeline.lighting import Lighting
-from pipeline.paper.crop import Square, paste, person_share
+from pipeline.paper.crop import Square, largest, paste, person_share
+from pipeline.paper.deep3d import Deep3dPose
+from pipeline.paper.deep3d import asked_for as deep3d_asked_for
+from pipeline.paper.dpr import DprLight
+from pipeline.paper.dpr import asked_for as dpr_asked_for
 from pipeline.paper.light import LightMemory, LightSetter, Wanted, lit
-from pipeline.paper.model import Outputs
-from pipeline.paper.pose import PoseEstimator, head_camera
+from pipeline.paper.model import Outputs, PaperModel
+from pipeline.paper.pose import PoseEstimator, PoseFinder, head_camera
 from pipeline.paper.temporal import TemporalState
+from pipeline.paper.weights import checkpoint_path
 from pipeline.timing import StageTimer
 from pipeline.types import Face, FaceState, Floats, Picture, RelightSettings
 
@@ -82,6 +87,20 @@ class PaperEngine:
         self._network = network
         self._light = light
         self._pose = pose
+
+    @classmethod
+    def load(cls, device: str = "cpu") -> "PaperEngine":
+        """With the weights on this machine: the network's own, and DPR's and Deep3DFaceRecon's
+        where they are, else what needs no weights.
+
+        Raises:
+            FileNotFoundError: the network's weights, or others that were asked for, are not there.
+            CheckpointError: a file cannot be used.
+        """
+        dpr, deep3d = dpr_asked_for(), deep3d_asked_for()
+        light = LightSetter(DprLight(dpr, device) if dpr else None)
+        pose = Deep3dPose.load(deep3d, device) if deep3d else PoseFinder()
+        return cls(PaperModel.load(checkpoint_path(), device), light, pose)
 
     def new_state(self, timer: StageTimer) -> PaperState:
         """A fresh stream."""
@@ -149,6 +168,6 @@ def _followed(faces: FaceState, state: PaperState) -> Face | None:
     state.forget_face()
     if not faces.faces:
         return None
-    face = max(faces.faces, key=lambda face: float(np.ptp(face.landmarks[:, 1])))
+    face = largest(faces.faces)
     state.face = face.ident
     return face

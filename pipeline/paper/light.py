@@ -27,7 +27,8 @@ mean of the lights of the paper's example picture, 0.68 that of its example vide
 
 LightEstimator = Callable[[FaceState, Picture], Floats | None]
 """Faces and the frame they are in to `(9, 3)` RGB radiance of exposure 1, the light on them; None
-where it cannot tell. `GeometryEngine.present_light` is one."""
+where it cannot tell. `GeometryEngine.present_light` is one, `DprLight` of `pipeline.paper.dpr`
+another."""
 
 
 @dataclass(frozen=True, slots=True)

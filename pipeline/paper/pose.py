@@ -11,8 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pipeline.face.models import load_pose_basis
 from pipeline.paper.camera import RADIUS, camera_at, look_at
+from pipeline.triplane.pose import HeadFinder
 from pipeline.types import Floats, Picture
 
 _CENTRE = np.array([0.0, 0.006, 0.161], np.float32)
@@ -38,19 +38,15 @@ class PoseEstimator(Protocol):
 
 
 class PoseFinder:
-    """Weighted Procrustes analysis (Kabsch 1976) against MediaPipe's canonical face."""
+    """The pose that the tri-plane engine finds: MediaPipe's canonical face laid over the landmarks.
+    These have no perspective, and EG3D's crop has hardly any."""
 
     def __init__(self) -> None:
-        self._indices, weights, points = load_pose_basis()
-        self._weights = (weights / weights.sum())[:, None]
-        self._points = points - (self._weights * points).sum(0)
+        self._finder = HeadFinder()
 
     def rotation(self, frame: Picture, landmarks: Floats) -> Floats:
-        """See `PoseEstimator`. Landmarks have no perspective, and EG3D's crop hardly any."""
-        seen = landmarks[self._indices] * _FLIP
-        u, _, vt = np.linalg.svd((self._weights * seen).T @ self._points)
-        proper = np.diag([1.0, 1.0, np.sign(np.linalg.det(u @ vt))])
-        vector, _ = cv2.Rodrigues(u @ proper @ vt)
+        """See `PoseEstimator`."""
+        vector, _ = cv2.Rodrigues(self._finder.find(landmarks).rotation)
         return np.asarray(vector[:, 0], np.float32)
 
 

@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pipeline.paper.triplane import PLANES
+from pipeline.paper.workers import share_out
 
 FRAMES = 5
 _HEADS = 4
@@ -82,11 +83,16 @@ class TemporalNetwork(nn.Module):
             )
         ]
         out = (torch.empty_like(albedo[0]), torch.empty_like(shading[0]))
-        for start in range(0, albedo.shape[1], _CHUNK):
-            part = slice(start, start + _CHUNK)
+        cpu = albedo.device.type == "cpu"
+        chunk = _CHUNK if cpu else albedo.shape[1]
+
+        def some(index: int) -> None:
+            part = slice(index * chunk, (index + 1) * chunk)
             frames1 = albedo[order, part].transpose(0, 1)
             frames2 = shading[order, part].transpose(0, 1)
             out[0][part], out[1][part] = self._places(frames1, frames2, folds)
+
+        share_out(some, -(-albedo.shape[1] // chunk))
         return out
 
     def _places(
