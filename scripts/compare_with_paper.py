@@ -2,8 +2,8 @@
 `python -m scripts.compare_with_paper FOLDER OUT.jpg`.
 
 FOLDER is the example of their repository: `cropped_image.png`, the network's reconstruction of it
-`recon_image.png`, its `relighting.mp4` and `example_lightings.npy`. Each lighting is shown twice, as
-the head faces the camera and turned.
+`recon_image.png`, its `relighting.mp4` and `example_lightings.npy`. Each lighting is shown twice: as the
+head faces the camera, and turned.
 """
 
 import sys
@@ -41,7 +41,9 @@ def main() -> None:
     ours = relighter.still(picture, Lighting.from_sh(present), RelightSettings())
     top, bottom = [picture, theirs], [picture, ours]
     front = _angles(picture)
-    for lighting, part in zip(lightings, np.split(np.array(frames[:shown]), LIGHTINGS), strict=True):
+    for lighting, part in zip(
+        lightings, np.split(np.array(frames[:shown]), LIGHTINGS), strict=True
+    ):
         turns = np.array([_angles(frame) - front for frame in part])
         light = Lighting.from_sh(np.repeat(lighting[:, None], 3, axis=1).astype(np.float32))
         for wanted in (0.0, TURN):

@@ -14,7 +14,7 @@ import pytest
 import vcam.sources.camera as camera_module
 from pipeline.lighting.presets import load_presets
 from stand_ins import KeepingSink, MarkingRelighter, wait_for
-from vcam.devices import Capability, v4l2_devices
+from vcam.devices import Camera, Capability, v4l2_devices
 from vcam.errors import InputError, SourceError, SourceLost, UsageError
 from vcam.loop import FrameLoop
 from vcam.settings import Settings, SettingsStore
@@ -215,6 +215,30 @@ def test_unplugged_camera_that_goes_on_reading_is_noticed_and_found_again(
     assert stamps == sorted(set(stamps))
 
 
+def test_a_camera_that_comes_back_under_another_number_is_found_by_its_name(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    found = [Camera(0, "Webcam", ""), Camera(1, "Other", "")]
+    monkeypatch.setattr(camera_module, "list_cameras", lambda: found)
+    opened: list[int] = []
+
+    def open_number(index: int) -> FakeCapture:
+        opened.append(index)
+        return FakeCapture()
+
+    source = CameraSource(0, (640, 480), 30.0, "Webcam", open_number, no_node)
+    for now, expected in (
+        ([], 0),  # the system lists nothing: the number counts
+        ([Camera(0, "Other", ""), Camera(4, "Webcam", "")], 4),
+        ([Camera(2, "Webcam", ""), Camera(4, "Webcam", "")], 4),  # two of a kind: it stays
+    ):
+        found[:] = now
+        source.open()
+        source.close()
+        assert opened[-1] == expected
+    assert source.label == "camera 4 (Webcam)"
+
+
 def test_opencv_gives_up_on_a_silent_v4l2_camera_in_time() -> None:
     assert float(os.environ["OPENCV_VIDEOIO_V4L_SELECT_TIMEOUT"]) <= 2.0
 
@@ -248,7 +272,6 @@ def test_v4l2_devices_tells_cameras_from_loopbacks_and_metadata(tmp_path: Path) 
 
 def test_first_camera_that_works_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
     import vcam.sources.choose as choose
-    from vcam.devices import Camera
 
     class Some(CameraSource):
         def open(self) -> None:

@@ -114,7 +114,7 @@ def near(values: np.ndarray[Any, Any], expected: tuple[int, ...]) -> bool:
 def test_windows_writes_obs_camera_in_nv12(monkeypatch: pytest.MonkeyPatch) -> None:
     obs, unity = windows(monkeypatch)
     assert send_red("auto") == OBS
-    (raw,) = obs.sent
+    raw = obs.sent[-1]  # after the placeholder
     luma = SIZE[0] * SIZE[1]
     assert near(raw[:luma], (81,)) and near(raw[luma:].reshape(-1, 2), (90, 240))
     assert not unity.sent
@@ -123,7 +123,7 @@ def test_windows_writes_obs_camera_in_nv12(monkeypatch: pytest.MonkeyPatch) -> N
 def test_windows_writes_unitycapture_by_its_name_in_rgba(monkeypatch: pytest.MonkeyPatch) -> None:
     obs, unity = windows(monkeypatch)
     assert send_red(f"device:{UNITY} #2") == f"{UNITY} #2"
-    (raw,) = unity.sent
+    raw = unity.sent[-1]  # after the placeholder
     assert near(raw.reshape(-1, 4), (255, 0, 0, 255))
     assert not obs.sent
 
@@ -137,7 +137,7 @@ def test_windows_takes_unitycapture_while_obs_has_its_own(monkeypatch: pytest.Mo
 def test_macos_writes_obs_camera_in_uyvy(monkeypatch: pytest.MonkeyPatch) -> None:
     obs = macos(monkeypatch)
     assert send_red(f"device:{OBS}") == OBS
-    (raw,) = obs.sent
+    raw = obs.sent[-1]  # after the placeholder
     assert near(raw.reshape(-1, 4), (90, 81, 240, 81))
 
 

@@ -1,7 +1,13 @@
-"""The virtual camera sink against a registered pyvirtualcam backend, and the letterbox."""
+"""The virtual camera sink against a registered pyvirtualcam backend, and the letterbox.
 
+tests/guest has the tests against v4l2loopback.
+"""
+
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,7 +20,6 @@ from pipeline.lighting.presets import load_presets
 from pipeline.types import Picture
 from stand_ins import NumberedSource, wait_for
 from tolerances import YCBCR_LEVELS
-from vcam.devices import VirtualCamera
 from vcam.errors import SinkError, UsageError
 from vcam.frame import Frame
 from vcam.letterbox import Letterbox, even
@@ -22,6 +27,7 @@ from vcam.loop import FrameLoop
 from vcam.settings import Settings, SettingsStore
 from vcam.sinks import Delivery
 from vcam.sinks.choose import choose_virtual_camera
+from vcam.sinks.readers import Readers
 from vcam.sinks.virtual_camera import VirtualCameraSink
 
 # (B, G, R) and the (Y, Cb, Cr) of ITU-R BT.601, limited range
@@ -79,6 +85,7 @@ def backend(monkeypatch: pytest.MonkeyPatch) -> Iterator[type[FakeBackend]]:
     before = dict(BACKENDS)
     BACKENDS.clear()
     pyvirtualcam.register_backend("fake", Backend)
+    monkeypatch.setattr("sys.platform", "win32")  # on Linux the sink needs no library
     yield Backend
     BACKENDS.clear()
     BACKENDS.update(before)
@@ -178,7 +185,7 @@ def test_device_that_fails_and_comes_back_does_not_stop_the_stream(
 ) -> None:
     settings = SettingsStore(load_presets()[0], Settings("off", engine="passthrough"))
     sink = VirtualCameraSink((64, 48), 30.0)
-    backend.fail_open = "Device /dev/video42 is not a video output device."
+    backend.fail_open = "the virtual camera is not installed"
 
     from pipeline.engine import PassthroughEngine
     from pipeline.relighter import Relighter
@@ -189,7 +196,7 @@ def test_device_that_fails_and_comes_back_does_not_stop_the_stream(
     loop.start()
     try:
         wait_for(lambda: loop.status().state == "degraded")
-        assert "modprobe -r v4l2loopback" in loop.status().reason
+        assert "OBS Studio" in loop.status().reason
         assert not sink.wanted
         backend.fail_open = ""
         wait_for(lambda: len(backend.sent) > 3)
@@ -208,13 +215,13 @@ def test_device_that_fails_and_comes_back_does_not_stop_the_stream(
 def test_auto_falls_back_to_the_preview_and_device_insists(
     backend: type[FakeBackend], caplog: pytest.LogCaptureFixture
 ) -> None:
-    opened = choose_virtual_camera("device:/dev/video7", (64, 48), 30.0)
-    assert opened is not None and opened.wanted and opened.device == "/dev/video7"
+    opened = choose_virtual_camera("device:Other Camera", (64, 48), 30.0)
+    assert opened is not None and opened.wanted and opened.device == "Other Camera"
     opened.close()
     assert not opened.wanted
-    backend.fail_open = "No v4l2 loopback device found at /dev/video[0-99]."
+    backend.fail_open = "no camera found"
     assert choose_virtual_camera("auto", (64, 48), 30.0) is None
-    assert "No v4l2 loopback device" in caplog.text and "exclusive_caps=1" in caplog.text
+    assert "no camera found" in caplog.text and "OBS Studio" in caplog.text
     with pytest.raises(SinkError, match="could be opened") as caught:
         choose_virtual_camera("device", (64, 48), 30.0)
     assert caught.value.mend
@@ -224,27 +231,85 @@ def test_auto_falls_back_to_the_preview_and_device_insists(
             choose_virtual_camera(wrong, (64, 48), 30.0)
 
 
-def test_a_virtual_camera_is_found_by_the_name_that_people_see(
-    backend: type[FakeBackend], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    listed = [
-        VirtualCamera("other", "/dev/video5", True),
-        VirtualCamera("vcam", "/dev/video9", True),
-    ]
-    monkeypatch.setattr("sys.platform", "linux")
-    monkeypatch.setattr("vcam.sinks.choose.list_virtual_cameras", lambda: listed)
-    for wish, device in {
-        "device:vcam": "/dev/video9",
-        "device:/dev/video5": "/dev/video5",
-        "device:/dev/video7": "/dev/video7",
-    }.items():
-        sink = choose_virtual_camera(wish, (64, 48), 30.0)
-        assert sink is not None and sink.device == device
-        sink.close()
-
-
 def test_without_pyvirtualcam_the_mend_is_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.platform", "darwin")
     monkeypatch.setitem(__import__("sys").modules, "pyvirtualcam", None)
     with pytest.raises(SinkError) as caught:
         VirtualCameraSink((64, 48), 30.0).open()
     assert caught.value.mend == "pip install pyvirtualcam"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="Linux's virtual camera")
+def test_linux_without_a_virtual_camera_says_how_to_get_one(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("vcam.sinks.v4l2.list_virtual_cameras", list)
+    assert choose_virtual_camera("auto", (64, 48), 30.0) is None
+    assert "exclusive_caps=1" in caplog.text
+    plain = tmp_path / "plain"
+    plain.touch()
+    for wish, problem in {
+        "device": "there is no virtual camera; install v4l2loopback",
+        "device:vcam": "there is no virtual camera 'vcam'",
+        f"device:{plain}": "plain is no virtual camera",
+    }.items():
+        with pytest.raises(SinkError, match=problem):
+            choose_virtual_camera(wish, (64, 48), 30.0)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="Linux's virtual camera")
+def test_open_files_tell_readers_from_those_who_only_list_cameras(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("vcam.sinks.readers.SETTLE_S", 0.2)
+    monkeypatch.setattr("vcam.sinks.readers._is_the_systems", lambda path: True)
+    device = tmp_path / "video10"  # inotify sees a plain file's openers as it sees a device's
+    device.touch()
+    with device.open("rb") as writer:
+        readers = Readers(writer.fileno(), device)
+        for _ in range(3):
+            device.open("rb").close()
+        time.sleep(0.3)
+        assert not readers.present
+        with device.open("rb"), device.open("rb"):
+            assert not readers.present
+            wait_for(lambda: readers.present)
+        assert not readers.present
+        other = subprocess.Popen(["sleep", "60"], stdin=device.open("rb"))
+        try:
+            wait_for(lambda: readers.present)
+            readers.close()
+            readers = Readers(writer.fileno(), device)  # it was there before
+            wait_for(lambda: readers.present)
+        finally:
+            other.kill()
+            other.wait()
+        wait_for(lambda: not readers.present)
+        readers.close()
+        assert not readers.present
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="Linux's virtual camera")
+def test_a_containers_own_device_file_counts_as_read(tmp_path: Path) -> None:
+    device = tmp_path / "video10"
+    device.touch()
+    with device.open("rb") as writer:
+        assert Readers(writer.fileno(), device).present
+
+
+def test_between_frames_the_last_is_repeated_and_then_a_placeholder(
+    backend: type[FakeBackend], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("vcam.sinks.virtual_camera.REPEAT_S", 0.2)
+    sink = VirtualCameraSink((160, 120), 30.0)
+    sink.open()
+    sink.fill()
+    placeholder = backend.sent[-1]
+    assert np.ptp(placeholder[: 160 * 120]) > 50  # it says something
+    sink.write(delivery(np.full((120, 160, 3), 200, np.uint8)))
+    picture = backend.sent[-1]
+    sink.fill()
+    assert (backend.sent[-1] == picture).all()
+    time.sleep(0.25)
+    sink.fill()
+    assert (backend.sent[-1] == placeholder).all()

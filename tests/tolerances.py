@@ -268,3 +268,18 @@ VIEW_EDGE = 0.1
 TRIPLANE_GAIN_DB = 0.3
 """By how much the network must beat the geometry engine on a few rendered people, PSNR: half of
 what the whole truth shows, as few cases scatter."""
+
+DEVICE_COLOUR = 3.0
+"""Of 255, mean error of a flat patch on its way camera, program, virtual camera, reader: 8-bit
+Y'CbCr is rounded to four times, by OpenCV and by ffmpeg."""
+
+GUEST_FPS = 25.0
+"""At 640x480 with a face in the picture, from a camera of 30 fps, on the guest's one core."""
+
+GUEST_GROWTH = 8 * 2**20
+"""Bytes, of the program's memory over fifteen readers: a leaked picture of 640x480 each would be
+14 MB; malloc's arenas settle within a few."""
+
+LIGHT_IN_PICTURE_DEG = 30.0
+"""Median, between where in the picture's plane DPR sees a strong light and where it is: 16 measured
+over all rendered people. One flipped or swapped axis makes it 90 or more."""

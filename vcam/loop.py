@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Literal
 
 import cv2
@@ -16,40 +17,23 @@ import numpy as np
 
 from pipeline.relighter import Relight
 from pipeline.types import Picture
-from vcam.errors import SinkError, SourceError, VcamError
+from vcam.backoff import Backoff
+from vcam.errors import SourceError, VcamError
 from vcam.frame import Frame
+from vcam.loading import Loading
 from vcam.mailbox import Mailbox
 from vcam.settings import SettingsStore, Snapshot
-from vcam.sinks import Delivery, FilledSink, Sink
+from vcam.sink_runner import SinkRunner
+from vcam.sinks import Delivery, Sink
 from vcam.sources import Source
-from vcam.stats import LoopStats, Rate
+from vcam.stats import LoopStats
 
 log = logging.getLogger(__name__)
 
 State = Literal["starting", "running", "degraded", "idle", "stopped"]
 
-FIRST_RETRY_S = 0.5
-LAST_RETRY_S = 8.0
-FILL_S = 0.5
-"""After that long without a frame a `FilledSink` fills in."""
 WAKE_S = 0.05
 """How often a resting source looks whether somebody wants its frames."""
-
-
-class Backoff:
-    """Doubling pauses between tries, from half a second to eight."""
-
-    def __init__(self) -> None:
-        self._pause = FIRST_RETRY_S
-
-    def next(self) -> float:
-        """The pause before the next try, in seconds."""
-        pause, self._pause = self._pause, min(self._pause * 2, LAST_RETRY_S)
-        return pause
-
-    def reset(self) -> None:
-        """It worked."""
-        self._pause = FIRST_RETRY_S
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,77 +50,6 @@ class Status:
     stats: dict[str, Any]
 
 
-class SinkRunner:
-    """Feeds one sink from its own slot on its own thread; a failed sink is opened again later."""
-
-    def __init__(self, sink: Sink) -> None:
-        self.sink = sink
-        self.mailbox: Mailbox[Delivery] = Mailbox()
-        self.rate = Rate()
-        self.problem = ""
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name=f"sink {sink.label}", daemon=True)
-
-    def start(self) -> None:
-        """Starts the thread; the sink is opened on it."""
-        self._thread.start()
-
-    def stop(self) -> None:
-        """Writes what is in the slot, closes the sink."""
-        self._stop.set()
-        self.mailbox.close()
-        if self._thread.ident is not None:
-            self._thread.join(timeout=10.0)
-
-    def _run(self) -> None:
-        backoff = Backoff()
-        while True:
-            complete = self._guarded(self._open_and_write, backoff)
-            self._guarded(self.sink.close)  # a file may fail to complete: a full disk
-            if complete or self._stop.wait(backoff.next()):
-                return
-
-    def _guarded(self, call: Callable[..., None], *args: object) -> bool:
-        """Calls it; False when it failed, which must not end the other sinks."""
-        try:
-            call(*args)
-            return True
-        except SinkError as error:
-            self._fail(str(error))
-        except Exception as error:
-            log.debug("sink %s", self.sink.label, exc_info=True)
-            self._fail(f"{self.sink.label} failed: {error}")
-        return False
-
-    def _open_and_write(self, backoff: Backoff) -> None:
-        self.sink.open()
-        if not isinstance(self.sink, FilledSink):
-            while (delivery := self.mailbox.take()) is not None:
-                self._write(delivery, backoff)
-            return
-        self.sink.fill()
-        while (delivery := self.mailbox.take(FILL_S)) is not None or not self.mailbox.closed:
-            if delivery is not None:
-                self._write(delivery, backoff)
-            else:
-                self.sink.fill()
-                self._succeeded(backoff)
-
-    def _write(self, delivery: Delivery, backoff: Backoff) -> None:
-        self.sink.write(delivery)
-        self.rate.tick()
-        self._succeeded(backoff)
-
-    def _succeeded(self, backoff: Backoff) -> None:
-        self.problem = ""
-        backoff.reset()
-
-    def _fail(self, problem: str) -> None:
-        if problem != self.problem:
-            log.warning("%s", problem)
-        self.problem = problem
-
-
 class FrameLoop:
     """Runs a stream from its source to its sinks until the source ends or `stop` is called."""
 
@@ -151,7 +64,7 @@ class FrameLoop:
         """
         Args:
             source: gives the frames.
-            make_relighter: engine name -> a fresh relighter; runs on the inference thread, may
+            make_relighter: engine name -> a fresh relighter; runs on a thread of its own, may
                 raise, in which case the picture passes through.
             settings: read anew for each frame.
             sinks: each gets every frame that it is quick enough for.
@@ -305,11 +218,13 @@ class FrameLoop:
                 self._started = True
                 height, width = frame.picture.shape[:2]
                 self._size = (width, height)
-                if self._idle:
+                if self._idle and worker.warm:
                     continue
                 snapshot = self.settings.current
                 delivery = worker.relight(arrival, snapshot)
                 self._inference_problem = worker.problem
+                if self._idle:  # it was relit so that who looks first need not wait for models
+                    continue
                 self._applied = snapshot.id
                 self.stats.add_stages(worker.stages)
                 self.stats.processed.tick()
@@ -336,17 +251,20 @@ class _Arrival:
 
 
 class _Inference:
-    """Relights frames; when the engine fails the picture passes through, and later it is tried
-    again."""
+    """Relights frames; while the engine loads, and when it fails, the picture passes through; later
+    it is tried again."""
 
     def __init__(self, make_relighter: Callable[[str], Relight]) -> None:
         self._make = make_relighter
         self._relighter: Relight | None = None
+        self._loading: Loading[Relight] | None = None
         self._engine = ""
         self._opening = 0
         self._retry_at = 0.0
         self._backoff = Backoff()
         self.problem = ""
+        self.warm = False
+        """Whether the engine has relit a frame, or failed to."""
         self.stages: dict[str, float] = {}
 
     def relight(self, arrival: _Arrival, snapshot: Snapshot) -> Delivery:
@@ -354,8 +272,8 @@ class _Inference:
         output = frame = arrival.frame
         self.stages = {}
         if settings.engine != self._engine:
-            self._engine, self._relighter = settings.engine, None
-            self.problem, self._retry_at = "", 0.0
+            self._engine, self._relighter, self._loading = settings.engine, None, None
+            self.problem, self._retry_at, self.warm = "", 0.0, False
             self._backoff.reset()
         if time.perf_counter() >= self._retry_at:
             try:
@@ -371,7 +289,12 @@ class _Inference:
     def _run_engine(self, arrival: _Arrival, snapshot: Snapshot) -> Frame:
         frame = arrival.frame
         if self._relighter is None:
-            self._relighter = self._make(self._engine)
+            if self._loading is None:
+                make = partial(self._make, self._engine)
+                self._loading = Loading(make, f"loading {self._engine}")
+            self._relighter = self._loading.get()
+            if self._relighter is None:
+                return frame
         elif arrival.opening != self._opening:  # the source was lost: this is a new stream
             self._relighter.reset()
         self._opening = arrival.opening
@@ -380,6 +303,7 @@ class _Inference:
             frame.picture, frame.seconds, snapshot.lighting, snapshot.settings.relight
         )
         _check_picture(picture, frame.picture)
+        self.warm = True
         self.stages = relighter.timer.ms
         if self.problem:
             log.info("engine %s works again", self._engine)
@@ -396,8 +320,8 @@ class _Inference:
         if problem != self.problem:
             log.warning("%s", problem)
             log.debug("engine %s", self._engine, exc_info=error)
-        self.problem = problem
-        self._relighter = None
+        self.problem, self.warm = problem, True
+        self._relighter, self._loading = None, None
         self._retry_at = time.perf_counter() + self._backoff.next()
 
 

@@ -24,7 +24,7 @@ _COLOUR = 0.6
 """Share kept of the colours that the network sees in the present light..."""
 _AROUND, _SPOT = 11, 0.3
 """...but of a highlight's all that differ from those around it, in a square of so many cells of
-4 x 4 pixels: white, which would turn gray. A highlight is brighter by so much (natural logarithm)."""
+4 x 4 pixels: white, which would turn gray. They are brighter by so much (natural logarithm)."""
 _F0 = 0.028
 """Reflectance of skin at normal incidence."""
 _GRAZING = 0.3

@@ -13,7 +13,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Prints them and returns 0, also when there are none."""
     from vcam.devices import cameras_to_show, list_virtual_cameras
-    from vcam.sinks.virtual_camera import how_to_get_one
+    from vcam.sinks.mends import how_to_get_one
 
     cameras, virtual = cameras_to_show(), list_virtual_cameras()
     if args.json:

@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 from typing import Protocol
 
-SETTLE_S = 0.25
+SETTLE_S = 0.2
 """How long a device must be open to count as read: listing cameras takes less."""
 
 _CLIENT_USAGE = 0x08000000 + 0x08E00000 + 1  # V4L2_EVENT_PRI_CLIENT_USAGE, v4l2loopback.h
@@ -44,13 +44,16 @@ _SUBSCRIBE = 1 << 30 | 32 << 16 | ord("V") << 8 | 90
 
 
 class _Watch(Protocol):
+    """Tells whether somebody reads."""
+
     def present(self) -> bool: ...
 
     def close(self) -> None: ...
 
 
 class Readers:
-    """Whether somebody reads. It never waits; any thread may ask."""
+    """Whether somebody reads; True where that cannot be known. It never waits; any thread may
+    ask."""
 
     def __init__(self, device: int, path: Path) -> None:
         """
@@ -59,14 +62,14 @@ class Readers:
             path: the device file.
 
         Raises:
-            OSError: the system tells neither.
+            OSError: inotify's instances are used up.
         """
         self._lock = threading.Lock()
         self._watch: _Watch | None
         try:
             self._watch = _ClientUsage(device)
         except OSError:
-            self._watch = _OpenFiles(path)
+            self._watch = _OpenFiles(path) if _is_the_systems(path) else _Unknown()
 
     @property
     def present(self) -> bool:
@@ -153,6 +156,25 @@ class _OpenFiles:
             events.append(mask)
             place += _EVENT.size + length
         return events
+
+
+class _Unknown:
+    """Nothing tells, so somebody may read at any time."""
+
+    def present(self) -> bool:
+        return True
+
+    def close(self) -> None:
+        pass
+
+
+def _is_the_systems(path: Path) -> bool:
+    """Whether this is the device file that everybody opens. A container has one of its own, whose
+    inode does not see what happens outside."""
+    number = path.stat().st_dev
+    device = f"{os.major(number)}:{os.minor(number)}"
+    mounts = Path("/proc/self/mountinfo").read_text().splitlines()
+    return any(line.split()[2] == device and " - devtmpfs " in line for line in mounts)
 
 
 def _open_by_others(path: Path) -> int:

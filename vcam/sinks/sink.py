@@ -51,7 +51,7 @@ class FilledSink(Sink, Protocol):
     """A sink that must not fall silent while no frames come."""
 
     def fill(self) -> None:
-        """Shows something: called when it was opened, and twice a second without frames.
+        """Shows something: called twice a second while no frames come.
 
         Raises:
             SinkError: as in `write`.

@@ -83,7 +83,7 @@ def find_loopbacks(wish: str | None) -> Iterator[tuple[str, str]]:
         return
     path = os.path.realpath(wish)  # of links like those in /dev/v4l/by-path
     meant = [camera for camera in found if camera.name == wish or camera.path == path]
-    if not meant and Path(path).exists():
+    if not meant and "/" in wish and Path(path).exists():
         yield path, wish  # opening it will say what is wrong with it
     for camera in meant:
         yield camera.path, camera.name
@@ -170,11 +170,12 @@ def _open_for_writing(path: str) -> int:
             except BlockingIOError:
                 raise _in_use(path) from None
             capability = query_capability(Path(path))
-            flags = capability.flags if capability else 0
-            if flags & OUTPUT:
+            if capability is None:
+                raise SinkError(f"{path} is no virtual camera", "`vcam devices` lists them")
+            if capability.flags & OUTPUT:
                 undo.pop_all()
                 return fd
-            if flags & CAPTURE:  # another program streams into it
+            if capability.flags & CAPTURE:  # another program streams into it
                 raise _in_use(path)
             # v4l2loopback 0.12, left by a program that wrote without STREAMON: it believes that
             # somebody still writes until one who did say STREAMON closes it.

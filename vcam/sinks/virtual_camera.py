@@ -6,13 +6,12 @@ import time
 from vcam.card import card
 from vcam.errors import SinkError
 from vcam.letterbox import Letterbox
-from vcam.sinks.mends import LOAD_MODULE, how_to_get_one
+from vcam.sinks.mends import how_to_get_one
 from vcam.sinks.output import Output
 from vcam.sinks.pixels import CONVERTERS, Converter, Pixels
 from vcam.sinks.sink import Delivery
 
-__all__ = ["LOAD_MODULE", "VirtualCameraSink", "how_to_get_one"]
-
+WAITING = "The camera will be back in a moment"
 REPEAT_S = 5.0
 """How long a reader sees the last picture when the next one does not come; then the placeholder."""
 
@@ -48,8 +47,9 @@ class VirtualCameraSink:
         self._backend = backend
         self._always_on = always_on
         self._output: Output | None = None
-        self._last: Pixels | None = None
-        self._written = 0.0
+        self._pixels: Pixels | None = None
+        self._taken: float | None = None
+        """When the last frame was written; None when the placeholder came after it."""
 
     @property
     def wanted(self) -> bool:
@@ -73,8 +73,13 @@ class VirtualCameraSink:
         output = self._open()
         self._letterbox = Letterbox(output.size)
         self._convert: Converter = CONVERTERS[output.format](output.size)
-        self._last = None
+        self._pixels = None
         self._output = output
+        try:
+            self.fill()  # from now on it is listed; one that another program writes to says so here
+        except SinkError:
+            self.close()
+            raise
 
     def _open(self) -> Output:
         if sys.platform != "linux" or self._backend is not None:
@@ -107,9 +112,9 @@ class VirtualCameraSink:
         """
         if self._output is None:
             raise SinkError("the virtual camera is closed")
-        self._last = self._convert(self._letterbox.fit(delivery.output.picture))
-        self._written = time.monotonic()
-        self._output.send(self._last)
+        self._pixels = self._convert(self._letterbox.fit(delivery.output.picture))
+        self._taken = time.monotonic()
+        self._output.send(self._pixels)
 
     def fill(self) -> None:
         """Sends the last picture once more while somebody waits for the next, else a placeholder.
@@ -119,14 +124,12 @@ class VirtualCameraSink:
         """
         if self._output is None:
             raise SinkError("the virtual camera is closed")
-        waits = self.wanted and time.monotonic() - self._written < REPEAT_S
-        if self._last is None or not waits:
+        again = self._taken is None or (self.wanted and time.monotonic() - self._taken < REPEAT_S)
+        if self._pixels is None or not again:
             # Whoever reads next shall not see what the camera saw last.
-            self._last = self._convert(
-                card(self._output.size, [("The camera will be back in a moment", 1.0, 0.5)])
-            )
-            self._written = time.monotonic()
-        self._output.send(self._last)
+            self._pixels = self._convert(card(self._output.size, [(WAITING, 1.0, 0.5)]))
+            self._taken = None
+        self._output.send(self._pixels)
 
     def close(self) -> None:
         """Lets go of the device; a second call does nothing."""

@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 
 from pipeline.types import Picture
+from vcam.devices import list_cameras
 from vcam.errors import SourceError, SourceLost
 from vcam.frame import TIME_BASE, Frame
 
@@ -79,16 +80,17 @@ class CameraSource:
             index: the camera's number.
             size: width and height asked for, in pixels; the driver picks the nearest mode.
             fps: frames per second asked for.
-            name: for people.
+            name: for people, and to find the camera again when it comes back under another number,
+                as one does that was pulled out while it was in use; empty: only the number counts.
             opener: makes the capture; runs on a helper thread.
             node: index -> device file that is there as long as the camera is.
         """
-        self.label = f"camera {index} ({name})" if name else f"camera {index}"
-        self._index = index
+        self._name = name
         self._size = size
         self._fps = fps
         self._opener = opener
-        self._node = node(index)
+        self._node_of = node
+        self._use(index)
         self._identity: tuple[int, int] | None = None
         self._next_check = 0.0
         self._epoch = time.perf_counter()
@@ -109,6 +111,7 @@ class CameraSource:
             self._closing = False
             if self._opening is not None and self._opening.running:
                 raise self._busy()  # the last try hangs still: no second thread beside it
+            self._follow()
             self._opening = _Opening(self._open_and_configure, self.label)
         capture = self._opening.wait(OPEN_TIMEOUT_S)
         if self._closing:  # the loop was stopped meanwhile
@@ -166,6 +169,16 @@ class CameraSource:
                 capture.release()
         finally:
             self._lock.release()
+
+    def _use(self, index: int) -> None:
+        self._index = index
+        self._node = self._node_of(index)
+        self.label = f"camera {index} ({self._name})" if self._name else f"camera {index}"
+
+    def _follow(self) -> None:
+        numbers = [camera.index for camera in list_cameras() if camera.name == self._name]
+        if numbers and self._index not in numbers:
+            self._use(numbers[0])
 
     def _open_and_configure(self, given_up: threading.Event) -> Capture | None:
         """The capture in the nearest mode, once it has given a first frame."""

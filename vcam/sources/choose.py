@@ -43,7 +43,8 @@ def choose_source(wish: str | None, size: tuple[int, int], fps: float) -> Source
         number = wish.removeprefix("camera:")
         if not re.fullmatch(r"[0-9]{1,4}", number):
             raise UsageError(f"{wish!r} names no camera", "give its number, as in camera:0")
-        source = CameraSource(int(number), size, fps)
+        name = next((found.name for found in list_cameras() if found.index == int(number)), "")
+        source = CameraSource(int(number), size, fps, name)
     else:
         source = _file(wish, fps)
     source.open()  # handed over open: opening a webcam takes a second

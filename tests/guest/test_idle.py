@@ -1,0 +1,93 @@
+"""The webcam's light is out while nobody looks, and its picture there as soon as somebody does."""
+
+import asyncio
+import os
+import time
+from pathlib import Path
+
+import numpy as np
+from program import LABEL, VIRTUAL, WEBCAM, Reader, captures, panel_of, running, wait_for
+
+from pipeline.types import Picture
+from tolerances import GUEST_GROWTH
+
+DARK_S = 5.0
+"""Within that time the light must go out."""
+LIVE_S = 1.0
+"""Within that time a reader must get the webcam's picture."""
+WEBCAM_ARGS = (
+    *("--source", "camera:" + WEBCAM.removeprefix("/dev/video")),
+    *("--sink", f"device:{LABEL}", "--size", "640x480", "--engine", "passthrough"),
+)
+
+
+def is_live(picture: Picture) -> bool:
+    """Whether this is the webcam's test pattern, which is bright, and not the dark placeholder."""
+    return float(np.mean(picture)) > 80
+
+
+def see_live(reader: Reader) -> int:
+    """How many pictures came before the webcam's."""
+    return next(count for count in range(100) if is_live(reader.picture()))
+
+
+def test_readers_come_and_go(tmp_path: Path) -> None:
+    with running(*WEBCAM_ARGS, folder=tmp_path) as program:
+        wait_for(lambda: not program.holds(WEBCAM), DARK_S)
+        waits, before = [], (0, 0)
+        for number in range(20):
+            assert captures(VIRTUAL)  # the placeholder keeps it listed
+            start = time.monotonic()
+            with Reader(VIRTUAL) as reader:
+                see_live(reader)
+                waits.append(time.monotonic() - start)
+                assert program.holds(WEBCAM)
+            if number % 4 == 0:  # the others come back before the light is out
+                wait_for(lambda: not program.holds(WEBCAM), DARK_S)
+            if number == 4:
+                before = (program.files, program.memory)
+        wait_for(lambda: not program.holds(WEBCAM), DARK_S)
+        assert program.files <= before[0]
+        grown = program.memory - before[1]
+        print(f"live after {np.median(waits):.2f} s, {max(waits):.2f} at worst; {grown} bytes more")
+        assert sorted(waits)[-2] < LIVE_S  # one may meet whatever else the host is doing
+        assert grown < GUEST_GROWTH
+
+
+def test_what_the_camera_saw_is_not_kept_for_the_next_reader(tmp_path: Path) -> None:
+    with running(*WEBCAM_ARGS, folder=tmp_path) as program:
+        with Reader(VIRTUAL) as reader:
+            see_live(reader)
+        wait_for(lambda: not program.holds(WEBCAM), DARK_S)
+        device = os.open(VIRTUAL, os.O_RDONLY)
+        first = np.frombuffer(os.read(device, 640 * 480), np.uint8)  # what lies there: its luma
+        os.close(device)
+        assert not is_live(first)
+
+
+def test_programs_that_only_list_cameras_do_not_light_the_webcam(tmp_path: Path) -> None:
+    with running(*WEBCAM_ARGS, folder=tmp_path) as program:
+        wait_for(lambda: not program.holds(WEBCAM), DARK_S)
+        for _ in range(10):
+            os.close(os.open(VIRTUAL, os.O_RDWR))
+            time.sleep(0.1)
+            assert not program.holds(WEBCAM)
+
+
+def test_always_on_keeps_the_webcam(tmp_path: Path) -> None:
+    with running(*WEBCAM_ARGS, "--always-on", folder=tmp_path) as program:
+        time.sleep(DARK_S)
+        assert program.holds(WEBCAM)
+        with Reader(VIRTUAL) as reader:
+            assert is_live(reader.picture())
+
+
+async def test_a_preview_keeps_the_webcam_and_frees_it_when_it_is_closed(tmp_path: Path) -> None:
+    with running(*WEBCAM_ARGS, folder=tmp_path) as program:
+        wait_for(lambda: not program.holds(WEBCAM), DARK_S)
+        async with panel_of(program) as panel:
+            await panel.send_json({"type": "view", "visible": True})
+            wait_for(lambda: program.holds(WEBCAM), LIVE_S)
+            await asyncio.sleep(DARK_S)
+            assert program.holds(WEBCAM)
+        wait_for(lambda: not program.holds(WEBCAM), DARK_S)
