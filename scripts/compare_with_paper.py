@@ -2,8 +2,8 @@
 `python -m scripts.compare_with_paper FOLDER OUT.jpg`.
 
 FOLDER is the example of their repository: `cropped_image.png`, the network's reconstruction of it
-`recon_image.png`, its `relighting.mp4` and `example_lightings.npy`. Each lighting is shown twice, the
-head facing the camera, and turned.
+`recon_image.png`, its `relighting.mp4` and `example_lightings.npy`. Each lighting is shown twice,
+the head facing the camera, and turned.
 """
 
 import sys
