@@ -100,7 +100,7 @@ def test_wrong_usage_is_status_2_and_says_what_is_right(args: list[str], word: s
     [
         (["--source", "missing.mp4"], "vcam: there is no file missing.mp4; "),
         (["--source", "camera:99"], "vcam: there is no camera 99"),
-        (["--source", "peer", "--sink", "device:/dev/video99"], "vcam: the virtual camera"),
+        (["--source", "peer", "--sink", "device:/dev/video99"], "vcam: there is no virtual camera"),
         (["--source", "peer", "--sink", "none", "--host", "0.0.0.0"], "TLS"),
         (["--source", "peer", "--sink", "none", "--record", "out.txt"], "use one of .mp4"),
         (["--source", "peer", "--sink", "none", "--record", "none/out.mp4"], "none/out.mp4"),

@@ -249,7 +249,7 @@ def test_linux_without_a_virtual_camera_says_how_to_get_one(
     plain = tmp_path / "plain"
     plain.touch()
     for wish, problem in {
-        "device": "there is no virtual camera; install v4l2loopback",
+        "device": "there is no virtual camera; `vcam setup` prints the commands",
         "device:vcam": "there is no virtual camera 'vcam'",
         f"device:{plain}": "plain is no virtual camera",
     }.items():
