@@ -225,7 +225,7 @@ def test_program_shows_progress_and_ctrl_c_leaves_no_half_file(tmp_path: Path) -
     assert done.returncode == 0, done.stderr
     assert "15/15" in done.stderr and "<" in done.stderr  # tqdm: elapsed<remaining
     target.unlink()
-    make_clip(source, pictures=[picture(n, (640, 360)) for n in range(6)] * 50, audio=None)
+    make_clip(source, pictures=[picture(n, (640, 360)) for n in range(6)] * 100, audio=None)
     with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True) as running:
         deadline = time.monotonic() + 60
         while not list(tmp_path.glob(".out.part*")):
