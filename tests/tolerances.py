@@ -66,7 +66,9 @@ FADE_LEVELS = 12.0
 out over a quarter of a second."""
 
 LIGHT_CHANGE_LEVELS = 1.0
-"""Of 255, mean difference to the settled picture in the first frame after a change of light."""
+"""Of 255, mean difference to the settled picture in the second frame after a change of light."""
+LIGHT_CHANGE_FIRST_LEVELS = 2.0
+"""The same in the first frame, in which the network's cast shadows are still the old light's."""
 
 RECORDING_LOST_S = 3.0
 """Seconds at the end of a recording that may be lost with the program: the 2 s from one keyframe

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from pipeline.triplane.network import Maps
 
-_SETTLE_S = 0.12
+_SETTLE_S = 0.2
 """Time constant of changes too small to be anything but noise."""
 _NORMAL, _PRESENT = 0.35, 0.6
 """Changes of a normal (length) and of the present shading (logarithm) that are taken over at once:
