@@ -300,8 +300,8 @@ def test_a_new_picture_size_starts_anew(relighter: Relighter, engine: Engine) ->
     small = np.asarray(cv2.resize(frame, (640, 360), interpolation=cv2.INTER_AREA), np.uint8)
     expected = Relighter(engine).process(small, 0.0, lighting, PLAIN)
     shown = play(relighter, [frame] * 10 + [small], lighting)
-    # Within rounding: arrays of other sizes before may be added up in another order. The network makes
-    # a second level of it in two pixels.
+    # Within rounding: arrays of other sizes before may be added up in another order. The network
+    # makes a second level of it in two pixels.
     assert np.abs(shown[-1].astype(int) - expected).max() <= 2
 
 

@@ -12,5 +12,7 @@ RELOAD_MODULE = f"sudo modprobe -r v4l2loopback && {LOAD_MODULE}"
 def how_to_get_one() -> str:
     """The mend where there is no virtual camera."""
     if sys.platform == "linux":
-        return f"`vcam setup` prints the commands; in short: install v4l2loopback, then {LOAD_MODULE}"
+        return (
+            f"`vcam setup` prints the commands; in short: install v4l2loopback, then {LOAD_MODULE}"
+        )
     return "`vcam setup` prints how; in short: start OBS Studio's virtual camera once, close OBS"
