@@ -37,7 +37,7 @@ def main() -> None:
 def presets_grid() -> Picture:
     """One frame of the demo clip under six presets, each with its title."""
     presets, _ = load_presets()
-    relighter = Relighter(load_engine("geometry"))
+    relighter = Relighter(load_engine("triplane"))
     frame = demo_frame(FRAME)
     tiles = []
     for name in SHOWN:
@@ -90,7 +90,7 @@ def panel_screenshot(target: Path) -> None:
             )
             page = browser.pages[0]
             page.goto(match[0])
-            page.wait_for_timeout(4000)  # for the figures to settle
+            page.wait_for_timeout(15_000)  # for the engine to load and the figures to settle
             page.screenshot(path=str(target))
             browser.close()
         finally:
