@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -226,7 +227,11 @@ def test_program_shows_progress_and_ctrl_c_leaves_no_half_file(tmp_path: Path) -
     assert "15/15" in done.stderr and "<" in done.stderr  # tqdm: elapsed<remaining
     target.unlink()
     make_clip(source, pictures=[picture(n, (640, 360)) for n in range(6)] * 100, audio=None)
-    with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True) as running:
+    # Where these tests themselves run in the background, Ctrl-C is ignored, and so it would be here.
+    heard = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    with subprocess.Popen(
+        command, cwd=ROOT, stderr=subprocess.PIPE, text=True, preexec_fn=heard
+    ) as running:
         deadline = time.monotonic() + 60
         while not list(tmp_path.glob(".out.part*")):
             assert running.poll() is None and time.monotonic() < deadline
