@@ -227,7 +227,7 @@ def test_program_shows_progress_and_ctrl_c_leaves_no_half_file(tmp_path: Path) -
     assert "15/15" in done.stderr and "<" in done.stderr  # tqdm: elapsed<remaining
     target.unlink()
     make_clip(source, pictures=[picture(n, (640, 360)) for n in range(6)] * 100, audio=None)
-    # Where these tests themselves run in the background, Ctrl-C is ignored, and so it would be here.
+    # Where these tests themselves run in the background, Ctrl-C is ignored, and would be here.
     heard = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
     with subprocess.Popen(
         command, cwd=ROOT, stderr=subprocess.PIPE, text=True, preexec_fn=heard
