@@ -15,6 +15,7 @@ from demo import demo_frames
 from pipeline.face.models import load_pose_basis
 from pipeline.lighting.sh import basis
 from pipeline.lightstage.framing import jittered_camera, orbit
+from pipeline.present_light import AMBIENT
 from pipeline.train import batches
 from pipeline.train.__main__ import main
 from pipeline.train.batches import Step, Steps
@@ -209,10 +210,13 @@ def test_portraits_are_found_and_ask_for_the_face_that_is_there(tmp_path: Path) 
     assert inside.float().mean() > 0.05 and portrait.normal[0, 2][inside].mean() > 0.7
     assert portrait.mask[0, 0][inside].mean() > 0.9
     network = TriplaneNetwork()
-    parts = portrait_losses(network, mapped(portrait, lambda tensor: tensor[:1]), rng)
+    first = mapped(portrait, lambda tensor: tensor[:1])
+    parts = portrait_losses(network, first, torch.from_numpy(AMBIENT)[None], rng)
     assert set(parts) <= set(WEIGHTS)
-    parts["same"].backward()  # type: ignore[no-untyped-call]
-    assert network.encoder.full[0].weight.grad.abs().max() > 0
+    for name in ("same", "back"):
+        network.zero_grad()
+        parts[name].backward(retain_graph=True)  # type: ignore[no-untyped-call]
+        assert network.encoder.full[0].weight.grad.abs().max() > 0
 
 
 @pytest.mark.parametrize(

@@ -143,7 +143,7 @@ class _Worker:
     def receive(self) -> tuple[Frame, bool]:
         try:
             message = self._reader.recv()
-        except (EOFError, ConnectionResetError):
+        except (EOFError, OSError):  # between two messages, or within one
             self._process.join()
             raise RuntimeError(
                 f"a worker of the light stage ended (exit status {self._process.exitcode}); "

@@ -129,7 +129,8 @@ class Trainer:
         if self._portraits is not None and self.step % 4 == 0:
             rng = np.random.default_rng([self.plan.seed, self.step, 1])
             portraits = moved(self._portraits.sample(rng), self.plan.device)
-            parts |= portrait_losses(self.network, portraits, rng)
+            light = step.frames[0].light[: len(portraits.picture)].to(self.plan.device)
+            parts |= portrait_losses(self.network, portraits, light, rng)
         return parts
 
     def _placed(self, step: Step) -> Step:

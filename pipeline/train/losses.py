@@ -27,6 +27,7 @@ WEIGHTS: dict[str, float] = {
     "person": 0.3,
     "whole": 0.3,
     "same": 1.0,
+    "back": 0.5,
     "flicker": 1.0,
 }
 """By name of the loss; `docs/training.md` says what each asks for."""
@@ -79,10 +80,10 @@ def losses(network: TriplaneNetwork, batch: Batch, maps: Maps, volume: Volume) -
     lit = log_shading(batch.light, maps.normal, face) + maps.occlusion
     return {
         "relit": relit_error(batch, maps).mean(),
-        "present": _mean((_centred(maps.present, person) - _centred(scene, person)).abs(), person),
-        "albedo": _mean((_root(maps.albedo) - _root(batch.albedo)).abs(), person),
-        "normal": _mean(1 - (maps.normal * batch.normal).sum(1, keepdim=True), person),
-        "shading": _mean((lit - wanted.log()).abs(), person),
+        "present": mean((centred(maps.present, person) - centred(scene, person)).abs(), person),
+        "albedo": mean((_root(maps.albedo) - _root(batch.albedo)).abs(), person),
+        "normal": mean(1 - (maps.normal * batch.normal).sum(1, keepdim=True), person),
+        "shading": mean((lit - wanted.log()).abs(), person),
         "mask": _mask(maps.mask, batch.alpha),
         "depth": _depth(volume, _halved(batch.depth), small),
         "opacity": _opacity(volume.opacity, _halved(batch.alpha)),
@@ -113,9 +114,21 @@ def relit_error(batch: Batch, maps: Maps) -> Tensor:
     return error.sum((1, 2, 3)) / (3 * weight.sum((1, 2, 3)) + 1)
 
 
+def mean(values: Tensor, weight: Tensor) -> Tensor:
+    """Of `(B, C, H, W)` values by weights `(B, 1, H, W)`."""
+    channels = values.shape[1]
+    return (values * weight).sum() / (channels * weight.sum() + 1)
+
+
+def centred(values: Tensor, weight: Tensor) -> Tensor:
+    """The values without each picture's mean: exposure is nobody's fault."""
+    total = (values * weight).sum((1, 2, 3), keepdim=True)
+    return values - total / (values.shape[1] * weight.sum((1, 2, 3), keepdim=True) + 1)
+
+
 def change(first: Tensor, second: Tensor, valid: Tensor) -> Tensor:
     """What flickers: between log gains of the same surface at two moments."""
-    return _mean((_centred(first, valid) - _centred(second, valid)).abs(), valid)
+    return mean((centred(first, valid) - centred(second, valid)).abs(), valid)
 
 
 def _root(values: Tensor) -> Tensor:
@@ -127,21 +140,10 @@ def _halved(maps: Tensor) -> Tensor:
     return functional.interpolate(maps, scale_factor=0.5, mode="area")
 
 
-def _mean(values: Tensor, weight: Tensor) -> Tensor:
-    channels = values.shape[1]
-    return (values * weight).sum() / (channels * weight.sum() + 1)
-
-
-def _centred(values: Tensor, weight: Tensor) -> Tensor:
-    """Without the mean of each picture: exposure is nobody's fault."""
-    total = (values * weight).sum((1, 2, 3), keepdim=True)
-    return values - total / (values.shape[1] * weight.sum((1, 2, 3), keepdim=True) + 1)
-
-
 def _mask(logit: Tensor, alpha: Tensor) -> Tensor:
     known = (alpha >= 0).float()
     loss = functional.binary_cross_entropy_with_logits(logit, alpha.clamp(0, 1), reduction="none")
-    return _mean(loss, known)
+    return mean(loss, known)
 
 
 def _opacity(opacity: Tensor, alpha: Tensor) -> Tensor:
@@ -149,13 +151,13 @@ def _opacity(opacity: Tensor, alpha: Tensor) -> Tensor:
     share, opacity = alpha.clamp(0, 1), opacity.clamp(1e-4, 1 - 1e-4)
     # Spelt out: torch's own raises on a value that is not a number, which is to pass by.
     loss = -(share * opacity.log() + (1 - share) * (1 - opacity).log())
-    return _mean(loss, known)
+    return mean(loss, known)
 
 
 def _depth(volume: Volume, depth: Tensor, there: Tensor) -> Tensor:
     depth = depth.clamp(-1.4, 1.1)
     fine, coarse = ((d - depth).abs() for d in (volume.depth, volume.coarse_depth))
-    return _mean(fine + 0.5 * coarse, there)
+    return mean(fine + 0.5 * coarse, there)
 
 
 def _volume(
@@ -167,5 +169,5 @@ def _volume(
     there: Tensor,
 ) -> Tensor:
     seen = functional.normalize(network.head.normal(volume, pose), dim=1, eps=1e-4)
-    loss = _mean(1 - (seen * normal).sum(1, keepdim=True), there)
-    return loss + _mean((_root(network.head.albedo_of(volume)) - _root(albedo)).abs(), there)
+    loss = mean(1 - (seen * normal).sum(1, keepdim=True), there)
+    return loss + mean((_root(network.head.albedo_of(volume)) - _root(albedo)).abs(), there)

@@ -15,12 +15,13 @@ from pipeline.face import FaceTracker
 from pipeline.geometry import NormalMapper, grid_size
 from pipeline.resample import resize
 from pipeline.timing import StageTimer
-from pipeline.train.losses import encoded, linear, log_light
+from pipeline.train.losses import centred, encoded, linear, log_gain, log_light, mean
 from pipeline.train.objective import show
 from pipeline.train.samples import mirrored_pose
 from pipeline.train.tensors import mapped
 from pipeline.triplane.crop import HeadCrop
-from pipeline.triplane.network import INPUT, OUTPUT, TriplaneNetwork
+from pipeline.triplane.light import asked_light
+from pipeline.triplane.network import INPUT, OUTPUT, Maps, TriplaneNetwork
 from pipeline.triplane.pose import HeadFinder, pose_in_crop
 from pipeline.triplane.space import HeadPose
 from pipeline.types import Picture
@@ -31,6 +32,10 @@ _KEPT_OUT = 4
 """Of so many pictures the first is not trained on, but left to look at results."""
 _TINT = 0.25
 """Largest natural logarithm of the gains by which a colour channel is changed."""
+_GAIN = 2.0
+"""Largest natural logarithm of the gains by which a portrait is relit."""
+_CLIPPED = 0.97
+"""Linear light from which on a pixel does not tell how bright it is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,34 +137,60 @@ def _mirrored(portrait: Portrait) -> Portrait:
 
 
 def portrait_losses(
-    network: TriplaneNetwork, portraits: Portrait, rng: np.random.Generator
+    network: TriplaneNetwork, portraits: Portrait, light: Tensor, rng: np.random.Generator
 ) -> dict[str, Tensor]:
     """Losses without rendered truth, unweighted, by name.
 
     `face`: normals as the mesh has them, where it is the face's. `person`: the mask. `whole`: the
-    picture is albedo times present light. `same`: under another exposure and white balance, drawn
-    from `rng`, the albedo stays, and so do the normals.
+    picture is albedo times present light. Then the portraits are relit by what the network says,
+    and given another exposure and white balance. `same`: albedo and normals stay. `back`: the
+    present shading of the relit picture is the light that was asked for, so that taking it out
+    again returns the first picture.
+
+    Args:
+        network: in training.
+        portraits: B of them.
+        light: `(B, 9, 3)` what they are relit by, radiance in camera space.
+        rng: what exposure and white balance are drawn from.
     """
-    count = len(portraits.picture)
-    light = portraits.picture.new_tensor([1.0] + [0.0] * 8).expand(count, 9)
-    maps = show(network, portraits.picture, portraits.pose, light, None)[0]
-    gains = np.exp(rng.uniform(-_TINT, _TINT, (count, 3, 1, 1)))
+    maps = _shown(network, portraits.picture, portraits.pose, light)
+    gains = np.exp(rng.uniform(-_TINT, _TINT, (len(light), 3, 1, 1)))
     tint = torch.from_numpy(gains).to(portraits.picture)
-    other = encoded((linear(portraits.picture) * tint).clamp(0, 1))
-    again = show(network, other, portraits.pose, light, None)[0]
-    seen = functional.interpolate(linear(portraits.picture), scale_factor=0.5, mode="area")
     weight = (portraits.mask > 0.9).float()
-    face = portraits.face * weight
-    total = 3 * weight.sum((1, 2, 3), keepdim=True) + 1
-    rest = log_light(seen) - log_light(maps.albedo) - maps.present
-    rest = rest - (rest * weight).sum((1, 2, 3), keepdim=True) / total
+    put = _put(maps, light, portraits.mask)
+    relit = (
+        linear(portraits.picture)
+        * tint
+        * functional.interpolate(
+            torch.exp(put), scale_factor=2.0, mode="bilinear", align_corners=False
+        )
+    )
+    again = _shown(network, encoded(relit.clamp(0, 1)), portraits.pose, light)
+    unclipped = functional.avg_pool2d((relit.amax(1, keepdim=True) < _CLIPPED).float(), 2)
+    lasting = weight * (unclipped == 1)
+    seen = functional.interpolate(linear(portraits.picture), scale_factor=0.5, mode="area")
+    whole = log_light(seen) - log_light(maps.albedo) - maps.present
+    back = maps.present.detach() + put + tint.log() - again.present
     same = (again.albedo - maps.albedo).abs() + 0.3 * (again.normal - maps.normal).abs()
     cosine = (maps.normal * functional.normalize(portraits.normal, dim=1)).sum(1, keepdim=True)
+    face = portraits.face * weight
     return {
         "face": ((1 - cosine) * face).sum() / (face.sum() + 1),
         "person": functional.binary_cross_entropy_with_logits(
             maps.mask, portraits.mask.clamp(0, 1)
         ),
-        "whole": (rest.abs() * weight).sum() / total.sum(),
-        "same": (same * weight).sum() / total.sum(),
+        "whole": mean(centred(whole, weight).abs(), weight),
+        "same": mean(same, lasting),
+        "back": mean(centred(back, lasting).abs(), lasting),
     }
+
+
+def _shown(network: TriplaneNetwork, picture: Tensor, pose: HeadPose, light: Tensor) -> Maps:
+    return show(network, picture, pose, asked_light(light, pose.rotation), None)[0]
+
+
+def _put(maps: Maps, light: Tensor, mask: Tensor) -> Tensor:
+    """`(B, 3, 128, 128)` natural logarithm of what relights the person, as bright as before.
+    Nothing is learnt through it: a network that can choose its own questions makes them easy."""
+    gain = log_gain(maps, light).detach()
+    return (centred(gain, mask) * mask).clamp(-_GAIN, _GAIN)
