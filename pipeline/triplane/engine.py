@@ -20,6 +20,7 @@ from pipeline.resample import resize
 from pipeline.target import adjusted, filled, levelled
 from pipeline.timing import StageTimer
 from pipeline.triplane.crop import HeadCrop
+from pipeline.triplane.motion import Motion
 from pipeline.triplane.network import INPUT, OUTPUT, TriplaneNetwork, Volume
 from pipeline.triplane.observer import Belief, Observer
 from pipeline.triplane.pose import HeadFinder, pose_in_crop
@@ -36,8 +37,8 @@ _HELD = 1.2
 """Times the size that another face must have to take one's place among them."""
 _EVERY = 2
 """The network looks at a head in every second frame while the frame goes on; the next one waits for
-it. Half of the work, for maps that are one or two frames old on a crop that moves with the head. A
-new light is never late; its cast shadows are, by a frame."""
+it. Half of the work, for maps that are one or two frames old, carried along with the face. A new
+light is never late; its cast shadows are, by a frame."""
 _SOFT = 0.12
 """Of the crop's side: within so much of its edges the network's gain fades into the body's."""
 
@@ -84,11 +85,34 @@ class _Gain:
 
 
 @dataclass(frozen=True)
+class _Sight:
+    """A frame and its faces."""
+
+    frame: Picture
+    faces: FaceState
+    small: Picture
+    """The frame on the grid."""
+    luma: Picture
+    """`(h, w)` likewise, encoded."""
+    scale: float
+    """Grid pixels of a pixel of the frame."""
+
+    @staticmethod
+    def of(frame: Picture, faces: FaceState) -> "_Sight":
+        """The grid of a frame."""
+        small = resize(frame, grid_size(*faces.size))
+        luma = np.asarray(cv2.cvtColor(small, cv2.COLOR_BGR2GRAY), np.uint8)
+        return _Sight(frame, faces, small, luma, small.shape[1] / faces.size[0])
+
+
+@dataclass(frozen=True)
 class _Head:
     """One head in this frame."""
 
     face: Face
     crop: HeadCrop
+    luma: Picture
+    """`(n, n)` of the crop."""
     pose: HeadPose
     belief: Belief
 
@@ -99,6 +123,7 @@ class TriplaneState:
 
     timer: StageTimer
     compositor: Compositor
+    motion: Motion = field(default_factory=Motion)
     people: dict[int, _Person] = field(default_factory=dict)
     """By `Face.ident`, of the faces in the last frame only."""
     frames: int = 0
@@ -159,17 +184,19 @@ class TriplaneEngine:
         state: TriplaneState,
     ) -> Picture:
         dt, state.time = faces.time - state.time, faces.time
+        with state.timer.stage("grid"):
+            sight = _Sight.of(frame, faces)
         asked = filled(lighting.sh, settings.fill) if lighting.mode == "sh" else AMBIENT
         heads = [
             # Two heads take turns.
-            self._head(frame, faces.time, face, asked, (state.frames + turn) % _EVERY == 0, state)
+            self._head(sight, face, asked, (state.frames + turn) % _EVERY == 0, state)
             for turn, face in enumerate(_largest(faces, list(state.people)))
         ]
         state.people = {head.face.ident: state.people[head.face.ident] for head in heads}
         state.frames += 1
         relit = frame
         if lighting.mode != "off":
-            relit = self._lit(frame, faces, heads, lighting, settings, dt, state)
+            relit = self._lit(sight, heads, lighting, settings, dt, state)
         if settings.yaw or settings.pitch:
             with state.timer.stage("view"):
                 relit = self._turned(relit, heads[0], settings)
@@ -180,22 +207,23 @@ class TriplaneEngine:
         if not faces.faces:
             return None
         face, fresh = _largest(faces, [])[0], self.new_state(StageTimer())
-        return self._head(frame, faces.time, face, AMBIENT, True, fresh).belief.light
+        return self._head(_Sight.of(frame, faces), face, AMBIENT, True, fresh).belief.light
 
     def _head(
         self,
-        frame: Picture,
-        time: float,
+        sight: _Sight,
         face: Face,
         asked: Floats,
         due: bool,
         state: TriplaneState,
     ) -> _Head:
-        found = self._finder.find(face.landmarks)
+        found, time = self._finder.find(face.landmarks), sight.faces.time
         crop = HeadCrop.of(found)
+        luma = crop.scaled(sight.scale).cut(sight.luma, OUTPUT)
         pose = pose_in_crop(found, crop.middle, crop.side)
         person = state.people.setdefault(face.ident, _Person())
-        if person.look:
+        late = person.belief is None or not np.array_equal(person.belief.asked, asked)
+        if person.look and (due or late):
             with state.timer.stage("network (wait)"):
                 person.belief, person.look = person.look.result(), None
         last = person.belief
@@ -203,32 +231,32 @@ class TriplaneEngine:
         wanted = face.seen and (due or last is None or not np.array_equal(last.asked, asked))
         if last is None or wanted:
             with state.timer.stage("crop"):
-                picture = crop.cut(frame, INPUT)
-            look = self._observer.look(picture, pose, asked, time, last)
+                picture = crop.cut(sight.frame, INPUT)
+            look = self._observer.look(picture, luma, pose, asked, time, last)
             if last is None:
                 with state.timer.stage("network (wait)"):
                     person.belief = last = look.result()
             else:
                 person.look = look
-        return _Head(face, crop, pose, last)
+        return _Head(face, crop, luma, pose, last)
 
     def _lit(
         self,
-        frame: Picture,
-        faces: FaceState,
+        sight: _Sight,
         heads: list[_Head],
         lighting: Lighting,
         settings: RelightSettings,
         dt: float,
         state: TriplaneState,
     ) -> Picture:
+        frame, faces = sight.frame, sight.faces
         weight = max(face.weight for face in faces.faces) * settings.strength
         if weight == 0.0:
             return frame
         with state.timer.stage("shading"):
             grid = grid_size(*faces.size)
-            small, mask = resize(frame, grid), resize(faces.mask, grid)
-            linear = np.asarray(cv2.LUT(small, DECODE_8BIT), np.float32)
+            mask = resize(faces.mask, grid)
+            linear = np.asarray(cv2.LUT(sight.small, DECODE_8BIT), np.float32)
             present = heads[0].belief.light
             if lighting.mode == "auto":
                 skins = skin_mask(faces.faces, faces.size)
@@ -242,17 +270,17 @@ class TriplaneEngine:
             whole = target * np.float32(settings.intensity)
             change = log_ratio(present, whole, surroundings(faces, mask))
             body = rolled_off(bounded(resize(change, grid)), linear)
-            scale = grid[0] / faces.size[0]
             insets = []
             for head in heads:
                 person = state.people[head.face.ident]
                 person.gain = _Gain.of(person.gain, head.belief, target, settings)
-                insets.append(self._inset(head, person.gain.linear, body, linear, scale, weight))
+                inner = state.motion.between(head.belief.luma, head.luma).carry(person.gain.linear)
+                insets.append(self._inset(head, inner, body, linear, sight.scale, weight))
         with state.timer.stage("composition"):
             behind = background_gain(present, whole, linear, settings.background)
             if behind is not None:
                 behind = np.asarray(cv2.pow(behind, weight), np.float32)
-            luma = cv2.cvtColor(small, cv2.COLOR_BGR2GRAY) * np.float32(1 / 255)
+            luma = sight.luma * np.float32(1 / 255)
             gain = np.asarray(cv2.pow(body, weight), np.float32)
             return state.compositor.apply(frame, gain, behind, mask, luma, insets)
 

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from pipeline.present_light import exposure, follow
 from pipeline.triplane.light import asked_light
+from pipeline.triplane.motion import Motion
 from pipeline.triplane.network import Maps, TemporalState, TriplaneNetwork, Volume
 from pipeline.triplane.runtime import Runtime
 from pipeline.triplane.shade import light_on
@@ -23,6 +24,8 @@ class Belief:
 
     time: float
     """Of the frame that the network looked at."""
+    luma: Picture
+    """`(128, 128)` of the crop of that frame."""
     asked: Floats
     """`(9, 3)` the light that it was asked for."""
     state: TemporalState
@@ -42,26 +45,40 @@ class Observer:
 
     def __init__(self, network: TriplaneNetwork) -> None:
         self._runtime = Runtime(network)
+        self._motion = Motion()
         self._pool = ThreadPoolExecutor(1, "network")
         """Holds at most one look for each head that an engine's streams follow."""
 
     def look(
-        self, picture: Picture, pose: HeadPose, asked: Floats, time: float, last: Belief | None
+        self,
+        picture: Picture,
+        luma: Picture,
+        pose: HeadPose,
+        asked: Floats,
+        time: float,
+        last: Belief | None,
     ) -> Future[Belief]:
         """Begins a look.
 
         Args:
             picture: `(256, 256, 3)` BGR crop; never written to again.
+            luma: `(128, 128)` of the crop, for the belief.
             pose: of the head in it.
             asked: `(9, 3)` radiance of the light that is wanted.
             time: of the frame, seconds.
             last: what is believed of this person, if anything.
         """
-        return self._pool.submit(self._look, picture, pose, asked, time, last)
+        return self._pool.submit(self._look, picture, luma, pose, asked, time, last)
 
     @torch.inference_mode()
     def _look(
-        self, picture: Picture, pose: HeadPose, asked: Floats, time: float, last: Belief | None
+        self,
+        picture: Picture,
+        luma: Picture,
+        pose: HeadPose,
+        asked: Floats,
+        time: float,
+        last: Belief | None,
     ) -> Belief:
         rgb = np.ascontiguousarray(picture[..., ::-1].transpose(2, 0, 1))
         maps, volume, following, planes = self._runtime.run(
@@ -71,8 +88,9 @@ class Observer:
             last.state if last else None,
         )
         dt = time - last.time if last else 0.0
-        maps = steadied(last.maps if last else None, maps, dt)
+        if last:
+            maps = steadied(last.maps, maps, self._motion.between(last.luma, luma), dt)
         seen = light_on(maps)
         level = np.maximum(exposure(seen), np.float32(1e-4))
         light = follow(last.light if last else None, np.asarray(seen / level), dt)
-        return Belief(time, asked, following, maps, volume, planes, np.log(level), light)
+        return Belief(time, luma, asked, following, maps, volume, planes, np.log(level), light)
