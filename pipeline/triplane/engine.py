@@ -80,7 +80,9 @@ class _Gain:
             and np.array_equal(last.target, target)
         ):
             return last
-        gain = face_gain(belief.maps, belief.level, belief.light, target, amounts, intensity)
+        gain = face_gain(
+            belief.maps, belief.shading, belief.level, belief.light, target, amounts, intensity
+        )
         return _Gain(belief, target, amounts, intensity, gain)
 
 

@@ -12,7 +12,7 @@ from pipeline.triplane.light import asked_light
 from pipeline.triplane.motion import Motion
 from pipeline.triplane.network import Maps, TemporalState, TriplaneNetwork, Volume
 from pipeline.triplane.runtime import Runtime
-from pipeline.triplane.shade import light_on
+from pipeline.triplane.shade import believed, light_on
 from pipeline.triplane.space import HeadPose
 from pipeline.triplane.steady import steadied
 from pipeline.types import Floats, Picture
@@ -31,6 +31,8 @@ class Belief:
     state: TemporalState
     maps: Maps
     """Steadied."""
+    shading: Tensor
+    """The present one, as of `shade.believed`."""
     volume: Volume
     planes: Tensor
     """Albedo planes."""
@@ -93,4 +95,6 @@ class Observer:
         seen = light_on(maps)
         level = np.maximum(exposure(seen), np.float32(1e-4))
         light = follow(last.light if last else None, np.asarray(seen / level), dt)
-        return Belief(time, luma, asked, following, maps, volume, planes, np.log(level), light)
+        return Belief(
+            time, luma, asked, following, maps, believed(maps), volume, planes, np.log(level), light
+        )

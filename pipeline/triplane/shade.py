@@ -63,6 +63,19 @@ def light_on(maps: Maps) -> Floats:
     return light
 
 
+def believed(maps: Maps) -> Tensor:
+    """`maps.present` with as much of its colours as is safe."""
+    gray = maps.present.mean(1, keepdim=True)
+    colour = maps.present - gray
+    person = torch.sigmoid(maps.mask)
+    cells = functional.avg_pool2d(torch.cat([gray, colour, torch.ones_like(gray)], 1) * person, 4)
+    around = functional.avg_pool2d(cells, _AROUND, 1, _AROUND // 2)
+    around = around[:, :4] / around[:, 4:].clamp(min=1e-3)
+    around = functional.interpolate(around, scale_factor=4.0, mode="bilinear")
+    spot = ((gray - around[:, :1]) / _SPOT).clamp(0, 1)
+    return gray + colour * _COLOUR + (colour - around[:, 1:]) * spot * (1 - _COLOUR)
+
+
 def difference(present: Floats, target: Floats) -> float:
     """0..1, how far two lights `(9, 3)` count as different; see `_SAME`."""
     distance = float(np.linalg.norm(target - present)) / max(float(np.linalg.norm(present)), 1e-6)
@@ -82,6 +95,7 @@ def log_ratio(present: Floats, target: Floats, normals: Floats) -> Floats:
 
 def face_gain(
     maps: Maps,
+    shading: Tensor,
     level: Floats,
     present: Floats,
     target: Floats,
@@ -92,6 +106,7 @@ def face_gain(
 
     Args:
         maps: of one crop.
+        shading: `(1, 3, n, n)` the present one as of `believed`.
         level: `(3,)` RGB natural logarithm of the present light's exposure in the scale of
             `maps.present`.
         present: `(9, 3)` radiance, of exposure 1.
@@ -108,22 +123,9 @@ def face_gain(
     if amounts.highlights > 0:
         shine = _shine(maps, light) * amounts.highlights
         new = torch.log(torch.exp(new) + shine / maps.albedo.clamp(min=0.03))
-    present_here = _believed(maps) - torch.from_numpy(level)[None, :, None, None]
+    present_here = shading - torch.from_numpy(level)[None, :, None, None]
     log_gain = (new - present_here) * difference(present, target) + math.log(intensity)
     return bounded(_bgr(log_gain[0]))
-
-
-def _believed(maps: Maps) -> Tensor:
-    """`maps.present` with as much of its colours as is safe."""
-    gray = maps.present.mean(1, keepdim=True)
-    colour = maps.present - gray
-    person = torch.sigmoid(maps.mask)
-    cells = functional.avg_pool2d(torch.cat([gray, colour, torch.ones_like(gray)], 1) * person, 4)
-    around = functional.avg_pool2d(cells, _AROUND, 1, _AROUND // 2)
-    around = around[:, :4] / around[:, 4:].clamp(min=1e-3)
-    around = functional.interpolate(around, scale_factor=4.0, mode="bilinear")
-    spot = ((gray - around[:, :1]) / _SPOT).clamp(0, 1)
-    return gray + colour * _COLOUR + (colour - around[:, 1:]) * spot * (1 - _COLOUR)
 
 
 def _shine(maps: Maps, light: Tensor) -> Tensor:
