@@ -11,6 +11,9 @@ _REACH = 6.0
 """Cells of the crop that a surface moves at most between two looks, or a look and the frame that
 uses it: the crop goes with the head, so that more is an error, or something in between."""
 
+_NOISE = np.float32(0.12)
+"""Cells by which the camera's noise moves a face that is still; less than this counts less."""
+
 
 @dataclass(frozen=True, slots=True)
 class Path:
@@ -35,5 +38,7 @@ class Motion:
         """The motion of a crop's surfaces, from its `(n, n)` luma at two moments."""
         line = np.arange(len(now), dtype=np.float32)
         flow = self._flow.calc(now, before, np.zeros((*now.shape, 2), np.float32))
+        length = cv2.magnitude(flow[..., 0], flow[..., 1])[..., None]
+        flow = flow * np.clip(length / _NOISE, 0, 1)
         flow = np.clip(flow, -_REACH, _REACH)
         return Path(flow[..., 0] + line, flow[..., 1] + line[:, None])
