@@ -106,11 +106,11 @@ def _triplane(device: str) -> Engine:
     from pipeline.triplane.engine import TriplaneEngine
     from pipeline.triplane.model import checkpoint_path, load_network
 
-    return TriplaneEngine(load_network(checkpoint_path()))
+    return TriplaneEngine(load_network(checkpoint_path()), device)
 
 
 ENGINES: dict[str, EngineInfo] = {
-    "triplane": EngineInfo(_triplane, uses_torch=False, obeys=SPECIAL),
+    "triplane": EngineInfo(_triplane, uses_torch=True, obeys=SPECIAL),
     "geometry": EngineInfo(_geometry, uses_torch=False),
     "paper": EngineInfo(_paper, uses_torch=True, obeys=frozenset({"yaw", "pitch"})),
     "passthrough": EngineInfo(lambda device: PassthroughEngine(), uses_torch=False),

@@ -16,6 +16,7 @@ from pipeline.face.models import load_pose_basis
 from pipeline.lighting.sh import basis
 from pipeline.lightstage.framing import jittered_camera, orbit
 from pipeline.present_light import AMBIENT
+from pipeline.tensors import mapped
 from pipeline.train import batches
 from pipeline.train.__main__ import main
 from pipeline.train.batches import Step, Steps
@@ -25,7 +26,6 @@ from pipeline.train.losses import WEIGHTS
 from pipeline.train.portraits import Portraits, portrait_losses, prepare
 from pipeline.train.samples import mirrored, samples
 from pipeline.train.sittings import INPUT, NOVEL, TRUTH, Sitting
-from pipeline.train.tensors import mapped
 from pipeline.triplane.model import load_network
 from pipeline.triplane.network import TriplaneNetwork
 from pipeline.triplane.pose import HeadFinder

@@ -57,6 +57,25 @@ def _two_frames(runtime: Runtime) -> tuple[Result, Result]:
     return first, runtime.run(*_frame(2), first[2])
 
 
+_CUDA = pytest.param(
+    "cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA")
+)
+
+
+@pytest.mark.parametrize("device", ["cpu:0", _CUDA])
+def test_another_device_says_what_the_network_says(
+    network: TriplaneNetwork, device: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`cpu:0` goes the way of another device on this one."""
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", False)
+    expected = network(*_frame(1), None)
+    following = network(*_frame(2), expected[2])
+    got, got_following = _two_frames(Runtime(network, device))
+    for one, other in ((got, expected), (got_following, following)):
+        _assert_same([tensor.cpu() for tensor in _tensors(one)], _tensors(other))
+    assert got[0].normal.device.type == got[3].device.type == "cpu"
+
+
 def _compiled() -> None:
     if native.kernels() is None:
         pytest.skip("the kernels need a C++ compiler")
@@ -77,7 +96,7 @@ def test_kernels_agree_with_the_network_and_leave_earlier_results_alone(
 
 def test_kernels_say_the_same_on_any_number_of_threads(network: TriplaneNetwork) -> None:
     _compiled()
-    results = [_two_frames(Runtime(network, threads))[1] for threads in (1, 3)]
+    results = [_two_frames(Runtime(network, threads=threads))[1] for threads in (1, 3)]
     for one, other in zip(*map(_tensors, results), strict=True):
         assert torch.equal(one, other)
 

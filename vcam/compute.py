@@ -39,7 +39,9 @@ def check_device(wish: str, engine: str) -> None:
     Raises:
         VcamError: as of `torch_device`.
     """
-    if wish == "cuda" and not ENGINES[engine].uses_torch:
+    if wish != "cuda":
+        return  # nothing to tell, and torch takes seconds
+    if not ENGINES[engine].uses_torch:
         log.info("the engine %s runs on the CPU: --device cuda changes nothing", engine)
     torch_device(wish, engine)
 

@@ -12,6 +12,7 @@ from typing import TypeVar
 import numpy as np
 import torch
 
+from pipeline.tensors import mapped
 from pipeline.train.samples import (
     Batch,
     Motion,
@@ -23,7 +24,6 @@ from pipeline.train.samples import (
     tracked,
 )
 from pipeline.train.sittings import is_performance
-from pipeline.train.tensors import mapped
 from pipeline.triplane.pose import HeadFinder
 
 _STILL, _SEQUENCES, _LENGTH = 4, 3, 3

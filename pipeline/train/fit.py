@@ -14,12 +14,12 @@ import torch
 from torch import Tensor
 from torch.nn.utils import clip_grad_norm_
 
+from pipeline.tensors import moved
 from pipeline.train.batches import Step, Steps, ahead
 from pipeline.train.losses import WEIGHTS, relit_error
 from pipeline.train.objective import show, step_losses, weighted
 from pipeline.train.portraits import Portraits, portrait_losses
 from pipeline.train.samples import read, samples, tracked
-from pipeline.train.tensors import moved
 from pipeline.triplane.light import asked_light
 from pipeline.triplane.network import TriplaneNetwork
 from pipeline.triplane.pose import HeadFinder

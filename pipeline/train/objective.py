@@ -6,9 +6,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from pipeline.tensors import mapped
 from pipeline.train.batches import Step
 from pipeline.train.losses import WEIGHTS, change, log_gain, losses, novel_loss
-from pipeline.train.tensors import mapped
 from pipeline.triplane.light import asked_light
 from pipeline.triplane.network import Maps, TemporalState, TriplaneNetwork, Volume
 from pipeline.triplane.space import HeadPose

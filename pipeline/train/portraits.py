@@ -14,11 +14,11 @@ from torch.nn import functional
 from pipeline.face import FaceTracker
 from pipeline.geometry import NormalMapper, grid_size
 from pipeline.resample import resize
+from pipeline.tensors import mapped
 from pipeline.timing import StageTimer
 from pipeline.train.losses import centred, encoded, linear, log_gain, log_light, mean
 from pipeline.train.objective import show
 from pipeline.train.samples import mirrored_pose
-from pipeline.train.tensors import mapped
 from pipeline.triplane.crop import HeadCrop
 from pipeline.triplane.light import asked_light
 from pipeline.triplane.network import INPUT, OUTPUT, Maps, TriplaneNetwork

@@ -12,8 +12,8 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from pipeline.lightstage.scene import Camera
+from pipeline.tensors import combined, mapped
 from pipeline.train.sittings import INPUT, NOVEL, Sitting
-from pipeline.train.tensors import combined, mapped
 from pipeline.triplane.pose import Head, HeadFinder, pose_in_crop
 from pipeline.triplane.space import HeadPose
 from pipeline.types import Floats

@@ -146,9 +146,14 @@ class TriplaneEngine:
     name = "triplane"
     needs_faces = True
 
-    def __init__(self, network: TriplaneNetwork) -> None:
+    def __init__(self, network: TriplaneNetwork, device: str = "cpu") -> None:
+        """Args: `device` of torch for the looks at heads; pixels and views stay on the CPU.
+
+        Raises:
+            RuntimeError: torch cannot use the device.
+        """
         self._network = network
-        self._observer = Observer(network)
+        self._observer = Observer(network, device)
         self._finder = HeadFinder()
         ramp = np.minimum(np.arange(OUTPUT) + 0.5, OUTPUT - 0.5 - np.arange(OUTPUT))
         ramp = np.clip(ramp / (_SOFT * OUTPUT), 0, 1)

@@ -45,8 +45,9 @@ class Belief:
 class Observer:
     """Looks at heads one after the other; what it says depends on nothing but what it is given."""
 
-    def __init__(self, network: TriplaneNetwork) -> None:
-        self._runtime = Runtime(network)
+    def __init__(self, network: TriplaneNetwork, device: str = "cpu") -> None:
+        """Args: `device` of torch that the network runs on."""
+        self._runtime = Runtime(network, device)
         self._motion = Motion()
         self._pool = ThreadPoolExecutor(1, "network")
         """Holds at most one look for each head that an engine's streams follow."""

@@ -1,4 +1,4 @@
-"""The network in real time on a CPU."""
+"""The network in real time: on a CPU by kernels of our own, on CUDA by torch's."""
 
 import copy
 from collections.abc import Iterator
@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from pipeline import native
+from pipeline.tensors import moved
 from pipeline.triplane.network import (
     OUTPUT,
     Maps,
@@ -32,14 +33,23 @@ class Runtime:
 
     With the kernels of `pipeline/native` the pictures in between are kept channels last,
     in buffers of this object: it is for one thread at a time. Without them the network runs as it
-    is.
+    is. What goes in and comes out is on the CPU, but for the temporal state.
     """
 
-    def __init__(self, network: TriplaneNetwork, threads: int | None = None) -> None:
-        """Args: `threads` to use; by default as many as torch does."""
-        kernels = native.kernels()
+    def __init__(
+        self, network: TriplaneNetwork, device: str = "cpu", threads: int | None = None
+    ) -> None:
+        """Args: `device` of torch; `threads` of the CPU to use, by default as many as torch does.
+
+        Raises:
+            RuntimeError: torch cannot use the device.
+        """
         network = network.eval()
         threads = threads or _THREADS
+        if device != "cpu":
+            self._forward, self._torch_threads = _Elsewhere(network, device).forward, threads
+            return
+        kernels = native.kernels()
         if kernels is None:
             self._forward, self._torch_threads = network.forward, threads
         else:
@@ -53,6 +63,24 @@ class Runtime:
         """`TriplaneNetwork.forward` for a batch of one; what comes out stays as it is."""
         with torch_threads(self._torch_threads), torch.inference_mode():
             return self._forward(picture, pose, light, state)
+
+
+class _Elsewhere:
+    """`TriplaneNetwork.forward` on another device."""
+
+    def __init__(self, network: TriplaneNetwork, device: str) -> None:
+        self._device = torch.device(device)
+        self._network = copy.deepcopy(network).to(self._device)
+
+    def forward(
+        self, picture: Tensor, pose: HeadPose, light: Tensor, state: TemporalState | None
+    ) -> tuple[Maps, Volume, TemporalState, Tensor]:
+        there = self._device
+        maps, volume, following, planes = self._network(
+            picture.to(there), moved(pose, there), light.to(there), state
+        )
+        back = torch.device("cpu")
+        return moved(maps, back), moved(volume, back), following, planes.to(back)
 
 
 @contextmanager
