@@ -43,7 +43,7 @@ class RelitDemo:
 
     def lit(self, light: str) -> Floats:
         shading = np.maximum(irradiance(LIGHTS[light], self.normal), 0.05) / np.pi
-        return np.asarray(self.albedo * shading * self.alpha[..., None], np.float32)
+        return np.asarray(self.albedo * shading, np.float32)
 
     def backdrop(self, light: str) -> None:
         return None
@@ -61,7 +61,8 @@ def relit_demo(name: str = "demo", tone: float = 35.0, darker: float = 1.0) -> R
     # The clip is lit softly from the front: what is left of that in the albedo does no harm.
     albedo = np.clip(linear / max(float(np.percentile(linear, 99)), 0.1) * 0.7, 0.01, 0.9)
     alpha = np.clip((mask - 0.3) / 0.4, 0.0, 1.0)
-    return RelitDemo(name, tone, alpha, (albedo * darker).astype(np.float32), normals)
+    albedo = albedo * darker * alpha[..., None]
+    return RelitDemo(name, tone, alpha, albedo.astype(np.float32), normals)
 
 
 def _square(frame: Picture) -> Picture:

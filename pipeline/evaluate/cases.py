@@ -59,6 +59,14 @@ class Subject(Protocol):
         """`(H, W)` the person's share of each pixel."""
 
     @property
+    def albedo(self) -> Floats:
+        """`(H, W, 3)` linear RGB, times alpha."""
+
+    @property
+    def normal(self) -> Floats:
+        """`(H, W, 3)` unit vectors in camera space; 0 where nobody is."""
+
+    @property
     def lights(self) -> tuple[str, ...]:
         """Names of the lights, two or more."""
 
@@ -96,6 +104,10 @@ class Case:
     """The person under the asked light before the backdrop of `picture`, at the exposure that
     engines keep: as much light on a face as before."""
     person: Mask
+    albedo: Floats
+    """`(H, W, 3)` linear RGB of the person."""
+    normal: Floats
+    """`(H, W, 3)` unit vectors in camera space; 0 where nobody is."""
     background: Mask
     """What is certainly not the person."""
     faces: FaceState
@@ -143,6 +155,8 @@ def make_cases(subject: Subject, index: int, count: int, finder: Finder) -> Iter
     together = _coded(np.mean(people, axis=0) + np.mean(walls, axis=0))
     faces = finder.still(together)
     person = subject.alpha >= 0.5
+    covered = np.maximum(subject.alpha, np.float32(0.5))
+    albedo = np.asarray(subject.albedo / covered[..., None], np.float32)
     reach = 2 * round(_MARGIN * subject.alpha.shape[0]) + 1
     near = cv2.dilate((subject.alpha > 1 - _SURE).astype(np.uint8), np.ones((reach, reach)))
     for number in range(min(count, len(lights) * (len(lights) - 1))):
@@ -159,6 +173,8 @@ def make_cases(subject: Subject, index: int, count: int, finder: Finder) -> Iter
             picture=_coded(people[first] + walls[first]),
             truth=_coded(people[second] + walls[first]),
             person=person,
+            albedo=albedo,
+            normal=subject.normal,
             background=near == 0,
             faces=faces,
             present_sh=subject.sh(present),

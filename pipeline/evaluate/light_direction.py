@@ -1,11 +1,13 @@
-"""Where the light on a face comes from, read from the picture by the product's own estimator."""
+"""Where the light on a person comes from, read from the picture."""
 
 import math
 
 import numpy as np
 
+from pipeline.color import DECODE_8BIT
+from pipeline.evaluate.metrics import Mask
 from pipeline.geometry_engine import GeometryEngine
-from pipeline.lighting.sh import dominant_direction
+from pipeline.lighting.sh import LAMBERT, basis, dominant_direction
 from pipeline.types import FaceState, Floats, Picture
 
 _DIRECTED = 0.25
@@ -13,12 +15,50 @@ _DIRECTED = 0.25
 point light has 1.73."""
 
 
-class LightMeter:
-    """Estimates the present light with the geometry engine's normals and robust fit.
+_RIDGE = 0.01
+"""How strongly the fit's coefficients are held at 0, against the number of pixels."""
+_DARKEST = 0.03
+"""Albedo below which a pixel says little of the light."""
+_CLIPPED = 0.95
+"""Linear light above which a pixel may have been cut off."""
+_LEAST_PIXELS, _PIXELS = 100, 3000
+"""Fewer do not tell; more tell nothing new, so many are taken evenly."""
 
-    The estimate is biased (a face shows half of all normals, albedo is uneven), so that its error
-    on rendered truth is the floor under the figures of any engine.
+
+def shown_direction(
+    picture: Picture, albedo: Floats, normal: Floats, person: Mask
+) -> Floats | None:
+    """`(3,)` where the light in a picture of a rendered person comes from: the dominant direction
+    of the order-2 lighting that explains it best.
+
+    Albedo and normals are the rendered ones, hair and clothes take part. With normals and a robust
+    fit of our own, from the face alone, rendered pictures themselves were read 30 to 60 degrees
+    off.
+
+    Args:
+        picture: `(H, W, 3)` BGR.
+        albedo: `(H, W, 3)` linear RGB.
+        normal: `(H, W, 3)` unit vectors in camera space; 0 where nobody is.
+        person: where it is read.
+
+    Returns:
+        None when the picture is too dark or too bright to tell.
     """
+    linear = DECODE_8BIT[picture[..., ::-1]]
+    told = (linear.max(2) < _CLIPPED) & (albedo.max(2) > _DARKEST) & (normal != 0).any(2)
+    places = np.flatnonzero(person & told)
+    if len(places) < _LEAST_PIXELS:
+        return None
+    places = places[np.linspace(0, len(places) - 1, min(len(places), _PIXELS)).astype(np.intp)]
+    arriving = (linear / np.maximum(albedo, _DARKEST)).reshape(-1, 3)[places]
+    a = basis(normal.reshape(-1, 3)[places]) * LAMBERT
+    ridge = np.eye(9, dtype=np.float32) * (_RIDGE * len(a))
+    sh = np.linalg.solve(a.T @ a + ridge, a.T @ (arriving / arriving.mean(0)))
+    return direction_of(sh.astype(np.float32))
+
+
+class LightMeter:
+    """Estimates the present light with the geometry engine's normals and robust fit."""
 
     def __init__(self) -> None:
         self._engine = GeometryEngine()

@@ -56,10 +56,10 @@ How to read it. Pictures are 8-bit and sRGB-coded, errors are taken on these val
 - **PSNR, SSIM** (higher is better): on the person's pixels against the rendered truth, after the
   one gain of linear light, for all channels, that suits the output best; *as is*: without it. PSNR
   stops at 60 dB. SSIM is of luma.
-- **light error** (lower): angle between the light's dominant direction that our own estimator
-  reads from the output and that of the asked lighting, channels divided by their first SH
-  coefficient. The row `{TRUTH}` is the estimator's own error, in which shadows and highlights take
-  part; an output that is shaded more simply can score below it.
+- **light error** (lower): angle between the dominant direction of the asked lighting and that of
+  the lighting that explains the output best, given the rendered albedo and normals; channels are
+  divided by their first SH coefficient. The row `{TRUTH}` is this reading's own error: shadows,
+  bounces and highlights take part. Mean over the cases, of which a few are far off.
 - **identity** (higher): cosine between the face embeddings of output and input. The row `{TRUTH}`
   says what the change of light alone costs.
 - **no-op** (higher): PSNR on the person of output against input when the light asked for is the

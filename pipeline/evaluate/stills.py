@@ -8,6 +8,7 @@ from pipeline.evaluate.light_direction import (
     angle_between,
     direction_of,
     has_direction,
+    shown_direction,
 )
 from pipeline.evaluate.metrics import background_change, best_gain, psnr, ssim, with_gain
 from pipeline.lighting import Lighting
@@ -94,10 +95,8 @@ class StillMeter:
     def _light_error(self, picture: Picture, case: Case) -> float | None:
         if not has_direction(case.asked_sh):
             return None
-        seen = self._light.present(picture, case.faces)
-        if seen is None:
-            return None
-        return angle_between(direction_of(seen), direction_of(case.asked_sh))
+        seen = shown_direction(picture, case.albedo, case.normal, case.person)
+        return None if seen is None else angle_between(seen, direction_of(case.asked_sh))
 
     def _identity(self, output: Picture, frame: Picture, landmarks: Floats | None) -> float | None:
         if self._embedder is None or landmarks is None:
