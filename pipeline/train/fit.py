@@ -16,7 +16,7 @@ from torch.nn.utils import clip_grad_norm_
 
 from pipeline.tensors import moved
 from pipeline.train.batches import Step, Steps, ahead
-from pipeline.train.losses import WEIGHTS, relit_error
+from pipeline.train.losses import WEIGHTS, relit_errors
 from pipeline.train.objective import show, step_losses, weighted
 from pipeline.train.portraits import Portraits, portrait_losses
 from pipeline.train.samples import read, samples, tracked
@@ -197,7 +197,7 @@ class Trainer:
 
 @torch.no_grad()
 def held_out_score(network: TriplaneNetwork, folder: Path, device: torch.device) -> float:
-    """Mean `relit_error` on people and environments that training never sees."""
+    """Mean absolute error of `relit_errors` on people and environments that training never sees."""
     finder, errors = HeadFinder(), []
     for index, path in enumerate(sorted(folder.glob("*.npz"))):
         rng = np.random.default_rng(index)
@@ -205,7 +205,7 @@ def held_out_score(network: TriplaneNetwork, folder: Path, device: torch.device)
         batch = moved(batch, device)
         light = asked_light(batch.light, batch.pose.rotation)
         maps = show(network, batch.picture, batch.pose, light, None)[0]
-        errors.append(relit_error(batch, maps).mean())
+        errors.append(relit_errors(batch, maps)[0].mean())
     return float(torch.stack(errors).mean())
 
 

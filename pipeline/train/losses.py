@@ -14,6 +14,7 @@ from pipeline.triplane.space import HeadPose
 
 WEIGHTS: dict[str, float] = {
     "relit": 4.0,
+    "relit_rms": 6.0,
     "present": 1.0,
     "albedo": 2.0,
     "normal": 2.0,
@@ -76,10 +77,12 @@ def losses(network: TriplaneNetwork, batch: Batch, maps: Maps, volume: Volume) -
     small = (_halved(person) > 0.95).float()
     scene = log_light(batch.scene) - log_light(batch.albedo)
     face = exposure(batch.light)
+    absolute, root_mean_square = relit_errors(batch, maps)
     wanted = math.pi * batch.shading + FLOOR * face.clamp(min=0.05)[:, :, None, None]
     lit = log_shading(batch.light, maps.normal, face) + maps.occlusion
     return {
-        "relit": relit_error(batch, maps).mean(),
+        "relit": absolute.mean(),
+        "relit_rms": root_mean_square.mean(),
         "present": mean((centred(maps.present, person) - centred(scene, person)).abs(), person),
         "albedo": mean((_root(maps.albedo) - _root(batch.albedo)).abs(), person),
         "normal": mean(1 - (maps.normal * batch.normal).sum(1, keepdim=True), person),
@@ -102,8 +105,9 @@ def novel_loss(network: TriplaneNetwork, batch: Batch, planes: Tensor) -> Tensor
     return loss + 0.3 * _opacity(volume.opacity, batch.novel_alpha)
 
 
-def relit_error(batch: Batch, maps: Maps) -> Tensor:
-    """`(B,)` mean absolute error of encoded values on the person, after the best single gain."""
+def relit_errors(batch: Batch, maps: Maps) -> tuple[Tensor, Tensor]:
+    """Two of `(B,)`: mean absolute error of encoded values on the person, after the best single
+    gain, and the root of their mean square."""
     seen = _halved(linear(batch.picture))
     out = seen * torch.exp(log_gain(maps, batch.light).clamp(-4, 4))
     weight = batch.person
@@ -111,7 +115,9 @@ def relit_error(batch: Batch, maps: Maps) -> Tensor:
     scale = (out * true * weight).sum((1, 2, 3)) / ((out**2 * weight).sum((1, 2, 3)) + 1e-4)
     out = out * scale.detach()[:, None, None, None]
     error = (_root(out.clamp(max=1.5)) - _root(true)).abs() * weight
-    return error.sum((1, 2, 3)) / (3 * weight.sum((1, 2, 3)) + 1)
+    count = 3 * weight.sum((1, 2, 3)) + 1
+    square = error.square().sum((1, 2, 3)) / count
+    return error.sum((1, 2, 3)) / count, (square + 1e-6).sqrt()
 
 
 def mean(values: Tensor, weight: Tensor) -> Tensor:
