@@ -29,7 +29,7 @@ _MARGIN = 0.01
 # sRGB's upper segment is 1.055 L^(1/2.4) - 0.055: a gain r of linear light is exactly
 # (v + 0.055) r^(1/2.4) - 0.055 of the encoded value v. Near black, where sRGB is linear, the
 # offset fades to 0 so that black stays black: for values below 13 of 255 the result is off by up to
-# 1.5 steps at gains of 0.4 to 2, and by 4 at the bound of 4.5.
+# 1.5 steps at gains of 0.4 to 2, by 5 at 0.1 and 4.5, and by 9 at the bound of 9.
 _V = np.arange(256, dtype=np.float32)
 _OFFSET = (0.055 * 255) * np.minimum(_V / (0.04045 * 255), 1.0)
 _LIFTED_LUT: Floats = np.ascontiguousarray((_V + _OFFSET).reshape(256, 1))

@@ -145,9 +145,8 @@ def test_the_pixels_stay_the_frames_own(
     out = relighter.still(frame, PRESETS["rembrandt"].lighting(), PLAIN)
     before = decode_srgb(frame[face_box].astype(np.float32) / 255)
     after = decode_srgb(out[face_box].astype(np.float32) / 255)
-    ratio = np.log((after + 0.02) / (before + 0.02))
-    steps = np.abs(np.diff(ratio, axis=0)).mean() + np.abs(np.diff(ratio, axis=1)).mean()
-    assert steps < tolerances.REPAINT
+    ratio = np.log((after + 0.02) / (before + 0.02)).astype(np.float32)
+    assert np.abs(ratio - cv2.blur(ratio, (3, 3))).mean() < tolerances.REPAINT
     assert np.abs(ratio).mean() > 0.3  # and light did change
 
 
@@ -279,7 +278,8 @@ def test_camera_noise_does_not_make_the_light_flicker(
 
     lights = [light(out, given) for out, given in zip(shown[20:], film[20:], strict=True)]
     steps = [float(np.abs(b - a).mean()) for a, b in pairwise(lights)]
-    assert np.median(steps) < tolerances.NOISE_FLICKER
+    modelling = np.mean([seen.std() for seen in lights])
+    assert np.median(steps) < tolerances.NOISE_FLICKER * modelling
 
 
 def test_a_cut_leaves_nothing_behind(relighter: Relighter, engine: Engine) -> None:
@@ -301,8 +301,8 @@ def test_a_new_picture_size_starts_anew(relighter: Relighter, engine: Engine) ->
     expected = Relighter(engine).process(small, 0.0, lighting, PLAIN)
     shown = play(relighter, [frame] * 10 + [small], lighting)
     # Within rounding: arrays of other sizes before may be added up in another order. The network
-    # makes a second level of it in two pixels.
-    assert np.abs(shown[-1].astype(int) - expected).max() <= 2
+    # and a strong gain make two more levels of it in a few pixels.
+    assert np.abs(shown[-1].astype(int) - expected).max() <= 3
 
 
 def test_beards_and_spectacles_do_not_bend_the_estimate() -> None:

@@ -56,10 +56,10 @@ LIGHT_ANGLE_DEG = 20.0
 """Between the light that shaded a face and the one estimated. A face shows half of all normals, and
 the ridge that keeps the unseen half sane turns lights from the side further to the side."""
 
-REPAINT = 0.035
-"""Mean step between neighbours of the logarithm of output over input inside a face. 0.030 is the
-slope of the light itself under the strongest preset; the mildest repaint, a median of 5 pixels
-without any change of light, is at 0.045."""
+REPAINT = 0.012
+"""Mean difference of the logarithm of output over input inside a face to its mean over 3 x 3 pixels.
+The light itself has 0.0095 under the strongest preset; the mildest repaints, medians of 3 and 5
+pixels without any change of light, 0.0133 and 0.0169."""
 
 FADE_LEVELS = 12.0
 """Of 255, the largest change of a face's mean from one frame to the next while light fades in or
@@ -74,10 +74,10 @@ RECORDING_LOST_S = 3.0
 """Seconds at the end of a recording that may be lost with the program: the 2 s from one keyframe
 to the next and what the encoder looks ahead."""
 
-NOISE_FLICKER = 0.0004
-"""Median step from frame to frame of output over input, blurred over 31 pixels, on a still face
-with noise of 3 levels: 0.0003 was measured; 0.0010 without the landmarks' filter, 0.0005 without
-following the present light in time."""
+NOISE_FLICKER = 0.0018
+"""Median step from frame to frame of output over input, blurred over 31 pixels, over its standard
+deviation, on a still face with noise of 3 levels: 0.0012 (triplane) and 0.0015 (geometry) were
+measured; geometry has 0.0026 without following the present light in time."""
 
 BEARD_ANGLE_DEG = 6.0
 """By how much a beard over the lower face may turn the light that is read from it: 1.6 degrees were
