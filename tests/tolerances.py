@@ -57,9 +57,9 @@ LIGHT_ANGLE_DEG = 20.0
 the ridge that keeps the unseen half sane turns lights from the side further to the side."""
 
 REPAINT = 0.012
-"""Mean difference of the logarithm of output over input inside a face to its mean over 3 x 3 pixels.
-The light itself has 0.0095 under the strongest preset; the mildest repaints, medians of 3 and 5
-pixels without any change of light, 0.0133 and 0.0169."""
+"""Mean difference of the logarithm of output over input inside a face to its own mean over 3 x 3
+pixels. The light itself has 0.0095 under the strongest preset; the mildest repaints, medians of 3
+and 5 pixels without any change of light, have 0.0133 and 0.0169."""
 
 FADE_LEVELS = 12.0
 """Of 255, the largest change of a face's mean from one frame to the next while light fades in or
