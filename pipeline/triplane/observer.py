@@ -3,14 +3,17 @@
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 import torch
 from torch import Tensor
 
+from pipeline.color import DECODE_8BIT
 from pipeline.present_light import exposure, follow
+from pipeline.resample import resize
 from pipeline.triplane.light import asked_light
 from pipeline.triplane.motion import Motion
-from pipeline.triplane.network import Maps, TemporalState, TriplaneNetwork, Volume
+from pipeline.triplane.network import OUTPUT, Maps, TemporalState, TriplaneNetwork, Volume
 from pipeline.triplane.runtime import Runtime
 from pipeline.triplane.shade import believed, light_on
 from pipeline.triplane.space import HeadPose
@@ -97,5 +100,20 @@ class Observer:
         level = np.maximum(exposure(seen), np.float32(1e-4))
         light = follow(last.light if last else None, np.asarray(seen / level), dt)
         return Belief(
-            time, luma, asked, following, maps, believed(maps), volume, planes, np.log(level), light
+            time,
+            luma,
+            asked,
+            following,
+            maps,
+            believed(maps, _linear(picture)),
+            volume,
+            planes,
+            np.log(level),
+            light,
         )
+
+
+def _linear(picture: Picture) -> Tensor:
+    """`(1, 3, 128, 128)` linear RGB of a `(256, 256, 3)` BGR crop."""
+    small = cv2.LUT(resize(picture, (OUTPUT, OUTPUT)), DECODE_8BIT)
+    return torch.from_numpy(np.ascontiguousarray(small[..., ::-1].transpose(2, 0, 1)))[None]

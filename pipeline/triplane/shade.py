@@ -24,7 +24,14 @@ _COLOUR = 0.6
 """Share kept of the colours that the network sees in the present light..."""
 _AROUND, _SPOT = 11, 0.3
 """...but of a highlight's all that differ from those around it, in a square of so many cells of
-4 x 4 pixels: white, which would turn gray. They are brighter by so much (natural logarithm)."""
+4 x 4 pixels: white, which would turn gray. It is brighter by so much (natural logarithm)."""
+_SHOWN = 0.6
+"""Share of a highlight's colour that is read from the picture over the albedo, not from the
+network's shading, which takes too little white out: olive foreheads."""
+_SHEEN = 0.3
+"""Share of a highlight that stays, beyond `_SPOT`: where the camera saw white no skin is known."""
+_BLACK = 0.01
+"""Linear light and albedo below which colours are noise."""
 _F0 = 0.028
 """Reflectance of skin at normal incidence."""
 _GRAZING = 0.3
@@ -63,17 +70,28 @@ def light_on(maps: Maps) -> Floats:
     return light
 
 
-def believed(maps: Maps) -> Tensor:
-    """`maps.present` with as much of its colours as is safe."""
+def believed(maps: Maps, seen: Tensor) -> Tensor:
+    """`maps.present` as far as it is safe to take out of the picture: with a share of its colours,
+    and highlights in the colours that the picture has there.
+
+    Args:
+        maps: of one crop.
+        seen: `(1, 3, n, n)` the crop's linear light, RGB.
+    """
     gray = maps.present.mean(1, keepdim=True)
     colour = maps.present - gray
-    person = torch.sigmoid(maps.mask)
-    cells = functional.avg_pool2d(torch.cat([gray, colour, torch.ones_like(gray)], 1) * person, 4)
-    around = functional.avg_pool2d(cells, _AROUND, 1, _AROUND // 2)
-    around = around[:, :4] / around[:, 4:].clamp(min=1e-3)
+    shown = torch.log(seen + _BLACK) - torch.log(maps.albedo + _BLACK)
+    shown = shown - shown.mean(1, keepdim=True)
+    values = torch.cat([gray, colour, shown, torch.ones_like(gray)], 1) * torch.sigmoid(maps.mask)
+    around = functional.avg_pool2d(functional.avg_pool2d(values, 4), _AROUND, 1, _AROUND // 2)
+    around = around[:, :7] / around[:, 7:].clamp(min=1e-3)
     around = functional.interpolate(around, scale_factor=4.0, mode="bilinear")
-    spot = ((gray - around[:, :1]) / _SPOT).clamp(0, 1)
-    return gray + colour * _COLOUR + (colour - around[:, 1:]) * spot * (1 - _COLOUR)
+    excess, tint, shown_tint = gray - around[:, :1], colour - around[:, 1:4], shown - around[:, 4:]
+    spot = (excess / _SPOT).clamp(0, 1)
+    white = tint + _SHOWN * (shown_tint - tint) - _COLOUR * tint
+    sheen = _SHEEN * (excess - _SPOT).clamp(min=0)
+    result: Tensor = gray - sheen + _COLOUR * colour + white * spot
+    return result
 
 
 def difference(present: Floats, target: Floats) -> float:
