@@ -36,9 +36,9 @@ _FACES = 2
 _HELD = 1.2
 """Times the size that another face must have to take one's place among them."""
 _EVERY = 2
-"""The network looks at a head in every second frame while the frame goes on; the next one waits for
-it. Half of the work, for maps that are one or two frames old, carried along with the face. A new
-light is never late; its cast shadows are, by a frame."""
+"""The network looks at a head in every second frame while the frames go on; the second after it
+waits for it. Half of the work, for maps that are two or three frames old, carried along with the
+face. A new light is never late; its cast shadows are, by a frame."""
 _SOFT = 0.12
 """Of the crop's side: within so much of its edges the network's gain fades into the body's."""
 
@@ -49,7 +49,7 @@ class _Person:
 
     belief: Belief | None = None
     look: Future[Belief] | None = None
-    """Begun in the last frame."""
+    """Begun in the last frame or the one before."""
     gain: "_Gain | None" = None
     """Of the last frame."""
 

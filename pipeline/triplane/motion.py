@@ -1,4 +1,4 @@
-"""Carries what the network saw along with the face: it looked a frame or two ago."""
+"""Carries what the network saw along with the face: it looked two or three frames ago."""
 
 from dataclasses import dataclass
 
