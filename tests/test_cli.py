@@ -15,7 +15,7 @@ from PIL import Image
 from clips import make_clip, picture
 from pipeline.engine import ENGINES, EngineInfo, PassthroughEngine
 from vcam.cli import main
-from vcam.compute import check_device, torch_device
+from vcam.compute import check_device, engine_on, torch_device
 from vcam.errors import VcamError
 from vcam.terminal import set_up_logging
 
@@ -123,6 +123,21 @@ def test_cuda_that_is_not_there_is_told_with_the_mend(monkeypatch: pytest.Monkey
     with pytest.raises(VcamError, match="no CUDA device; use --device cpu"):
         check_device("cuda", "neural")
     assert torch_device("auto", "neural") == "cpu"
+
+
+def test_a_gpu_that_fails_is_left_alone_unless_it_was_asked_for(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    import torch
+
+    if torch.version.cuda is not None:
+        pytest.skip("torch has CUDA: nothing to fail")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    assert engine_on("triplane", "auto").name == "triplane"
+    (line,) = caplog.messages
+    assert "runs on the CPU: CUDA fails (Torch not compiled with CUDA enabled)" in line
+    with pytest.raises(VcamError, match="--device cpu"):
+        engine_on("triplane", "cuda")
 
 
 @pytest.mark.parametrize("command", ["run", "image", "video", "bench"])

@@ -14,7 +14,12 @@ from pipeline.engine import load_engine
 from pipeline.evaluate.cases import Case, make_cases, tone_name
 from pipeline.evaluate.contestant import Answer, BestGain, EngineContestant, Truth, copy_input
 from pipeline.evaluate.dpr import WEIGHTS, DprEngine, DprNetwork, dpr_light
-from pipeline.evaluate.light_direction import angle_between, direction_of
+from pipeline.evaluate.light_direction import (
+    angle_between,
+    direction_of,
+    has_direction,
+    shown_direction,
+)
 from pipeline.evaluate.material import Clip, moving_clip
 from pipeline.evaluate.metrics import LARGEST_DB, best_gain, psnr, ssim, with_gain
 from pipeline.evaluate.stills import StillMeter
@@ -116,6 +121,20 @@ def test_light_angles() -> None:
     right = lights_to_sh([Light(90.0, 0.0, (1.0, 1.0, 1.0))], (0.1, 0.1, 0.1))
     front = lights_to_sh([Light(0.0, 0.0, (1.0, 0.2, 0.1))], (0.1, 0.1, 0.1))
     assert angle_between(direction_of(right), direction_of(front)) == pytest.approx(90, abs=0.1)
+    behind = lights_to_sh([Light(160.0, 0.0, (1.0, 1.0, 1.0))], (0.1, 0.1, 0.1))
+    even = lights_to_sh([], (0.1, 0.1, 0.1))
+    told = [has_direction(light) for light in (right, front, behind, even)]
+    assert told == [True, True, False, False]
+
+
+def test_the_light_in_a_picture_is_read_where_there_is_any(cases: list[Case]) -> None:
+    for case in cases:
+        person = case.albedo, case.normal, case.person
+        seen = shown_direction(case.truth, *person)
+        assert seen is not None
+        assert angle_between(seen, direction_of(case.asked_sh)) < tolerances.LIGHT_SHOWN_DEG
+        for level in (0, 255):
+            assert shown_direction(np.full_like(case.truth, level), *person) is None
 
 
 def test_a_picture_without_a_face_is_reported(cases: list[Case], meter: StillMeter) -> None:

@@ -4,7 +4,6 @@ import hashlib
 import math
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
 import torch
@@ -24,13 +23,11 @@ from pipeline.lighting import OFF
 from pipeline.lighting.presets import load_presets
 from pipeline.relighter import Relighter
 from pipeline.timing import StageTimer
-from pipeline.triplane.crop import HeadCrop
 from pipeline.triplane.light import irradiance, turned
 from pipeline.triplane.model import VARIABLE, checkpoint_path
-from pipeline.triplane.motion import Motion
 from pipeline.triplane.pose import HeadFinder, pose_in_crop
 from pipeline.triplane.space import pixel_places
-from pipeline.types import Floats, Picture, RelightSettings
+from pipeline.types import Picture, RelightSettings
 from vcam.compute import engine_on
 from vcam.errors import VcamError
 
@@ -120,25 +117,6 @@ def _shown(frame: Picture, **controls: float) -> Picture:
     settings = RelightSettings(**controls)
     relighter = Relighter(load_engine("triplane"))
     return relighter.still(frame, PRESETS["key-left"].lighting(), settings)
-
-
-def test_what_was_seen_goes_along_with_the_face() -> None:
-    """Everything in a crop moves by two cells right and one down, as does what was seen of it."""
-    frame = demo_frames(1)[0]
-    here = HeadCrop(np.array([640, 300], np.float32), 380.0)
-    cell = here.side / 128
-    there = HeadCrop(here.middle - np.array([2 * cell, cell], np.float32), here.side)
-    seen, true = (crop.cut(frame, 128).astype(np.float32) for crop in (here, there))
-    gray = np.asarray(cv2.cvtColor(frame, cv2.COLOR_BGR2GRAY), np.uint8)
-    luma, later = (crop.cut(gray, 128) for crop in (here, there))
-    path = Motion().between(luma, later)
-    inner = (slice(8, -8), slice(8, -8))
-
-    def error(values: Floats) -> float:
-        return float(np.abs(values - true)[inner].mean())
-
-    assert error(path.carry(seen)) < 0.4 * error(seen)
-    assert np.array_equal(Motion().between(luma, luma).carry(seen), seen)
 
 
 def test_shadows_and_highlights_are_terms_of_their_own() -> None:

@@ -47,15 +47,30 @@ def check_device(wish: str, engine: str) -> None:
 
 
 def engine_on(name: str, wish: str) -> Engine:
-    """Loads the engine called `name` for the device wish `auto`, `cpu` or `cuda`.
+    """Loads the engine called `name` for the device wish `auto`, `cpu` or `cuda`; a GPU that nobody
+    asked for and that fails is left alone.
 
     Raises:
         VcamError: it does not load, or there is no such device.
     """
+    device = torch_device(wish, name)
     try:
-        return load_engine(name, torch_device(wish, name))
+        try:
+            return load_engine(name, device)
+        except RuntimeError as error:
+            if device == "cpu" or wish != "auto":
+                raise
+            engine = load_engine(name, "cpu")
+            log.warning("the engine %s runs on the CPU: CUDA fails (%s)", name, _line(error))
+            return engine
     except (OSError, RuntimeError, ImportError) as error:
+        another = "--device cpu or " if device != "cpu" else ""
         raise VcamError(
-            f"the engine {name!r} does not load ({error})",
-            "run `vcam doctor`, or use another --engine",
+            f"the engine {name!r} does not load ({_line(error)})",
+            f"run `vcam doctor`, or use {another}another --engine",
         ) from error
+
+
+def _line(error: Exception) -> str:
+    """The first one of what an error says: CUDA's go on with advice for programmers."""
+    return str(error).partition("\n")[0]

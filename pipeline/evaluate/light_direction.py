@@ -13,14 +13,17 @@ from pipeline.types import FaceState, Floats, Picture
 _DIRECTED = 0.25
 """Length of band 1 over coefficient 0 below which a lighting has no direction worth an angle; a
 point light has 1.73."""
-
-
+_BEHIND = -0.5
+"""Direction towards the camera below which a light shows on a few edges only: with it, the rendered
+truth itself is read 57 degrees off."""
 _RIDGE = 0.01
 """How strongly the fit's coefficients are held at 0, against the number of pixels."""
 _DARKEST = 0.03
 """Albedo below which a pixel says little of the light."""
 _CLIPPED = 0.95
 """Linear light above which a pixel may have been cut off."""
+_NO_LIGHT = 1e-3
+"""Irradiance over pi in any channel below which nothing is told of its direction."""
 _LEAST_PIXELS, _PIXELS = 100, 3000
 """Fewer do not tell; more tell nothing new, so many are taken evenly."""
 
@@ -51,6 +54,8 @@ def shown_direction(
         return None
     places = places[np.linspace(0, len(places) - 1, min(len(places), _PIXELS)).astype(np.intp)]
     arriving = (linear / np.maximum(albedo, _DARKEST)).reshape(-1, 3)[places]
+    if arriving.mean(0).min() < _NO_LIGHT:
+        return None
     a = basis(normal.reshape(-1, 3)[places]) * LAMBERT
     ridge = np.eye(9, dtype=np.float32) * (_RIDGE * len(a))
     sh = np.linalg.solve(a.T @ a + ridge, a.T @ (arriving / arriving.mean(0)))
@@ -79,8 +84,10 @@ def direction_of(sh: Floats) -> Floats:
 
 
 def has_direction(sh: Floats) -> bool:
-    """Whether lighting `(9, 3)` comes from one side enough for an angle to mean something."""
-    return float(np.linalg.norm(_normalised(sh)[1:4].mean(axis=1))) > _DIRECTED
+    """Whether lighting `(9, 3)` comes from one side enough for an angle to mean something, and from
+    one that a picture shows."""
+    directed = float(np.linalg.norm(_normalised(sh)[1:4].mean(axis=1))) > _DIRECTED
+    return directed and float(direction_of(sh)[2]) > _BEHIND
 
 
 def angle_between(a: Floats, b: Floats) -> float:

@@ -14,7 +14,7 @@ from pipeline.resample import resize
 from pipeline.triplane.light import asked_light
 from pipeline.triplane.motion import Motion
 from pipeline.triplane.network import OUTPUT, Maps, TemporalState, TriplaneNetwork, Volume
-from pipeline.triplane.runtime import Runtime
+from pipeline.triplane.runtime import Runtime, torch_threads
 from pipeline.triplane.shade import believed, light_on
 from pipeline.triplane.space import HeadPose
 from pipeline.triplane.steady import steadied
@@ -94,22 +94,17 @@ class Observer:
             last.state if last else None,
         )
         dt = time - last.time if last else 0.0
-        if last:
-            maps = steadied(last.maps, maps, self._motion.between(last.luma, luma), dt)
-        seen = light_on(maps)
-        level = np.maximum(exposure(seen), np.float32(1e-4))
-        light = follow(last.light if last else None, np.asarray(seen / level), dt)
+        # Pictures of 128 pixels are too small for torch to share out: its threads would wait for
+        # one another whenever something else has a core.
+        with torch_threads(1):
+            if last:
+                maps = steadied(last.maps, maps, self._motion.between(last.luma, luma), dt)
+            seen = light_on(maps)
+            level = np.maximum(exposure(seen), np.float32(1e-4))
+            light = follow(last.light if last else None, np.asarray(seen / level), dt)
+            shading = believed(maps, _linear(picture))
         return Belief(
-            time,
-            luma,
-            asked,
-            following,
-            maps,
-            believed(maps, _linear(picture)),
-            volume,
-            planes,
-            np.log(level),
-            light,
+            time, luma, asked, following, maps, shading, volume, planes, np.log(level), light
         )
 
 

@@ -12,6 +12,7 @@ from torch.nn import functional
 from pipeline import native
 from pipeline.tensors import moved
 from pipeline.triplane.network import (
+    INPUT,
     OUTPUT,
     Maps,
     TemporalState,
@@ -69,8 +70,16 @@ class _Elsewhere:
     """`TriplaneNetwork.forward` on another device."""
 
     def __init__(self, network: TriplaneNetwork, device: str) -> None:
+        """Raises RuntimeError when the device does not run the network."""
         self._device = torch.device(device)
-        self._network = copy.deepcopy(network).to(self._device)
+        try:
+            self._network: TriplaneNetwork = copy.deepcopy(network).to(self._device)
+        except AssertionError as error:  # a torch that was built without it
+            raise RuntimeError(str(error)) from error
+        front = HeadPose(torch.eye(3)[None], torch.ones(1), torch.zeros(1, 2))
+        # A device may be found and yet fail, and what it compiles should not delay the first frame.
+        with torch.inference_mode():
+            self.forward(torch.zeros(1, 3, INPUT, INPUT), front, torch.zeros(1, 9), None)
 
     def forward(
         self, picture: Tensor, pose: HeadPose, light: Tensor, state: TemporalState | None
