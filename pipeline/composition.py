@@ -16,13 +16,16 @@ from numpy.typing import NDArray
 from pipeline.resample import resize
 from pipeline.types import Floats, Picture, Plane
 
-_RADIUS = 4
+_RADIUS = 3
 """Of the guided filter's box, in grid pixels."""
 _EPSILON = 2e-3
 """Variance of luma (0..1) below which the guide counts as flat."""
 _INNER, _OUTER = 0.85, 0.35
 """Mask values taken as 1 and as 0: the model's edge is wider than the person's, and what it holds
 of the background would shine."""
+_SURE = 0.25
+"""Shares as near to 0 or 1 as this are 0 or 1: where the frame does not show the outline, the
+filter spreads the mask over its boxes, and the light would spread beside the person."""
 _MARGIN = 0.01
 """Masks below this are left out of the worked-on rectangle."""
 
@@ -230,7 +233,7 @@ def _compose(
 
 
 def _guided_filter(guide: Plane, mask: Plane) -> tuple[Plane, Plane]:
-    """Coefficients a, b on the grid: mask = a guide + b."""
+    """Coefficients a, b on the grid: mask = a guide + b, to be cut off at 0 and 1."""
     box = (2 * _RADIUS + 1, 2 * _RADIUS + 1)
 
     def mean(plane: Plane) -> Plane:
@@ -241,7 +244,8 @@ def _guided_filter(guide: Plane, mask: Plane) -> tuple[Plane, Plane]:
     covariance = mean(guide * mask) - mean_guide * mean_mask
     a = covariance / (variance + np.float32(_EPSILON))
     b = mean_mask - a * mean_guide
-    return mean(np.asarray(a)), mean(np.asarray(b))
+    steep = np.float32(1 / (1 - 2 * _SURE))
+    return mean(np.asarray(a)) * steep, (mean(np.asarray(b)) - np.float32(_SURE)) * steep
 
 
 def _touched(mask: Plane, half: Window) -> Window | None:

@@ -4,6 +4,7 @@ import hashlib
 import math
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -15,6 +16,7 @@ from pipeline import native
 from pipeline.engine import load_engine
 from pipeline.evaluate.cases import make_cases
 from pipeline.evaluate.contestant import EngineContestant
+from pipeline.evaluate.metrics import psnr
 from pipeline.evaluate.stills import StillMeter
 from pipeline.evaluate.truth import load_subjects
 from pipeline.face import FaceTracker
@@ -111,6 +113,18 @@ def test_it_relights_rendered_people_better_than_geometry_does(renderer: str) ->
             assert geometry is not None and triplane is not None
             gains.append(triplane - geometry)
     assert np.mean(gains) > tolerances.TRIPLANE_GAIN_DB
+
+
+def test_no_light_spreads_beside_a_person() -> None:
+    """Within ten pixels of the outline, where the frame must stay as it is."""
+    finder, engine = FaceTracker(StageTimer()), EngineContestant(load_engine("triplane"))
+    differences = []
+    for index, subject in enumerate(load_subjects()[::7]):
+        person = (subject.alpha >= 0.5).astype(np.uint8)
+        near, far = (cv2.dilate(person, np.ones((side, side))) > 0 for side in (5, 21))
+        for case in make_cases(subject, index, 2, finder):
+            differences.append(psnr(engine.answer(case).picture, case.picture, far & ~near))
+    assert np.mean(differences) > tolerances.BESIDE_DB
 
 
 def _shown(frame: Picture, **controls: float) -> Picture:
