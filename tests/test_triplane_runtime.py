@@ -77,6 +77,21 @@ def test_another_device_says_what_the_network_says(
     assert {tensor.device.type for tensor in (*astuple(maps), *astuple(volume), planes)} == {"cpu"}
 
 
+def test_a_device_that_fails_says_so_before_the_first_frame(
+    network: TriplaneNetwork, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not torch.cuda.is_available():
+        with pytest.raises(RuntimeError, match="CUDA"):
+            Runtime(network, "cuda")
+
+    def fails(self: TriplaneNetwork, *args: object) -> None:
+        raise RuntimeError("out of memory")
+
+    monkeypatch.setattr(TriplaneNetwork, "forward", fails)
+    with pytest.raises(RuntimeError, match="out of memory"):
+        Runtime(network, "cpu:0")
+
+
 def _compiled() -> None:
     if native.kernels() is None:
         pytest.skip("the kernels need a C++ compiler")

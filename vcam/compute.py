@@ -61,10 +61,11 @@ def engine_on(name: str, wish: str) -> Engine:
             if device == "cpu" or wish != "auto":
                 raise
             engine = load_engine(name, "cpu")
+            log.debug("loading on %s", device, exc_info=error)
             log.warning("the engine %s runs on the CPU: CUDA fails (%s)", name, _line(error))
             return engine
     except (OSError, RuntimeError, ImportError) as error:
-        another = "--device cpu or " if device != "cpu" else ""
+        another = "--device cpu or " if wish == "cuda" else ""
         raise VcamError(
             f"the engine {name!r} does not load ({_line(error)})",
             f"run `vcam doctor`, or use {another}another --engine",

@@ -23,7 +23,7 @@ _DARKEST = 0.03
 _CLIPPED = 0.95
 """Linear light above which a pixel may have been cut off."""
 _NO_LIGHT = 1e-3
-"""Irradiance over pi in any channel below which nothing is told of its direction."""
+"""Irradiance over pi below which a channel tells nothing of the light's direction."""
 _LEAST_PIXELS, _PIXELS = 100, 3000
 """Fewer do not tell; more tell nothing new, so many are taken evenly."""
 
@@ -54,11 +54,12 @@ def shown_direction(
         return None
     places = places[np.linspace(0, len(places) - 1, min(len(places), _PIXELS)).astype(np.intp)]
     arriving = (linear / np.maximum(albedo, _DARKEST)).reshape(-1, 3)[places]
-    if arriving.mean(0).min() < _NO_LIGHT:
+    mean = arriving.mean(0)
+    if mean.max() < _NO_LIGHT:
         return None
     a = basis(normal.reshape(-1, 3)[places]) * LAMBERT
     ridge = np.eye(9, dtype=np.float32) * (_RIDGE * len(a))
-    sh = np.linalg.solve(a.T @ a + ridge, a.T @ (arriving / arriving.mean(0)))
+    sh = np.linalg.solve(a.T @ a + ridge, a.T @ (arriving / np.maximum(mean, _NO_LIGHT)))
     return direction_of(sh.astype(np.float32))
 
 

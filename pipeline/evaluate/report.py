@@ -59,8 +59,8 @@ How to read it. Pictures are 8-bit and sRGB-coded, errors are taken on these val
 - **light error** (lower): angle between the dominant direction of the asked lighting and that of
   the lighting that explains the output best, given the rendered albedo and normals; channels are
   divided by their first SH coefficient. The row `{TRUTH}` is this reading's own error: shadows,
-  bounces and highlights take part. Mean over the cases whose light has a direction and comes less
-  than 30 degrees from behind.
+  bounces and highlights take part. Mean over the cases whose light has a direction, within 120
+  degrees of the camera's.
 - **identity** (higher): cosine between the face embeddings of output and input. The row `{TRUTH}`
   says what the change of light alone costs.
 - **no-op** (higher): PSNR on the person of output against input when the light asked for is the

@@ -1,8 +1,7 @@
 """The default engine: the tri-plane network on each head, the frame's own pixels relit."""
 
-import math
 from concurrent.futures import Future
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import cv2
 import numpy as np
@@ -21,8 +20,8 @@ from pipeline.resample import resize
 from pipeline.target import adjusted, filled, levelled
 from pipeline.timing import StageTimer
 from pipeline.triplane.crop import HeadCrop
-from pipeline.triplane.motion import Motion, Path
-from pipeline.triplane.network import INPUT, OUTPUT, TriplaneNetwork
+from pipeline.triplane.motion import Motion
+from pipeline.triplane.network import INPUT, OUTPUT, TriplaneNetwork, Volume
 from pipeline.triplane.observer import Belief, Observer
 from pipeline.triplane.pose import HeadFinder, pose_in_crop
 from pipeline.triplane.runtime import torch_threads
@@ -40,11 +39,9 @@ _EVERY = 2
 """The network looks at a head in every second frame while the frames go on; the second after it
 waits for it. Half of the work, for maps that are two or three frames old, carried along with the
 face. A new light is never late; its cast shadows are, by a frame."""
-_SLOW_S = 0.06
-"""Frames further apart are all looked at, or the maps would be too old to carry."""
-_STALE_S = 0.35
-"""What was seen longer ago, before a face was lost for a moment, is not carried: the frame waits
-for a look of its own."""
+_STALE_S = 0.25
+"""What was seen longer ago, before a pause or by a camera of a few frames a second, is not carried:
+the frame waits for a look of its own."""
 _SOFT = 0.12
 """Of the crop's side: within so much of its edges the network's gain fades into the body's."""
 
@@ -56,19 +53,20 @@ class _Person:
     belief: Belief | None = None
     look: Future[Belief] | None = None
     """Begun in the last frame or the one before."""
-    looked: float = -math.inf
-    """Time of the frame in which the last look was begun."""
     gain: "_Gain | None" = None
     """Of the last frame."""
 
     def join(self, asked: Floats) -> None:
-        """Waits for the look that was begun. One for a light that is not asked for any more, as
-        when two are switched to and fro, takes no place of one for the light that is."""
+        """Waits for the look that was begun. Where it was for a light that is not asked for any
+        more, as when two are switched to and fro, the shadows of the one before stay."""
         if self.look is None:
             return
         new, self.look = self.look.result(), None
-        if _asked_for(new, asked) or not _asked_for(self.belief, asked):
-            self.belief = new
+        old = self.belief
+        if old and _asked_for(old, asked) and not _asked_for(new, asked):
+            maps = replace(new.maps, occlusion=old.maps.occlusion)
+            new = replace(new, asked=asked, maps=maps)
+        self.belief = new
 
 
 @dataclass(frozen=True)
@@ -130,10 +128,10 @@ class _Head:
 
     face: Face
     crop: HeadCrop
+    luma: Picture
+    """`(n, n)` of the crop."""
     pose: HeadPose
     belief: Belief
-    path: Path
-    """From where things were in the belief's crop to where they are."""
 
 
 @dataclass
@@ -246,24 +244,22 @@ class TriplaneEngine:
         luma = crop.scaled(sight.scale).cut(sight.luma, OUTPUT)
         pose = pose_in_crop(found, crop.middle, crop.side)
         person = state.people.setdefault(face.ident, _Person())
-        due = due or time - person.looked > _SLOW_S
-        if due or not _asked_for(person.belief, asked):
+        if due or _stale(person.belief, time) or not _asked_for(person.belief, asked):
             with state.timer.stage("network (wait)"):
                 person.join(asked)
         last = person.belief
+        stale = _stale(last, time)
         # Where a face was last is no place to look for it.
-        wanted = face.seen and (due or not _asked_for(last, asked))
+        wanted = face.seen and (due or stale or not _asked_for(last, asked))
         if last is None or wanted:
             with state.timer.stage("crop"):
                 picture = crop.cut(sight.frame, INPUT)
             person.look = self._observer.look(picture, luma, pose, asked, time, last)
-            person.looked = time
-            if last is None or time - last.time > _STALE_S:
+            if last is None or stale:
                 with state.timer.stage("network (wait)"):
                     person.belief, person.look = person.look.result(), None
                     last = person.belief
-        path = state.motion.between(last.luma, luma)
-        return _Head(face, crop, pose, last, path)
+        return _Head(face, crop, luma, pose, last)
 
     def _lit(
         self,
@@ -299,7 +295,7 @@ class TriplaneEngine:
             for head in heads:
                 person = state.people[head.face.ident]
                 person.gain = _Gain.of(person.gain, head.belief, target, settings)
-                inner = head.path.carry(person.gain.linear)
+                inner = state.motion.between(head.belief.luma, head.luma).carry(person.gain.linear)
                 insets.append(self._inset(head, inner, body, linear, sight.scale, weight))
         with state.timer.stage("composition"):
             behind = background_gain(present, whole, linear, settings.background)
@@ -334,17 +330,14 @@ class TriplaneEngine:
         if view is None:
             return relit
         novel = self._network.renderer(head.belief.planes, None, view.pose)
-        volume = head.belief.volume
-        seen = (volume.depth, volume.opacity, torch.sigmoid(head.belief.maps.mask))
-        planes = [resize(plane[0, 0].numpy(), (OUTPUT, OUTPUT)) for plane in seen]
-        depth, opacity, mask = np.moveaxis(head.path.carry(np.dstack(planes)), 2, 0)
+        mask = torch.sigmoid(head.belief.maps.mask)[0, 0].numpy()
         colour = self._network.head.albedo_of(novel)[0].flip(0).permute(1, 2, 0)
         return turned(
             relit,
             head.crop,
             view,
-            Rendered(depth, opacity),
-            Rendered(novel.depth[0, 0].numpy(), novel.opacity[0, 0].numpy()),
+            _rendered(head.belief.volume),
+            _rendered(novel),
             mask,
             np.ascontiguousarray(colour.numpy()),
         )
@@ -359,6 +352,14 @@ def _largest(faces: FaceState, followed: list[int]) -> list[Face]:
         return float(np.ptp(face.landmarks[:, 1])) * _HELD ** rank.get(face.ident, 0)
 
     return sorted(faces.faces, key=size, reverse=True)[:_FACES]
+
+
+def _rendered(volume: Volume) -> Rendered:
+    return Rendered(volume.depth[0, 0].numpy(), volume.opacity[0, 0].numpy())
+
+
+def _stale(belief: Belief | None, time: float) -> bool:
+    return belief is None or time - belief.time > _STALE_S
 
 
 def _asked_for(belief: Belief | None, light: Floats) -> bool:

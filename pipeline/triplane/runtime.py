@@ -77,9 +77,13 @@ class _Elsewhere:
         except AssertionError as error:  # a torch that was built without it
             raise RuntimeError(str(error)) from error
         front = HeadPose(torch.eye(3)[None], torch.ones(1), torch.zeros(1, 2))
-        # A device may be found and yet fail, and what it compiles should not delay the first frame.
+        # A device may be found and yet fail, and what it compiles should not delay frames.
+        state = None
         with torch.inference_mode():
-            self.forward(torch.zeros(1, 3, INPUT, INPUT), front, torch.zeros(1, 9), None)
+            for _ in range(2):
+                _, _, state, _ = self.forward(
+                    torch.zeros(1, 3, INPUT, INPUT), front, torch.zeros(1, 9), state
+                )
 
     def forward(
         self, picture: Tensor, pose: HeadPose, light: Tensor, state: TemporalState | None
