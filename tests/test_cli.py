@@ -144,6 +144,12 @@ def test_a_gpu_that_fails_is_left_alone_unless_it_was_asked_for(
         engine_on("neural", "cuda")
 
 
+def test_a_torch_that_does_not_load_is_one_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "torch", None)
+    with pytest.raises(VcamError, match=r"'paper' does not load .*torch"):
+        engine_on("paper", "auto")
+
+
 @pytest.mark.parametrize("command", ["run", "image", "video", "bench"])
 def test_cuda_changes_nothing_for_an_engine_without_torch(command: str, tmp_path: Path) -> None:
     small = tmp_path / "in.png"

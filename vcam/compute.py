@@ -53,8 +53,8 @@ def engine_on(name: str, wish: str) -> Engine:
     Raises:
         VcamError: it does not load, or there is no such device.
     """
-    device = torch_device(wish, name)
     try:
+        device = torch_device(wish, name)
         try:
             return load_engine(name, device)
         except RuntimeError as error:

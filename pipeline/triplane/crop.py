@@ -28,7 +28,7 @@ class HeadCrop:
         return HeadCrop(self.middle * np.float32(factor), self.side * factor)
 
     def cut(self, frame: Picture, size: int) -> Picture:
-        """`(size, size, 3)` pixels of the square; what is outside the frame is the edge's."""
+        """`(size, size, ...)` of a frame, BGR or luma alone; what is outside it is the edge's."""
         full = _fine(self.side, size)
         crop = cv2.warpAffine(
             frame, self._matrix(full), (full, full),

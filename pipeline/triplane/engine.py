@@ -22,7 +22,7 @@ from pipeline.timing import StageTimer
 from pipeline.triplane.crop import HeadCrop
 from pipeline.triplane.motion import Motion
 from pipeline.triplane.network import INPUT, OUTPUT, TriplaneNetwork, Volume
-from pipeline.triplane.observer import Belief, Observer
+from pipeline.triplane.observer import Belief, Glimpse, Observer
 from pipeline.triplane.pose import HeadFinder, pose_in_crop
 from pipeline.triplane.runtime import torch_threads
 from pipeline.triplane.shade import Amounts, face_gain, log_ratio
@@ -254,7 +254,8 @@ class TriplaneEngine:
         if last is None or wanted:
             with state.timer.stage("crop"):
                 picture = crop.cut(sight.frame, INPUT)
-            person.look = self._observer.look(picture, luma, pose, asked, time, last)
+            glimpse = Glimpse(picture, luma, pose, asked, time)
+            person.look = self._observer.look(glimpse, last)
             if last is None or stale:
                 with state.timer.stage("network (wait)"):
                     person.belief, person.look = person.look.result(), None

@@ -22,6 +22,22 @@ from pipeline.types import Floats, Picture
 
 
 @dataclass(frozen=True)
+class Glimpse:
+    """A head in one frame, for the network to look at."""
+
+    picture: Picture
+    """`(256, 256, 3)` BGR crop; never written to again."""
+    luma: Picture
+    """`(128, 128)` of the crop, encoded."""
+    pose: HeadPose
+    """Of the head in the crop."""
+    asked: Floats
+    """`(9, 3)` radiance of the light that is wanted."""
+    time: float
+    """Of the frame, seconds."""
+
+
+@dataclass(frozen=True)
 class Belief:
     """What is believed of one person."""
 
@@ -55,45 +71,21 @@ class Observer:
         self._pool = ThreadPoolExecutor(1, "network")
         """Holds at most one look for each head that an engine's streams follow."""
 
-    def look(
-        self,
-        picture: Picture,
-        luma: Picture,
-        pose: HeadPose,
-        asked: Floats,
-        time: float,
-        last: Belief | None,
-    ) -> Future[Belief]:
-        """Begins a look.
-
-        Args:
-            picture: `(256, 256, 3)` BGR crop; never written to again.
-            luma: `(128, 128)` of the crop, for the belief.
-            pose: of the head in it.
-            asked: `(9, 3)` radiance of the light that is wanted.
-            time: of the frame, seconds.
-            last: what is believed of this person, if anything.
-        """
-        return self._pool.submit(self._look, picture, luma, pose, asked, time, last)
+    def look(self, glimpse: Glimpse, last: Belief | None) -> Future[Belief]:
+        """Begins a look; `last` is what is believed of this person, if anything."""
+        return self._pool.submit(self._look, glimpse, last)
 
     @torch.inference_mode()
-    def _look(
-        self,
-        picture: Picture,
-        luma: Picture,
-        pose: HeadPose,
-        asked: Floats,
-        time: float,
-        last: Belief | None,
-    ) -> Belief:
+    def _look(self, glimpse: Glimpse, last: Belief | None) -> Belief:
+        picture, luma, pose = glimpse.picture, glimpse.luma, glimpse.pose
         rgb = np.ascontiguousarray(picture[..., ::-1].transpose(2, 0, 1))
         maps, volume, following, planes = self._runtime.run(
             torch.from_numpy(rgb).float()[None] / 127.5 - 1,
             pose,
-            asked_light(torch.from_numpy(asked)[None], pose.rotation),
+            asked_light(torch.from_numpy(glimpse.asked)[None], pose.rotation),
             last.state if last else None,
         )
-        dt = time - last.time if last else 0.0
+        dt = glimpse.time - last.time if last else 0.0
         # Pictures of 128 pixels are too small for torch to share out: its threads would wait for
         # one another whenever something else has a core.
         with torch_threads(1):
@@ -104,7 +96,16 @@ class Observer:
             light = follow(last.light if last else None, np.asarray(seen / level), dt)
             shading = believed(maps, _linear(picture))
         return Belief(
-            time, luma, asked, following, maps, shading, volume, planes, np.log(level), light
+            glimpse.time,
+            luma,
+            glimpse.asked,
+            following,
+            maps,
+            shading,
+            volume,
+            planes,
+            np.log(level),
+            light,
         )
 
 
