@@ -50,7 +50,7 @@ def test_the_source_rests_while_nobody_looks_and_wakes_for_any_sink() -> None:
     try:
         for number, sink in enumerate([camera, preview, camera], 1):
             wait_for(lambda: source.sent > 0 and not source.held)
-            assert loop.status().state == "idle"
+            wait_for(lambda: loop.status().state == "idle")  # once the first frame was relit
             assert source.opened == number
             sink.wanted = True
             start = time.perf_counter()

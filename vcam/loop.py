@@ -86,7 +86,6 @@ class FrameLoop:
         self._inference_problem = ""
         self._applied = 0
         self._size: tuple[int, int] | None = None
-        self._idle = False
         self._threads = [
             threading.Thread(target=self._run_source, name="source", daemon=True),
             threading.Thread(target=self._run_inference, name="inference", daemon=True),
@@ -128,7 +127,7 @@ class FrameLoop:
             state = "degraded"
         elif not self._started:
             state = "starting"
-        elif self._idle:
+        elif not self._wanted():
             state = "idle"
         else:
             state = "running"
@@ -214,16 +213,16 @@ class FrameLoop:
         try:
             while (arrival := self._inbox.take()) is not None:
                 frame = arrival.frame
-                self._idle = not self._wanted()
+                idle = not self._wanted()
                 self._started = True
                 height, width = frame.picture.shape[:2]
                 self._size = (width, height)
-                if self._idle and worker.warm:
+                if idle and worker.warm:
                     continue
                 snapshot = self.settings.current
                 delivery = worker.relight(arrival, snapshot)
                 self._inference_problem = worker.problem
-                if self._idle:  # it was relit so that who looks first need not wait for models
+                if idle:  # it was relit so that who looks first need not wait for models
                     continue
                 self._applied = snapshot.id
                 self.stats.add_stages(worker.stages)
