@@ -106,6 +106,29 @@ def test_seconds_runs_stops_and_sums_up(args: list[str], tmp_path: Path) -> None
     assert all(line.startswith("vcam: ") for line in done.stderr.splitlines()), done.stderr
 
 
+def test_it_ends_at_once_while_an_engine_is_busy_loading() -> None:
+    code = f"""
+import sys
+import torch
+sys.path.insert(0, {str(ROOT)!r})
+from pipeline.engine import ENGINES, EngineInfo
+from vcam.cli import program
+
+def load(device: str) -> None:
+    a = torch.rand(1500, 1500)
+    while True:
+        torch.mm(a, a)  # native code, which aborts when Python takes its thread away
+
+ENGINES["geometry"] = EngineInfo(load, uses_torch=False)
+program()
+"""
+    command = [sys.executable, "-c", code, "--source", "demo", "--engine", "geometry"]
+    command += ["--seconds", "1", "--sink", "none", "--no-browser", "--port", "0"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "frames in" in done.stdout
+
+
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
 def test_signals_stop_cleanly_with_the_recording_complete(
     how: signal.Signals, still: str, tmp_path: Path

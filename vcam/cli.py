@@ -1,6 +1,7 @@
 """The command line: finds the command, runs it, turns errors into one line and an exit status."""
 
 import argparse
+import contextlib
 import importlib
 import logging
 import os
@@ -9,6 +10,7 @@ import sys
 import threading
 from collections.abc import Sequence
 from types import FrameType
+from typing import NoReturn
 
 from vcam import __version__
 from vcam.errors import UsageError, VcamError
@@ -32,6 +34,21 @@ COMMANDS = {
 """Command -> help. The modules in `vcam.commands` are imported only when asked for."""
 
 _GLOBAL_FLAGS = {"-v", "--verbose", "--version", "-h", "--help"}
+
+
+def program() -> NoReturn:
+    """Runs `main` as a program of its own, whose process ends with the command.
+
+    A thread may still be in native code then: an engine loads, or a slow one is at its last frame.
+    Python's own way out ends such threads by unwinding their stacks, which C++ answers by aborting
+    the process; and none of them holds anything that is worth waiting for.
+    """
+    status = main()
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None:
+            with contextlib.suppress(OSError):  # whoever read it has gone
+                stream.flush()
+    os._exit(status)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
