@@ -64,8 +64,8 @@ CONTROLS: dict[str, Control] = {
     "background": Control(0.0, 1.0, 0.0, 0.01, "how much the background follows the light"),
     "shadows": Control(0.0, 1.0, 1.0, 0.01, "depth of the shadows that the new light casts"),
     "highlights": Control(0.0, 1.0, 1.0, 0.01, "shine of the new light on skin and hair"),
-    "yaw": Control(-30.0, 30.0, 0.0, 1.0, "view turned to the side, degrees"),
-    "pitch": Control(-15.0, 15.0, 0.0, 1.0, "view from above, degrees"),
+    "yaw": Control(-30.0, 30.0, 0.0, 1.0, "view turned to the side, degrees; triplane: up to 14"),
+    "pitch": Control(-15.0, 15.0, 0.0, 1.0, "view from above, degrees; triplane: up to 12"),
 }
 
 

@@ -1,9 +1,6 @@
 """The paper's network as a camera filter: crop, pose, paste, and how it fails."""
 
 import json
-import os
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,9 +8,9 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from conftest import ROOT
 
 from demo import demo_frames
+from live_parts import running as live
 from paper_parts import LEFT, PLAIN, Stub, landmarks, seen
 from paper_weights import random_network
 from pipeline.color import decode_srgb
@@ -27,6 +24,7 @@ from pipeline.present_light import AMBIENT
 from pipeline.relighter import Relighter
 from pipeline.timing import StageTimer
 from pipeline.types import Face, FaceState, Floats, Picture, RelightSettings
+from stand_ins import wait_for
 from tolerances import ROUNDED
 from vcam.cli import main
 from web_parts import running
@@ -211,18 +209,16 @@ def test_missing_weights_are_one_line(
     assert not target.exists()
 
 
-def test_live_the_picture_passes_and_the_reason_is_told(no_weights: Path) -> None:
-    done = subprocess.run(
-        [sys.executable, "run_vcam.py", "--source", "demo", "--sink", "none", "--no-browser",
-         "--port", "0", "--seconds", "4", "--engine", "paper", "--record",
-         str(no_weights.parent.parent / "out.mp4")],
-        cwd=ROOT, capture_output=True, text=True, timeout=120,
-        env=os.environ | {"XDG_CONFIG_HOME": str(no_weights.parent.parent)},
-    )  # fmt: skip
-    assert done.returncode == 1
-    assert "passes through unchanged" in done.stderr and "VCAM_PAPER_CHECKPOINT" in done.stderr
-    assert "Traceback" not in done.stderr
-    assert int(done.stdout.split(" out (")[0].split()[-1]) > 10
+def test_live_the_picture_passes_and_the_reason_is_told(no_weights: Path, tmp_path: Path) -> None:
+    record, settings = str(tmp_path / "out.mp4"), {"XDG_CONFIG_HOME": str(tmp_path)}
+    args = ["--source", "demo", "--sink", "none", "--engine", "paper", "--record", record]
+    with live(*args, **settings) as program:
+        wait_for(lambda: program.ask("/api/state")["state"] == "degraded")
+        wait_for(lambda: program.ask("/api/state")["stats"]["frames_out"] > 10)
+        status, _, said = program.stop()
+    assert status == 1
+    assert "passes through unchanged" in said and "VCAM_PAPER_CHECKPOINT" in said
+    assert "Traceback" not in said
 
 
 async def test_the_panel_offers_the_engine_and_its_views() -> None:
