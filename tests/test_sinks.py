@@ -290,6 +290,42 @@ def test_open_files_tell_readers_from_those_who_only_list_cameras(
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="Linux's virtual camera")
+@pytest.mark.parametrize("at_once", [True, False])
+def test_readers_are_known_although_inotify_tells_equal_events_as_one(
+    at_once: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("vcam.sinks.readers.SETTLE_S", 0.05)
+    monkeypatch.setattr("vcam.sinks.readers._is_the_systems", lambda path: True)
+    device = tmp_path / "video10"
+    device.touch()
+
+    def reader(descriptors: int) -> "subprocess.Popen[bytes]":
+        opened = []
+        for _ in range(descriptors):
+            opened.append(device.open("rb"))
+            if not at_once:
+                _ = readers.present  # it looks between two events
+        process = subprocess.Popen(["sleep", "60"], pass_fds=[file.fileno() for file in opened])
+        for file in opened:
+            file.close()  # it is the process's now
+        return process
+
+    with device.open("rb") as writer:
+        readers = Readers(writer.fileno(), device)
+        one, two = reader(2), reader(1)
+        try:
+            wait_for(lambda: readers.present)
+            two.kill()
+            two.wait()
+            time.sleep(0.2)
+            assert readers.present, "the other one reads"
+        finally:
+            one.kill(), one.wait(), two.kill(), two.wait()
+        wait_for(lambda: not readers.present)
+        readers.close()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="Linux's virtual camera")
 def test_a_containers_own_device_file_counts_as_read(tmp_path: Path) -> None:
     device = tmp_path / "video10"
     device.touch()

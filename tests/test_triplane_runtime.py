@@ -142,16 +142,24 @@ def test_without_kernels_the_network_runs_and_says_what_to_mend(
     _assert_same(_tensors(got), _tensors(expected))
 
 
-def test_a_build_that_was_killed_is_not_waited_for() -> None:
+@pytest.mark.parametrize("fault", ["killed", "damaged"])
+def test_kernels_are_built_again_after_a_build_that_was_killed_or_damage(fault: str) -> None:
     _compiled()
     built = Path(cpp_extension._get_build_directory("", verbose=False))
-    folder = max(built.glob("vcam_*"), key=lambda path: path.stat().st_mtime)
-    (folder / "lock").touch()
+    folder = max(built.glob("vcam_*/complete"), key=lambda path: path.stat().st_mtime).parent
+    if fault == "killed":
+        (folder / "complete").unlink()
+        (folder / "lock").touch()
+    else:
+        (library,) = folder.glob(f"{folder.name}.*")
+        library.unlink()  # others may have it open
+        library.write_bytes(b"")
     done = subprocess.run(
         [sys.executable, "-c", "from pipeline import native; print(native.kernels())"],
-        capture_output=True, text=True, timeout=60,
+        capture_output=True, text=True, timeout=600,
     )  # fmt: skip
     assert "torch.ops.vcam" in done.stdout, done.stderr
+    assert (folder / "complete").exists()
 
 
 @pytest.mark.filterwarnings("ignore:.*:DeprecationWarning")

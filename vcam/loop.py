@@ -82,6 +82,7 @@ class FrameLoop:
         self._inbox: Mailbox[_Arrival] = Mailbox()
         self._stop = threading.Event()
         self._started = False
+        self._idle = False
         self._source_problem = ""
         self._inference_problem = ""
         self._applied = 0
@@ -127,7 +128,7 @@ class FrameLoop:
             state = "degraded"
         elif not self._started:
             state = "starting"
-        elif not self._wanted():
+        elif self._idle:
             state = "idle"
         else:
             state = "running"
@@ -175,12 +176,12 @@ class FrameLoop:
         for a while (False); raises when it is lost."""
         wanted_at = time.perf_counter()
         while not self._stop.is_set():
-            if self._rest_after is not None:
-                now = time.perf_counter()
-                if self._wanted():
-                    wanted_at = now
-                elif now - wanted_at > self._rest_after:
-                    return False
+            now = time.perf_counter()
+            self._idle = not self._wanted()
+            if not self._idle:
+                wanted_at = now
+            elif self._rest_after is not None and now - wanted_at > self._rest_after:
+                return False
             frame = self.source.read()
             if frame is None:
                 return True

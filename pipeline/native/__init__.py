@@ -38,26 +38,39 @@ def kernels() -> Any | None:
 
 def _load() -> None:
     # Imported here as it is slow, and not needed without a network.
-    import ninja
     from torch.utils import cpp_extension
 
     here = Path(__file__).parent
     sources = sorted(here.glob("*.cpp"))
     content = b"".join(path.read_bytes() for path in [*sources, *sorted(here.glob("*.h"))])
     cpu = torch.backends.cpu.get_cpu_capability()
-    # Another version of the program must not be given these.
+    flags = ["-O3", "-fno-math-errno", "-pthread", *_FLAGS.get(cpu, [])]
+    # Other versions of the program, or with another torch, must not be given these.
+    made_of = content + repr((torch.__version__, flags)).encode()
+    name = f"vcam_{cpu.lower()}_{hashlib.sha256(made_of).hexdigest()[:12]}"
+    folder = Path(cpp_extension._get_build_directory(name, verbose=False))
+    library, complete = folder / f"{name}{cpp_extension.LIB_EXT}", folder / "complete"
+    with FileLock(folder / "vcam.lock"):
+        if complete.exists():
+            try:
+                torch.ops.load_library(library)  # type: ignore[no-untyped-call]
+                return
+            except OSError:  # damaged, or of a system that has changed
+                complete.unlink()
+                library.unlink(missing_ok=True)
+        _build(name, folder, sources, flags)
+        complete.touch()
+
+
+def _build(name: str, folder: Path, sources: list[Path], flags: list[str]) -> None:
+    import ninja
+    from torch.utils import cpp_extension
+
+    _LOG.info("building the kernels, once: this takes some 20 s")
     # torch looks for it on the PATH, where it is in an activated environment only.
     os.environ["PATH"] = os.pathsep.join([ninja.BIN_DIR, os.environ.get("PATH", os.defpath)])
-    name = f"vcam_{cpu.lower()}_{hashlib.sha256(content).hexdigest()[:12]}"
-    folder = Path(cpp_extension._get_build_directory(name, verbose=False))
-    with FileLock(folder / "vcam.lock"):
-        # torch's own lock outlives a build that was killed, and would be waited for without end.
-        (folder / "lock").unlink(missing_ok=True)
-        if not any(folder.glob(f"{name}.*")):
-            _LOG.info("building the kernels, once: this takes some 20 s")
-        cpp_extension.load(
-            name,
-            [str(path) for path in sources],
-            extra_cflags=["-O3", "-fno-math-errno", "-pthread", *_FLAGS.get(cpu, [])],
-            is_python_module=False,
-        )
+    # torch's own lock outlives a build that was killed, and would be waited for without end.
+    (folder / "lock").unlink(missing_ok=True)
+    cpp_extension.load(
+        name, [str(path) for path in sources], extra_cflags=flags, is_python_module=False
+    )

@@ -52,8 +52,8 @@ class _Watch(Protocol):
 
 
 class Readers:
-    """Whether somebody reads; True where that cannot be known. It never waits; any thread may
-    ask."""
+    """Whether somebody reads; True where that cannot be known. Any thread may ask, at best not one
+    with sockets: after a program has opened or closed the device the answer takes some 10 ms."""
 
     def __init__(self, device: int, path: Path) -> None:
         """
@@ -113,7 +113,7 @@ class _ClientUsage:
 
 
 class _OpenFiles:
-    """Counts how often others have the device open, by inotify."""
+    """Counts how often others have the device open; inotify tells when to look."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -125,18 +125,24 @@ class _OpenFiles:
             error = ctypes.get_errno()
             self.close()
             raise OSError(error, os.strerror(error))
-        self._count = _open_by_others(path)
+        self._count = self._seen = _open_by_others(path)
         self._since = time.monotonic()
 
     def present(self) -> bool:
-        for happened in self._events():
+        events = self._events()
+        if events:
             before = self._count
-            if happened & _IN_OPEN:
-                self._count += 1
-            elif happened & _IN_CLOSE:
-                self._count = max(self._count - 1, 0)  # it was open before, out of our sight
-            elif happened & _IN_Q_OVERFLOW:
-                self._count = _open_by_others(self._path)
+            for happened in events:
+                if happened & _IN_OPEN:
+                    self._count += 1
+                elif happened & _IN_CLOSE:
+                    self._count = max(self._count - 1, 0)  # it was open before, out of our sight
+            # Equal events that follow one another become one: that count drifts. It is all there
+            # is for processes that are not seen, in other containers and of other users.
+            seen = _open_by_others(self._path)
+            if seen or self._seen or any(happened & _IN_Q_OVERFLOW for happened in events):
+                self._count = seen
+            self._seen = seen
             if not before and self._count:
                 self._since = time.monotonic()
         return self._count > 0 and time.monotonic() - self._since >= SETTLE_S
@@ -179,12 +185,16 @@ def _is_the_systems(path: Path) -> bool:
 
 def _open_by_others(path: Path) -> int:
     """How many descriptors of other processes are seen on a device; other users' are not."""
-    count = 0
-    for process in Path("/proc").iterdir():
-        if not process.name.isdigit() or int(process.name) == os.getpid():
+    device, count = str(path), 0
+    for process in os.listdir("/proc"):
+        if not process.isdigit() or int(process) == os.getpid():
             continue
         with contextlib.suppress(OSError):
-            for link in (process / "fd").iterdir():
-                with contextlib.suppress(OSError):
-                    count += link.readlink() == path
+            folder = os.open(f"/proc/{process}/fd", os.O_RDONLY | os.O_DIRECTORY)
+            try:
+                for link in os.listdir(folder):
+                    with contextlib.suppress(OSError):
+                        count += os.readlink(link, dir_fd=folder) == device
+            finally:
+                os.close(folder)
     return count
