@@ -102,9 +102,14 @@ async def see(page: Any, expression: str) -> Any:
     return value
 
 
+async def frames_shown(page: Any, element: str) -> int:
+    """How many frames were shown in a canvas or video that counts them."""
+    return int(await page.evaluate(f"document.getElementById('{element}').dataset.frames ?? 0"))
+
+
 async def new_frames(page: Any, element: str, count: int = 5) -> None:
     """Waits until `count` more frames were shown in a canvas or video that counts them."""
-    start = await page.evaluate(f"Number(document.getElementById('{element}').dataset.frames ?? 0)")
+    start = await frames_shown(page, element)
     await see(page, f"Number($('{element}').dataset.frames) >= {start + count}")
 
 

@@ -1,5 +1,6 @@
 """The webcam source; only `cv2.VideoCapture` is stood in for, there is no camera here."""
 
+import math
 import os
 import threading
 import time
@@ -32,7 +33,8 @@ class FakeCapture:
         self.wished: dict[int, float] = {}
         self.order: list[int] = []
         self.opened = True
-        self.failing = False
+        self.failing = 0.0
+        """So many reads."""
         self.released = 0
         self.make: Callable[[int, int], np.ndarray[Any, Any]] = lambda w, h: np.full(
             (h, w, 3), 90, np.uint8
@@ -53,7 +55,10 @@ class FakeCapture:
 
     def read(self) -> tuple[bool, Any]:
         time.sleep(0.005)
-        return (False, None) if self.failing else (True, self.make(*self.size))
+        if self.failing:
+            self.failing -= 1
+            return False, None
+        return True, self.make(*self.size)
 
     def release(self) -> None:
         self.released += 1
@@ -131,10 +136,13 @@ def test_camera_that_hangs_while_opening_is_reported_and_not_opened_twice(
     for _ in range(3):
         with pytest.raises(SourceError, match="camera 0 is busy or not answering; close"):
             source.open()
-    assert len(tries) == 1
+    wait_for(lambda: len(tries) == 1)
+    monkeypatch.setattr(camera_module, "OPEN_TIMEOUT_S", 30.0)
     free.set()
     wait_for(lambda: capture.released == 1)  # what came too late is let go
+    wait_for(lambda: source._opening is not None and not source._opening.running)
     source.open()
+    assert len(tries) == 2
     assert source.read() is not None
     source.close()
 
@@ -172,10 +180,10 @@ def test_one_bad_frame_is_skipped_and_silence_is_a_loss(monkeypatch: pytest.Monk
     capture = FakeCapture()
     source = source_of(capture)
     source.open()
-    capture.failing = True
-    threading.Timer(0.05, setattr, (capture, "failing", False)).start()
+    capture.failing = 3
     assert source.read() is not None
-    capture.failing = True
+    assert not capture.failing
+    capture.failing = math.inf
     with pytest.raises(SourceLost, match="gives no pictures"):
         source.read()
     source.close()
@@ -203,7 +211,7 @@ def test_unplugged_camera_that_goes_on_reading_is_noticed_and_found_again(
         wait_for(lambda: len(sink.kept) > 3)
         node.unlink()  # and read() still succeeds
         wait_for(lambda: "unplugged" in loop.problem or "missing" in loop.problem)
-        assert captures[0].released == 1
+        wait_for(lambda: captures[0].released == 1)
         node.touch()
         count = len(sink.kept)
         wait_for(lambda: len(sink.kept) > count + 3)

@@ -160,7 +160,7 @@ async def test_a_browser_as_the_camera_of_the_program() -> None:
             assert peer.levels[-1] == BRIGHT
             long = {"type": "set", "id": 1, "changes": {"preset": "ä" * 2100}}  # 4,200 bytes
             peer.channel.send(json.dumps(long, ensure_ascii=False))
-            await until(lambda: "4096 bytes" in peer.messages[-1].get("error", ""))
+            await until(lambda: any("4096 bytes" in m.get("error", "") for m in peer.messages))
         times = [delivery.original.pts for delivery in virtual_camera.kept]
         assert times == sorted(set(times)), "media time grows from peer to peer"
         assert threads() == 1

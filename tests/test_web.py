@@ -23,7 +23,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from pipeline.relighter import Relight
-from stand_ins import KeepingSink
+from stand_ins import KeepingSink, wait_for
 from tolerances import JPEG_LEVEL
 from vcam.errors import VcamError
 from web.guard import allowed_hosts
@@ -327,6 +327,7 @@ echo $$ > "$KEPT/pid"
 echo "$@" > "$KEPT/arguments"
 stat -c %a "${1#file://}" "$(dirname "${1#file://}")" > "$KEPT/modes"
 cp "${1#file://}" "$KEPT/page"
+touch "$KEPT/kept"
 exec sleep 300
 """
 
@@ -336,18 +337,24 @@ def test_the_browser_is_opened_without_the_token_and_not_waited_for(tmp_path: Pa
     browser = tmp_path / "browser"
     browser.write_text(BROWSER)
     browser.chmod(0o755)
-    args = ("--source", "peer", "--sink", "none", "--port", "0", "--seconds", "3")
+    args = ("--source", "peer", "--sink", "none", "--port", "0", "--engine", "passthrough")
     env = {"BROWSER": f"{browser} %s", "DISPLAY": ":0", "KEPT": str(tmp_path)}
-    done = subprocess.run(
-        [sys.executable, str(ROOT / "run_vcam.py"), *args, "--engine", "passthrough"],
+    program = subprocess.Popen(
+        [sys.executable, str(ROOT / "run_vcam.py"), *args],
         env=os.environ | env,
-        capture_output=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
         text=True,
-        timeout=60,
     )
+    try:
+        wait_for((tmp_path / "kept").exists)
+        program.terminate()
+        out, err = program.communicate(timeout=60)
+    finally:
+        program.kill()
     os.kill(int((tmp_path / "pid").read_text()), signal.SIGKILL)  # it is open to this day
-    assert done.returncode == 0, done.stderr
-    panel, peer, _ = done.stdout.splitlines()
+    assert program.returncode == 0, err
+    panel, peer = out.splitlines()
     url = panel.removeprefix("panel: ")
     assert peer == f"peer: {url.replace('/#', '/peer#')}"
     arguments = (tmp_path / "arguments").read_text().strip()

@@ -176,9 +176,8 @@ async def running(
     preview = PreviewSink()
     port = PeerPort() if peer else None
     source = port.source if port else SceneSource()
-    loop = FrameLoop(
-        source, make_relighter, store, [preview, *sinks, *([port.sink] if port else [])]
-    )
+    outputs = [preview, *sinks, *([port.sink] if port else [])]
+    loop = FrameLoop(source, make_relighter, store, outputs, patience=PATIENCE_S)
     server = WebServer(
         WebConfig(**({"port": 0} | config)), loop, store, preview, make_relighter, port
     )

@@ -7,17 +7,18 @@ from typing import Generic, TypeVar
 
 T = TypeVar("T")
 
-_AT_ONCE_S = 0.25
-"""Whoever is made within that time is waited for."""
+AT_ONCE_S = 0.25
+"""What is made within that time can be waited for."""
 
 
 class Loading(Generic[T]):
     """What is being made. Its thread ends with the program, also if that is earlier."""
 
-    def __init__(self, make: Callable[[], T], name: str) -> None:
+    def __init__(self, make: Callable[[], T], name: str, patience: float) -> None:
+        """Begins; the first `get` waits for `patience` seconds."""
         self._future: Future[T] = Future()
         threading.Thread(target=self._run, args=(make,), name=name, daemon=True).start()
-        self._patience = _AT_ONCE_S
+        self._patience = patience
 
     def get(self) -> T | None:
         """What was made, or None as long as it is not. Raises what the maker raised."""

@@ -20,7 +20,7 @@ from pipeline.types import Picture
 from vcam.backoff import Backoff
 from vcam.errors import SourceError, VcamError
 from vcam.frame import Frame
-from vcam.loading import Loading
+from vcam.loading import AT_ONCE_S, Loading
 from vcam.mailbox import Mailbox
 from vcam.settings import SettingsStore, Snapshot
 from vcam.sink_runner import SinkRunner
@@ -60,6 +60,7 @@ class FrameLoop:
         settings: SettingsStore,
         sinks: Sequence[Sink],
         rest_after: float | None = None,
+        patience: float = AT_ONCE_S,
     ) -> None:
         """
         Args:
@@ -70,6 +71,7 @@ class FrameLoop:
             sinks: each gets every frame that it is quick enough for.
             rest_after: seconds without a sink that wants frames, after which the source is let go
                 of until one does; None: never.
+            patience: seconds that frames wait for an engine; then they pass through while it loads.
         """
         self.source = source
         self.settings = settings
@@ -78,6 +80,7 @@ class FrameLoop:
         """Set when the source has ended or the loop was stopped."""
         self.runners = [SinkRunner(sink) for sink in sinks]
         self._rest_after = rest_after
+        self._patience = patience
         self._make_relighter = make_relighter
         self._inbox: Mailbox[_Arrival] = Mailbox()
         self._stop = threading.Event()
@@ -175,13 +178,8 @@ class FrameLoop:
         """Reads until the stream ends or the loop stops (True), or nobody has wanted its frames
         for a while (False); raises when it is lost."""
         wanted_at = time.perf_counter()
+        self._idle = not self._wanted()
         while not self._stop.is_set():
-            now = time.perf_counter()
-            self._idle = not self._wanted()
-            if not self._idle:
-                wanted_at = now
-            elif self._rest_after is not None and now - wanted_at > self._rest_after:
-                return False
             frame = self.source.read()
             if frame is None:
                 return True
@@ -191,6 +189,12 @@ class FrameLoop:
             backoff.reset()
             self.stats.received.tick()
             self._inbox.put(_Arrival(frame, opening))
+            self._idle = not self._wanted()
+            now = time.perf_counter()
+            if not self._idle:
+                wanted_at = now
+            elif self._rest_after is not None and now - wanted_at > self._rest_after:
+                return False
         return True
 
     def _rest(self) -> None:
@@ -210,7 +214,7 @@ class FrameLoop:
         self._source_problem = problem
 
     def _run_inference(self) -> None:
-        worker = _Inference(self._make_relighter)
+        worker = _Inference(self._make_relighter, self._patience)
         try:
             while (arrival := self._inbox.take()) is not None:
                 frame = arrival.frame
@@ -254,8 +258,9 @@ class _Inference:
     """Relights frames; while the engine loads, and when it fails, the picture passes through; later
     it is tried again."""
 
-    def __init__(self, make_relighter: Callable[[str], Relight]) -> None:
+    def __init__(self, make_relighter: Callable[[str], Relight], patience: float) -> None:
         self._make = make_relighter
+        self._patience = patience
         self._relighter: Relight | None = None
         self._loading: Loading[Relight] | None = None
         self._engine = ""
@@ -291,7 +296,7 @@ class _Inference:
         if self._relighter is None:
             if self._loading is None:
                 make = partial(self._make, self._engine)
-                self._loading = Loading(make, f"loading {self._engine}")
+                self._loading = Loading(make, f"loading {self._engine}", self._patience)
             self._relighter = self._loading.get()
             if self._relighter is None:
                 return frame

@@ -109,6 +109,7 @@ def measure(
         lambda name: _Paced(Relighter(engine), source, sink, log),
         SettingsStore(presets, settings),
         [sink],
+        patience=_STALL_S,  # what passes through is not measured
     )
     loop.start()
     try:

@@ -114,6 +114,11 @@ class PeerSession:
         self._spawn(self._give_up())
         return with_bitrates(self._pc.localDescription.sdp)
 
+    @property
+    def closing(self) -> bool:
+        """Whether it is ending."""
+        return self._closing is not None
+
     async def close(self) -> None:
         """Ends the connection and, if it is the session's own, the loop. May be called twice."""
         if self._closing is None:
@@ -227,8 +232,11 @@ class PeerHub:
         """
         if sum(line.startswith("m=") for line in sdp.splitlines()) > MAX_MEDIA:
             raise PeerRefused(400, f"an offer has at most {MAX_MEDIA} media sections")
+        # A page that is loaded anew comes while its last session ends.
+        ending = [session.close() for session in self._sessions if session.closing]
+        await asyncio.gather(*ending, return_exceptions=True)
         session = self._session()
-        self._sessions.add(session)  # before the first await: the place is taken
+        self._sessions.add(session)  # before the next await: the place is taken
         try:
             return await session.answer(sdp)
         except BaseException:

@@ -87,7 +87,7 @@ async def test_a_preview_keeps_the_webcam_and_frees_it_when_it_is_closed(tmp_pat
         wait_for(lambda: not program.holds(WEBCAM), DARK_S)
         async with panel_of(program) as panel:
             await panel.send_json({"type": "view", "visible": True})
-            wait_for(lambda: program.holds(WEBCAM), LIVE_S)
+            wait_for(lambda: program.holds(WEBCAM))
             await asyncio.sleep(DARK_S)
             assert program.holds(WEBCAM)
         wait_for(lambda: not program.holds(WEBCAM), DARK_S)

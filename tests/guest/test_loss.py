@@ -65,6 +65,14 @@ def test_a_busy_webcam_is_named_in_one_line_at_the_start(tmp_path: Path) -> None
         )
 
 
+def lost_with_its_module(program: Program) -> bool:
+    """Takes the virtual camera away from the program, and its module before it is opened again:
+    whether that went well."""
+    program.process.send_signal(signal.SIGUSR1)
+    unload = ["modprobe", "-r", "v4l2loopback"]
+    return subprocess.run(unload, capture_output=True).returncode == 0
+
+
 def test_the_virtual_cameras_module_is_loaded_anew_under_another_number(tmp_path: Path) -> None:
     moved = "/dev/video20"
     with running(*WEBCAM_ARGS, folder=tmp_path, start=("tests/guest/losing.py",)) as program:
@@ -73,10 +81,8 @@ def test_the_virtual_cameras_module_is_loaded_anew_under_another_number(tmp_path
             refused = subprocess.run(["modprobe", "-r", "v4l2loopback"], capture_output=True)
             assert refused.returncode != 0  # in use: the kernel leaves it alone, and so do we
             assert is_live(reader.picture())
-        program.process.send_signal(signal.SIGUSR1)
+        wait_for(lambda: lost_with_its_module(program))
         wait_for(lambda: "takes no pictures" in program.said)
-        wait_for(lambda: not program.holds(VIRTUAL))
-        subprocess.run(["modprobe", "-r", "v4l2loopback"], check=True)
         assert not Path(VIRTUAL).exists()
         try:
             names = f"card_label=Fed Webcam,{LABEL}"

@@ -53,7 +53,7 @@ class _Watch(Protocol):
 
 class Readers:
     """Whether somebody reads; True where that cannot be known. Any thread may ask, at best not one
-    with sockets: after a program has opened or closed the device the answer takes some 10 ms."""
+    with sockets: after a program has opened or closed the device the answer takes tens of ms."""
 
     def __init__(self, device: int, path: Path) -> None:
         """
@@ -185,16 +185,12 @@ def _is_the_systems(path: Path) -> bool:
 
 def _open_by_others(path: Path) -> int:
     """How many descriptors of other processes are seen on a device; other users' are not."""
-    device, count = str(path), 0
-    for process in os.listdir("/proc"):
-        if not process.isdigit() or int(process) == os.getpid():
+    count = 0
+    for process in Path("/proc").iterdir():
+        if not process.name.isdigit() or int(process.name) == os.getpid():
             continue
         with contextlib.suppress(OSError):
-            folder = os.open(f"/proc/{process}/fd", os.O_RDONLY | os.O_DIRECTORY)
-            try:
-                for link in os.listdir(folder):
-                    with contextlib.suppress(OSError):
-                        count += os.readlink(link, dir_fd=folder) == device
-            finally:
-                os.close(folder)
+            for link in (process / "fd").iterdir():
+                with contextlib.suppress(OSError):
+                    count += link.readlink() == path
     return count
