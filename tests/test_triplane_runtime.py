@@ -1,6 +1,8 @@
 """The network's other forms say what the network says: the kernels and the ONNX file."""
 
 import logging
+import os
+import shutil
 import subprocess
 import sys
 from dataclasses import astuple
@@ -9,7 +11,6 @@ from pathlib import Path
 import pytest
 import torch
 from torch import Tensor
-from torch.utils import cpp_extension
 
 from pipeline import native
 from pipeline.triplane.network import Maps, TemporalState, TriplaneNetwork, Volume
@@ -143,23 +144,25 @@ def test_without_kernels_the_network_runs_and_says_what_to_mend(
 
 
 @pytest.mark.parametrize("fault", ["killed", "damaged"])
-def test_kernels_are_built_again_after_a_build_that_was_killed_or_damage(fault: str) -> None:
+def test_kernels_are_built_again_after_a_build_that_was_killed_or_damage(
+    fault: str, tmp_path: Path
+) -> None:
     _compiled()
-    built = Path(cpp_extension._get_build_directory("", verbose=False))
-    folder = max(built.glob("vcam_*/complete"), key=lambda path: path.stat().st_mtime).parent
+    (built,) = (Path(path) for path in torch.ops.loaded_libraries if "vcam_" in path)
+    folder = Path(shutil.copytree(built.parent, tmp_path / built.parent.name))
     if fault == "killed":
         (folder / "complete").unlink()
         (folder / "lock").touch()
     else:
-        (library,) = folder.glob(f"{folder.name}.*")
-        library.unlink()  # others may have it open
-        library.write_bytes(b"")
+        (folder / built.name).write_bytes(b"")
     done = subprocess.run(
         [sys.executable, "-c", "from pipeline import native; print(native.kernels())"],
         capture_output=True, text=True, timeout=600,
+        env=os.environ | {"TORCH_EXTENSIONS_DIR": str(tmp_path)},
     )  # fmt: skip
     assert "torch.ops.vcam" in done.stdout, done.stderr
-    assert (folder / "complete").exists()
+    assert [path.name for path in tmp_path.iterdir()] == [folder.name]
+    assert (folder / "complete").exists() and (folder / built.name).stat().st_size > 0
 
 
 @pytest.mark.filterwarnings("ignore:.*:DeprecationWarning")
