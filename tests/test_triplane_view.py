@@ -10,7 +10,7 @@ from pipeline.triplane.crop import HeadCrop
 from pipeline.triplane.pose import Head, pose_in_crop
 from pipeline.triplane.turn import Rendered, turned
 from pipeline.triplane.view import PITCH, YAW, View
-from pipeline.types import Floats, Picture
+from pipeline.types import CONTROLS, Floats, Picture
 
 WIDTH, HEIGHT = 640, 480
 HEAD = Head(np.eye(3, dtype=np.float32), 110.0, np.array([330, 230, 0], np.float32))
@@ -108,6 +108,8 @@ def test_angles_are_exact_when_small_and_bent_towards_the_limits() -> None:
     assert angles == sorted(angles) and len(set(angles)) == 4
     assert angles[-1] < YAW
     assert view_of(0.0, -15.0).degrees < PITCH
+    for name, limit in {"yaw": YAW, "pitch": PITCH}.items():
+        assert CONTROLS[name].help.endswith(f"up to {limit:g}"), "what users are told"
 
 
 @pytest.mark.parametrize(("yaw", "pitch"), [(8, 0), (-30, 0), (0, 15), (0, -15)])

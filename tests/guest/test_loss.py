@@ -69,8 +69,8 @@ def lost_with_its_module(program: Program) -> bool:
     """Takes the virtual camera away from the program, and its module before it is opened again:
     whether that went well."""
     program.process.send_signal(signal.SIGUSR1)
-    unload = ["modprobe", "-r", "v4l2loopback"]
-    return subprocess.run(unload, capture_output=True).returncode == 0
+    command = ["modprobe", "-r", "v4l2loopback"]
+    return subprocess.run(command, capture_output=True).returncode == 0
 
 
 def test_the_virtual_cameras_module_is_loaded_anew_under_another_number(tmp_path: Path) -> None:
