@@ -16,16 +16,18 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from pipeline.color import encode_srgb
-from pipeline.engine import DEFAULT_ENGINE, ENGINES, Engine
-from pipeline.lighting import Lighting
-from pipeline.lighting.sh import irradiance, load_sh
-from pipeline.relighter import Relighter
-from pipeline.types import Floats, Picture, RelightSettings
-from vcam.compute import engine_on
-from vcam.errors import InputError, VcamError
-from vcam.picture_file import PICTURE_SUFFIXES, read_picture, write_picture
-from vcam.video_file import convert
+from vcam_relight.pipeline.controls import RelightSettings
+from vcam_relight.pipeline.core.color import encode_srgb
+from vcam_relight.pipeline.core.image import Floats, Picture
+from vcam_relight.pipeline.engines.base import Engine
+from vcam_relight.pipeline.engines.registry import DEFAULT_ENGINE, ENGINES
+from vcam_relight.pipeline.lighting import Lighting
+from vcam_relight.pipeline.lighting.sh import irradiance, load_sh
+from vcam_relight.pipeline.relighter import Relighter
+from vcam_relight.vcam.core.errors import InputError, VcamError
+from vcam_relight.vcam.device import engine_on
+from vcam_relight.vcam.media.image import PICTURE_SUFFIXES, read_picture, write_picture
+from vcam_relight.vcam.media.video import convert
 
 SECONDS = 2.0
 """From one light of a video to the next."""

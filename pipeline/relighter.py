@@ -6,13 +6,15 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-from pipeline.engine import Engine
-from pipeline.lighting import Lighting
-from pipeline.timing import StageTimer
-from pipeline.types import FaceState, Picture, RelightSettings
+from vcam_relight.pipeline.controls import RelightSettings
+from vcam_relight.pipeline.core.image import Picture
+from vcam_relight.pipeline.core.timing import StageTimer
+from vcam_relight.pipeline.engines.base import Engine
+from vcam_relight.pipeline.face.types import FaceState
+from vcam_relight.pipeline.lighting import Lighting
 
 if TYPE_CHECKING:
-    from pipeline.face import FaceTracker
+    from vcam_relight.pipeline.face import FaceTracker
 
 
 class Relight(Protocol):
@@ -95,6 +97,6 @@ def _nobody(picture: Picture, time: float) -> FaceState:
 
 def _tracker(timer: StageTimer) -> FaceTracker:
     # Imported late: without its TFLite runtime other engines, and the picture, go on.
-    from pipeline.face import FaceTracker
+    from vcam_relight.pipeline.face import FaceTracker
 
     return FaceTracker(timer)

@@ -12,14 +12,15 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from pipeline.engine import load_engine
-from pipeline.evaluate.metrics import psnr
-from pipeline.face import FaceTracker
-from pipeline.lighting import Lighting
-from pipeline.relighter import Relighter
-from pipeline.timing import StageTimer
-from pipeline.triplane.pose import HeadFinder
-from pipeline.types import Floats, Picture, RelightSettings
+from vcam_relight.pipeline.controls import RelightSettings
+from vcam_relight.pipeline.core.image import Floats, Picture
+from vcam_relight.pipeline.core.timing import StageTimer
+from vcam_relight.pipeline.engines.registry import load_engine
+from vcam_relight.pipeline.evaluate.metrics import psnr
+from vcam_relight.pipeline.face import FaceTracker
+from vcam_relight.pipeline.head.pose import HeadFinder
+from vcam_relight.pipeline.lighting import Lighting
+from vcam_relight.pipeline.relighter import Relighter
 
 LIGHTINGS = 3
 """Of `example_lightings.npy`, shown one after the other in `relighting.mp4`."""

@@ -14,11 +14,11 @@ import av
 import cv2
 import numpy as np
 
-from pipeline.engine import load_engine
-from pipeline.lighting.presets import load_presets
-from pipeline.relighter import Relighter
-from pipeline.types import Picture
-from vcam.sources.demo import demo_clip
+from vcam_relight.pipeline.core.image import Picture
+from vcam_relight.pipeline.engines.registry import load_engine
+from vcam_relight.pipeline.lighting.presets import load_presets
+from vcam_relight.pipeline.relighter import Relighter
+from vcam_relight.vcam.sources.demo import demo_clip
 
 FOLDER = Path(__file__).parent.parent / "docs" / "pictures"
 SHOWN = ("off", "key-left", "rembrandt", "golden-hour", "neon-duo", "candle")

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-import stage
+from support import stage
 
 ROOT = Path(__file__).parent.parent
 

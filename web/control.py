@@ -11,13 +11,13 @@ from dataclasses import asdict
 from types import MappingProxyType
 from typing import Any
 
-from pipeline.engine import ENGINES
-from pipeline.types import CONTROLS
-from vcam.errors import InputError, VcamError
-from vcam.loop import FrameLoop
-from vcam.stats import Distribution
-from web.preview import PreviewSink
-from web.tracks import TrackSink
+from vcam_relight.pipeline.controls import CONTROLS
+from vcam_relight.pipeline.engines.registry import ENGINES
+from vcam_relight.vcam.core.errors import InputError, VcamError
+from vcam_relight.vcam.core.stats import Distribution
+from vcam_relight.vcam.stream.loop import FrameLoop
+from vcam_relight.web.panel.preview import PreviewSink
+from vcam_relight.web.webrtc.tracks import TrackSink
 
 MAX_MESSAGE = 4096
 """Bytes of a message from a client; the longest honest one has about 300."""

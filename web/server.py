@@ -15,16 +15,16 @@ from pathlib import Path
 from aiohttp import WSCloseCode, web
 from aiortc.rtcicetransport import parse_stun_turn_uri
 
-from pipeline.relighter import Relight
-from vcam.errors import VcamError
-from vcam.loop import FrameLoop
-from vcam.settings import SettingsStore
-from web import aiortc_patches
-from web.control import MAX_MESSAGE, Control, LagMeter
-from web.guard import Guard, allowed_hosts, is_loopback, new_token
-from web.panel_socket import PanelSocket
-from web.peer import PeerHub, PeerPort, PeerRefused
-from web.preview import PreviewSink
+from vcam_relight.pipeline.relighter import Relight
+from vcam_relight.vcam.core.errors import VcamError
+from vcam_relight.vcam.settings.store import SettingsStore
+from vcam_relight.vcam.stream.loop import FrameLoop
+from vcam_relight.web.control import MAX_MESSAGE, Control, LagMeter
+from vcam_relight.web.panel.preview import PreviewSink
+from vcam_relight.web.panel.socket import PanelSocket
+from vcam_relight.web.security import Guard, allowed_hosts, is_loopback, new_token
+from vcam_relight.web.webrtc import aiortc_patches
+from vcam_relight.web.webrtc.peer import PeerHub, PeerPort, PeerRefused
 
 log = logging.getLogger(__name__)
 

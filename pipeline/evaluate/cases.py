@@ -8,13 +8,14 @@ from typing import Protocol
 import cv2
 import numpy as np
 
-from pipeline.color import encode_srgb, luminance
-from pipeline.evaluate.metrics import Mask
-from pipeline.lighting import Lighting
-from pipeline.lighting.sh import MEAN
-from pipeline.present_light import exposure
-from pipeline.resample import resize
-from pipeline.types import Face, FaceState, Floats, Picture, Plane
+from vcam_relight.pipeline.core.color import encode_srgb, luminance
+from vcam_relight.pipeline.core.image import Floats, Picture, Plane
+from vcam_relight.pipeline.core.resample import resize
+from vcam_relight.pipeline.evaluate.metrics import Mask
+from vcam_relight.pipeline.face.types import Face, FaceState
+from vcam_relight.pipeline.lighting import Lighting
+from vcam_relight.pipeline.lighting.estimation import exposure
+from vcam_relight.pipeline.lighting.sh import MEAN
 
 _WHITE_LEVEL = 0.7
 """Linear value of a white matte surface under the mean light of a face's normals: skin of albedo
@@ -40,7 +41,7 @@ TONES = (
 
 
 class Subject(Protocol):
-    """A rendered person under several lights, as `pipeline.evaluate.truth` loads them."""
+    """A rendered person under several lights, as `pipeline.evaluate.ground_truth` loads them."""
 
     @property
     def name(self) -> str:

@@ -1,7 +1,7 @@
 """DPR (Zhou et al., Deep Single-Image Portrait Relighting, ICCV 2019) as a control to compare with.
 
 Its weights are for research only: they are read from a folder that the user names, never shipped,
-never a teacher. The network itself is in `pipeline.paper.dpr`.
+never a teacher. The network itself is in `pipeline.engines.paper.dpr`.
 """
 
 from dataclasses import dataclass
@@ -12,12 +12,14 @@ import cv2
 import numpy as np
 import torch
 
-from pipeline.lighting import Lighting
-from pipeline.paper import CheckpointError
-from pipeline.paper.crop import largest
-from pipeline.paper.dpr import SIDE, WEIGHTS, DprNetwork, load_network
-from pipeline.timing import StageTimer
-from pipeline.types import FaceState, Floats, Picture, RelightSettings
+from vcam_relight.pipeline.controls import RelightSettings
+from vcam_relight.pipeline.core.image import Floats, Picture
+from vcam_relight.pipeline.core.timing import StageTimer
+from vcam_relight.pipeline.engines.paper import CheckpointError
+from vcam_relight.pipeline.engines.paper.crop import largest
+from vcam_relight.pipeline.engines.paper.dpr import SIDE, WEIGHTS, DprNetwork, load_network
+from vcam_relight.pipeline.face.types import FaceState
+from vcam_relight.pipeline.lighting import Lighting
 
 _FIRST = 0.76
 """Coefficient 0 of the lights in its authors' demonstration; sets the brightness."""
@@ -64,8 +66,8 @@ class DprEngine:
         settings: RelightSettings,
         state: Any,
     ) -> Picture:
-        """See `pipeline.engine.Engine`; no control but the light's shape is followed, and none of
-        its colour: DPR relights luminance."""
+        """See `pipeline.engines.base.Engine`; no control but the light's shape is followed, and none
+        of its colour: DPR relights luminance."""
         if not faces.faces or lighting.mode != "sh":
             return frame
         square = _square(faces)

@@ -9,7 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.evaluate.cases import (
+from vcam_relight.pipeline.core.image import Floats, Picture
+from vcam_relight.pipeline.core.timing import StageTimer
+from vcam_relight.pipeline.evaluate.cases import (
     TONES,
     Subject,
     exposed,
@@ -17,18 +19,22 @@ from pipeline.evaluate.cases import (
     make_cases,
     tone_name,
 )
-from pipeline.evaluate.contestant import BestGain, Contestant, EngineContestant, Truth
-from pipeline.evaluate.identity import FaceEmbedder, cosine
-from pipeline.evaluate.material import Clip, clips_of, moving_clip, portraits_of, read_clip
-from pipeline.evaluate.sheet import Sheet, light_ball
-from pipeline.evaluate.stills import Figures, StillMeter
-from pipeline.evaluate.streams import ClipMeter
-from pipeline.face import FaceTracker
-from pipeline.lighting import Lighting
-from pipeline.lighting.presets import load_presets
-from pipeline.present_light import exposure
-from pipeline.timing import StageTimer
-from pipeline.types import Floats, Picture
+from vcam_relight.pipeline.evaluate.contact_sheet import Sheet, light_ball
+from vcam_relight.pipeline.evaluate.identity import FaceEmbedder, cosine
+from vcam_relight.pipeline.evaluate.material import (
+    Clip,
+    clips_of,
+    moving_clip,
+    portraits_of,
+    read_clip,
+)
+from vcam_relight.pipeline.evaluate.method import BestGain, Contestant, EngineContestant, Truth
+from vcam_relight.pipeline.evaluate.stills import Figures, StillMeter
+from vcam_relight.pipeline.evaluate.streams import ClipMeter
+from vcam_relight.pipeline.face import FaceTracker
+from vcam_relight.pipeline.lighting import Lighting
+from vcam_relight.pipeline.lighting.estimation import exposure
+from vcam_relight.pipeline.lighting.presets import load_presets
 
 STEADY, CHANGED = "key-left", "key-right"
 """Presets that clips and portraits are relit with; lag is measured from the one to the other."""

@@ -14,7 +14,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from pipeline.types import Floats, Picture
+from vcam_relight.pipeline.core.image import Floats, Picture
 
 NAME = "dlib face recognition ResNet v1"
 INSTALL = "pip install 'vcam-relight[eval]'"

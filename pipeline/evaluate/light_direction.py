@@ -4,11 +4,12 @@ import math
 
 import numpy as np
 
-from pipeline.color import DECODE_8BIT
-from pipeline.evaluate.metrics import Mask
-from pipeline.geometry_engine import GeometryEngine
-from pipeline.lighting.sh import LAMBERT, basis, dominant_direction
-from pipeline.types import FaceState, Floats, Picture
+from vcam_relight.pipeline.core.color import DECODE_8BIT
+from vcam_relight.pipeline.core.image import Floats, Picture
+from vcam_relight.pipeline.engines.geometry.engine import GeometryEngine
+from vcam_relight.pipeline.evaluate.metrics import Mask
+from vcam_relight.pipeline.face.types import FaceState
+from vcam_relight.pipeline.lighting.sh import LAMBERT, basis, dominant_direction
 
 _DIRECTED = 0.25
 """Length of band 1 over coefficient 0 below which a lighting has no direction worth an angle; a

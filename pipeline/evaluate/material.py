@@ -8,7 +8,7 @@ import av
 import cv2
 import numpy as np
 
-from pipeline.types import Picture
+from vcam_relight.pipeline.core.image import Picture
 
 VIDEO_FOLDERS = ("webcam",)
 FRAME_FOLDERS = ("seed/video",)

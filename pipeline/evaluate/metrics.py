@@ -9,8 +9,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.color import DECODE_8BIT, encode_srgb
-from pipeline.types import Floats, Picture
+from vcam_relight.pipeline.core.color import DECODE_8BIT, encode_srgb
+from vcam_relight.pipeline.core.image import Floats, Picture
 
 Mask = NDArray[np.bool_]
 """`(H, W)` which pixels count."""

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
-from pipeline.evaluate.contestant import BEST_GAIN, COPY_INPUT, TRUTH
-from pipeline.evaluate.evaluate import CHANGED, STEADY, Report, Rows
-from pipeline.evaluate.stills import Figures
-from pipeline.evaluate.streams import LAG_FRAMES, SWITCH
+from vcam_relight.pipeline.evaluate.evaluate import CHANGED, STEADY, Report, Rows
+from vcam_relight.pipeline.evaluate.method import BEST_GAIN, COPY_INPUT, TRUTH
+from vcam_relight.pipeline.evaluate.stills import Figures
+from vcam_relight.pipeline.evaluate.streams import LAG_FRAMES, SWITCH
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,18 +1,25 @@
 """Figures of single pictures: one row of numbers for each answer to a case."""
 
-from pipeline.evaluate.cases import Case, Finder, largest_face
-from pipeline.evaluate.contestant import Answer, EngineContestant
-from pipeline.evaluate.identity import FaceEmbedder, cosine
-from pipeline.evaluate.light_direction import (
+from vcam_relight.pipeline.core.image import Floats, Picture
+from vcam_relight.pipeline.evaluate.cases import Case, Finder, largest_face
+from vcam_relight.pipeline.evaluate.identity import FaceEmbedder, cosine
+from vcam_relight.pipeline.evaluate.light_direction import (
     LightMeter,
     angle_between,
     direction_of,
     has_direction,
     shown_direction,
 )
-from pipeline.evaluate.metrics import background_change, best_gain, psnr, ssim, with_gain
-from pipeline.lighting import Lighting
-from pipeline.types import FaceState, Floats, Picture
+from vcam_relight.pipeline.evaluate.method import Answer, EngineContestant
+from vcam_relight.pipeline.evaluate.metrics import (
+    background_change,
+    best_gain,
+    psnr,
+    ssim,
+    with_gain,
+)
+from vcam_relight.pipeline.face.types import FaceState
+from vcam_relight.pipeline.lighting import Lighting
 
 Figures = dict[str, float | None]
 """By name, see `pipeline.evaluate.report.COLUMNS`; None: could not be measured."""

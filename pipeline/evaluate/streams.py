@@ -2,10 +2,11 @@
 
 from collections.abc import Sequence
 
-from pipeline.evaluate.contestant import EngineContestant
-from pipeline.evaluate.material import Clip
-from pipeline.evaluate.stills import Figures
-from pipeline.evaluate.temporal import (
+from vcam_relight.pipeline.core.timing import StageTimer
+from vcam_relight.pipeline.evaluate.material import Clip
+from vcam_relight.pipeline.evaluate.method import EngineContestant
+from vcam_relight.pipeline.evaluate.stills import Figures
+from vcam_relight.pipeline.evaluate.temporal import (
     Paths,
     carried,
     follow,
@@ -13,9 +14,8 @@ from pipeline.evaluate.temporal import (
     luminance_jitter,
     warping_error,
 )
-from pipeline.face import FaceTracker
-from pipeline.lighting import Lighting
-from pipeline.timing import StageTimer
+from vcam_relight.pipeline.face import FaceTracker
+from vcam_relight.pipeline.lighting import Lighting
 
 SWITCH = 6
 """The frame at which the light changes when lag is measured."""

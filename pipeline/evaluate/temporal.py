@@ -11,9 +11,10 @@ import cv2
 import numpy as np
 from cv2.typing import MatLike
 
-from pipeline.color import DECODE_8BIT, LUMA_BGR
-from pipeline.evaluate.metrics import Mask
-from pipeline.types import FaceState, Floats, Picture
+from vcam_relight.pipeline.core.color import DECODE_8BIT, LUMA_BGR
+from vcam_relight.pipeline.core.image import Floats, Picture
+from vcam_relight.pipeline.evaluate.metrics import Mask
+from vcam_relight.pipeline.face.types import FaceState
 
 _CONSISTENT = 1.0
 """Pixels between a point and where flow forth and back leads; beyond, it is hidden in one frame."""

@@ -1,5 +1,5 @@
 """Who is where in the picture: face landmarks and the person mask, followed over time."""
 
-from pipeline.face.tracker import FaceTracker
+from vcam_relight.pipeline.face.tracker import FaceTracker
 
 __all__ = ["FaceTracker"]

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from pipeline.face.models import TfLiteModel
-from pipeline.face.region import Region
-from pipeline.resample import resize
-from pipeline.types import Floats, Picture
+from vcam_relight.pipeline.core.image import Floats, Picture
+from vcam_relight.pipeline.core.resample import resize
+from vcam_relight.pipeline.face.models import TfLiteModel
+from vcam_relight.pipeline.face.region import Region
 
 _MIN_SCORE = 0.5
 _SAME_FACE_IOU = 0.3

@@ -3,9 +3,9 @@
 import cv2
 import numpy as np
 
-from pipeline.face.models import TfLiteModel
-from pipeline.face.region import Region
-from pipeline.types import Floats, Picture
+from vcam_relight.pipeline.core.image import Floats, Picture
+from vcam_relight.pipeline.face.models import TfLiteModel
+from vcam_relight.pipeline.face.region import Region
 
 
 class FaceLandmarker:

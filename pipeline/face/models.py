@@ -1,14 +1,13 @@
 """Loads MediaPipe's TensorFlow Lite models."""
 
-from pathlib import Path
-
 import numpy as np
 from ai_edge_litert.interpreter import Interpreter
 from numpy.typing import NDArray
 
-from pipeline.types import Floats
+from vcam_relight.pipeline.core.image import Floats
+from vcam_relight.pipeline.core.resources import MEDIAPIPE
 
-FOLDER = Path(__file__).resolve().parents[2] / "third_party" / "mediapipe"
+FOLDER = MEDIAPIPE
 """Beside this package, in a checkout and where it is installed."""
 
 

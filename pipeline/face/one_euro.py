@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from pipeline.types import Floats
+from vcam_relight.pipeline.core.image import Floats
 
 
 class OneEuroFilter:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from pipeline.types import Floats, Picture
+from vcam_relight.pipeline.core.image import Floats, Picture
 
 RIGHT_EYE, LEFT_EYE = 33, 263
 """Outer eye corners of the person in the face mesh: on the left and right of the picture."""

@@ -3,9 +3,9 @@
 import cv2
 import numpy as np
 
-from pipeline.face.models import TfLiteModel
-from pipeline.resample import resize
-from pipeline.types import Picture, Plane
+from vcam_relight.pipeline.core.image import Picture, Plane
+from vcam_relight.pipeline.core.resample import resize
+from vcam_relight.pipeline.face.models import TfLiteModel
 
 _WIDE = 1.3
 """Pictures wider than this over their height use the model trained on wide ones."""

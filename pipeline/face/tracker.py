@@ -6,14 +6,15 @@ from dataclasses import dataclass, field
 import cv2
 import numpy as np
 
-from pipeline.face.detector import Detection, FaceDetector, iou
-from pipeline.face.landmarks import FaceLandmarker
-from pipeline.face.one_euro import OneEuroFilter
-from pipeline.face.region import Region
-from pipeline.face.segmenter import PersonSegmenter
-from pipeline.resample import resize
-from pipeline.timing import StageTimer
-from pipeline.types import Face, FaceState, Floats, Picture
+from vcam_relight.pipeline.core.image import Floats, Picture
+from vcam_relight.pipeline.core.resample import resize
+from vcam_relight.pipeline.core.timing import StageTimer
+from vcam_relight.pipeline.face.detector import Detection, FaceDetector, iou
+from vcam_relight.pipeline.face.landmarks import FaceLandmarker
+from vcam_relight.pipeline.face.one_euro import OneEuroFilter
+from vcam_relight.pipeline.face.region import Region
+from vcam_relight.pipeline.face.segmenter import PersonSegmenter
+from vcam_relight.pipeline.face.types import Face, FaceState
 
 MAX_FACES = 4
 ANALYSIS_SIDE = 640

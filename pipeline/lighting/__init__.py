@@ -1,5 +1,5 @@
 """What the light should be: presets, lights, SH files and HDRIs."""
 
-from pipeline.lighting.lighting import AUTO, OFF, Lighting
+from vcam_relight.pipeline.lighting.lighting import AUTO, OFF, Lighting
 
 __all__ = ["AUTO", "OFF", "Lighting"]

@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from pipeline.color import LUMA_BGR
-from pipeline.lighting.light import Light, lights_to_sh
-from pipeline.present_light import exposure
-from pipeline.types import Floats, Plane
+from vcam_relight.pipeline.core.color import LUMA_BGR
+from vcam_relight.pipeline.core.image import Floats, Plane
+from vcam_relight.pipeline.lighting.estimation import exposure
+from vcam_relight.pipeline.lighting.lights import Light, lights_to_sh
 
 _EVEN = 0.45
 """Share kept of the present light's directions."""

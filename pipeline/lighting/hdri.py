@@ -11,9 +11,9 @@ import av
 import cv2
 import numpy as np
 
-from pipeline.color import decode_srgb
-from pipeline.lighting.sh import basis
-from pipeline.types import Floats
+from vcam_relight.pipeline.core.color import decode_srgb
+from vcam_relight.pipeline.core.image import Floats
+from vcam_relight.pipeline.lighting.sh import basis
 
 MAX_PIXELS = 8192 * 4096
 """Larger maps are refused: order-2 lighting needs far fewer."""

@@ -5,7 +5,7 @@ from typing import Literal
 
 import numpy as np
 
-from pipeline.types import Floats
+from vcam_relight.pipeline.core.image import Floats
 
 
 @dataclass(frozen=True, slots=True, eq=False)

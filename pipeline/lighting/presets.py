@@ -9,10 +9,10 @@ from typing import Any, Literal
 
 import numpy as np
 
-from pipeline.color import DECODE_8BIT, luminance
-from pipeline.lighting.light import NEUTRAL_K, Light, lights_to_sh, temperature_rgb
-from pipeline.lighting.lighting import AUTO, OFF, Lighting
-from pipeline.types import CONTROLS, RelightSettings
+from vcam_relight.pipeline.controls import CONTROLS, RelightSettings
+from vcam_relight.pipeline.core.color import DECODE_8BIT, luminance
+from vcam_relight.pipeline.lighting.lighting import AUTO, OFF, Lighting
+from vcam_relight.pipeline.lighting.lights import NEUTRAL_K, Light, lights_to_sh, temperature_rgb
 
 _LIGHT_KEYS = {"azimuth", "elevation", "temperature", "colour", "intensity", "softness"}
 _LARGEST = 1e6

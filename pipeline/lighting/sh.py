@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.types import Floats
+from vcam_relight.pipeline.core.image import Floats
 
 _C0 = 0.5 / math.sqrt(math.pi)
 _C1 = math.sqrt(3 / (4 * math.pi))

@@ -1,4 +1,4 @@
-// Applies a light change to the full frame in one pass. pipeline/composition.py says the same with
+// Applies a light change to the full frame in one pass. pipeline/compositing/opencv.py says the same with
 // OpenCV, which goes through memory a dozen times, and is what this is tested against.
 #include <ATen/core/Tensor.h>
 #include <torch/library.h>

@@ -1,4 +1,4 @@
-// The network's hot parts on a CPU, float32, one picture at a time. pipeline/triplane/network.py
+// The network's hot parts on a CPU, float32, one picture at a time. pipeline/engines/triplane/network/model.py
 // says the same in plain torch and is what these are tested against.
 //
 // Pictures are (N, H + 2, W + 2, C): channels last, so that a pixel's channels are contiguous, with

@@ -1,5 +1,5 @@
 // What Winograd's F(4x4, 3x3) does before and after its matrix products, float32.
-// pipeline/paper/convolution.py says the same in plain torch and is what these are tested against.
+// pipeline/engines/paper/convolution.py says the same in plain torch and is what these are tested against.
 //
 // Pictures are (H, W, C), contiguous, C a multiple of 16. A band of tiles begins at row `top`; tiles
 // are numbered by tile row, line within it, tile, pixel within it: those of a dilated convolution

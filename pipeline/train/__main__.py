@@ -1,4 +1,4 @@
-"""Trains the tri-plane network: python -m pipeline.train COMMAND --help."""
+"""Trains the tri-plane network: python -m vcam_relight.pipeline.train COMMAND --help."""
 
 import argparse
 import logging
@@ -14,12 +14,12 @@ from typing import NoReturn
 import torch
 from tqdm import tqdm
 
-from pipeline.lightstage.pack import default_pack_path
-from pipeline.train import tiny
-from pipeline.train.export import export
-from pipeline.train.fit import Plan, Trainer
-from pipeline.train.portraits import prepare
-from pipeline.train.sittings import Folder
+from vcam_relight.pipeline.lightstage.assets.asset_pack import default_pack_path
+from vcam_relight.pipeline.train import smoke_test
+from vcam_relight.pipeline.train.captures import Folder
+from vcam_relight.pipeline.train.export import export
+from vcam_relight.pipeline.train.fit import Plan, Trainer
+from vcam_relight.pipeline.train.unlabelled import prepare
 
 _ONE_THREAD = {
     name: "1" for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
@@ -53,7 +53,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(prog="python -m pipeline.train", description=__doc__)
+    parser = _Parser(prog="python -m vcam_relight.pipeline.train", description=__doc__)
     parser.add_argument(
         "--tiny", nargs="?", type=Path, const=default_pack_path(), metavar="PACK",
         help="a round trip through everything in a minute, to see that it works",
@@ -150,7 +150,7 @@ def _export(asked: argparse.Namespace) -> None:
 
 def _tiny(asked: argparse.Namespace) -> None:
     with tempfile.TemporaryDirectory() as folder:
-        tiny.round_trip(asked.tiny, Path(folder))
+        smoke_test.round_trip(asked.tiny, Path(folder))
 
 
 def _natural(text: str) -> int:

@@ -12,8 +12,10 @@ from typing import TypeVar
 import numpy as np
 import torch
 
-from pipeline.tensors import mapped
-from pipeline.train.samples import (
+from vcam_relight.pipeline.core.tensors import mapped
+from vcam_relight.pipeline.head.pose import HeadFinder
+from vcam_relight.pipeline.train.captures import is_performance
+from vcam_relight.pipeline.train.samples import (
     Batch,
     Motion,
     disturbed,
@@ -23,8 +25,6 @@ from pipeline.train.samples import (
     samples,
     tracked,
 )
-from pipeline.train.sittings import is_performance
-from pipeline.triplane.pose import HeadFinder
 
 _STILL, _SEQUENCES, _LENGTH = 4, 3, 3
 """Sittings of a step of stills, two frames of each; performances of a step, and their frames."""
@@ -56,7 +56,8 @@ class Steps:
         files = sorted(folder.glob("*.npz"))
         if not files:
             raise ValueError(
-                f"there are no sittings in {folder}; `python -m pipeline.train sittings` makes them"
+                f"there are no sittings in {folder}; "
+                "`python -m vcam_relight.pipeline.train sittings` makes them"
             )
         self._performances = [f for f in files if is_performance(int(f.stem))]
         self._stills = [f for f in files if not is_performance(int(f.stem))] or files

@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 from safetensors.torch import save
 
-from pipeline.triplane.network import Sizes, TriplaneNetwork
+from vcam_relight.pipeline.engines.triplane.network.model import Sizes, TriplaneNetwork
 
 
 def export(run: Path, out: Path) -> str:
@@ -18,7 +18,7 @@ def export(run: Path, out: Path) -> str:
 
     Args:
         run: the folder that `pipeline.train.fit` wrote.
-        out: a `.safetensors` file, as `pipeline.triplane.model.load_network` reads it.
+        out: a `.safetensors` file, as the network's `load_network` reads it.
 
     Returns:
         The file's SHA-256.

@@ -14,15 +14,15 @@ import torch
 from torch import Tensor
 from torch.nn.utils import clip_grad_norm_
 
-from pipeline.tensors import moved
-from pipeline.train.batches import Step, Steps, ahead
-from pipeline.train.losses import WEIGHTS, relit_errors
-from pipeline.train.objective import show, step_losses, weighted
-from pipeline.train.portraits import Portraits, portrait_losses
-from pipeline.train.samples import read, samples, tracked
-from pipeline.triplane.light import asked_light
-from pipeline.triplane.network import TriplaneNetwork
-from pipeline.triplane.pose import HeadFinder
+from vcam_relight.pipeline.core.tensors import moved
+from vcam_relight.pipeline.engines.triplane.network.model import TriplaneNetwork
+from vcam_relight.pipeline.head.pose import HeadFinder
+from vcam_relight.pipeline.lighting.sh_torch import asked_light
+from vcam_relight.pipeline.train.batches import Step, Steps, ahead
+from vcam_relight.pipeline.train.losses import WEIGHTS, relit_errors
+from vcam_relight.pipeline.train.objective import show, step_losses, weighted
+from vcam_relight.pipeline.train.samples import read, samples, tracked
+from vcam_relight.pipeline.train.unlabelled import Portraits, portrait_losses
 
 _LOG = logging.getLogger(__name__)
 _AVERAGED = 0.998

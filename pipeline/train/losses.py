@@ -6,11 +6,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from pipeline.present_light import FRONT_MEAN
-from pipeline.train.samples import Batch
-from pipeline.triplane.light import FLOOR, log_shading
-from pipeline.triplane.network import Maps, TriplaneNetwork, Volume
-from pipeline.triplane.space import HeadPose
+from vcam_relight.pipeline.engines.triplane.network.model import Maps, TriplaneNetwork, Volume
+from vcam_relight.pipeline.head.space import HeadPose
+from vcam_relight.pipeline.lighting.estimation import FRONT_MEAN
+from vcam_relight.pipeline.lighting.sh_torch import FLOOR, log_shading
+from vcam_relight.pipeline.train.samples import Batch
 
 WEIGHTS: dict[str, float] = {
     "relit": 4.0,

@@ -6,12 +6,17 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from pipeline.tensors import mapped
-from pipeline.train.batches import Step
-from pipeline.train.losses import WEIGHTS, change, log_gain, losses, novel_loss
-from pipeline.triplane.light import asked_light
-from pipeline.triplane.network import Maps, TemporalState, TriplaneNetwork, Volume
-from pipeline.triplane.space import HeadPose
+from vcam_relight.pipeline.core.tensors import mapped
+from vcam_relight.pipeline.engines.triplane.network.model import (
+    Maps,
+    TemporalState,
+    TriplaneNetwork,
+    Volume,
+)
+from vcam_relight.pipeline.head.space import HeadPose
+from vcam_relight.pipeline.lighting.sh_torch import asked_light
+from vcam_relight.pipeline.train.batches import Step
+from vcam_relight.pipeline.train.losses import WEIGHTS, change, log_gain, losses, novel_loss
 
 
 def step_losses(network: TriplaneNetwork, step: Step, novel: bool) -> dict[str, Tensor]:

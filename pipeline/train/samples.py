@@ -11,12 +11,12 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from pipeline.lightstage.scene import Camera
-from pipeline.tensors import combined, mapped
-from pipeline.train.sittings import INPUT, NOVEL, Sitting
-from pipeline.triplane.pose import Head, HeadFinder, pose_in_crop
-from pipeline.triplane.space import HeadPose
-from pipeline.types import Floats
+from vcam_relight.pipeline.core.image import Floats
+from vcam_relight.pipeline.core.tensors import combined, mapped
+from vcam_relight.pipeline.head.pose import Head, HeadFinder, pose_in_crop
+from vcam_relight.pipeline.head.space import HeadPose
+from vcam_relight.pipeline.lightstage.core.scene import Camera
+from vcam_relight.pipeline.train.captures import INPUT, NOVEL, Sitting
 
 _ODD = (3, 4, 7)
 """SH functions that change sign in a mirror."""
@@ -80,7 +80,7 @@ class Motion:
 
 
 def read(path: Path) -> Sitting:
-    """All arrays of a sitting, as `pipeline.train.sittings.render` describes them.
+    """All arrays of a sitting, as `pipeline.train.captures.render` describes them.
 
     Raises:
         OSError: the file cannot be read.

@@ -8,11 +8,12 @@ import numpy as np
 from scipy import sparse
 from scipy.spatial import cKDTree
 
-from pipeline.lightstage import makehuman, skeleton
-from pipeline.lightstage.pose import Pose
-from pipeline.lightstage.subdivision import catmull_clark, subdivide_uvs
-from pipeline.lightstage.wavefront import read_obj, triangulate
 from scripts.render_demo.person import IDENTITY, PARTS, PartSpec
+from vcam_relight.pipeline.lightstage.animation.pose import Pose
+from vcam_relight.pipeline.lightstage.assets import makehuman
+from vcam_relight.pipeline.lightstage.core.subdivision import catmull_clark, subdivide_uvs
+from vcam_relight.pipeline.lightstage.core.wavefront import read_obj, triangulate
+from vcam_relight.pipeline.lightstage.person import skeleton
 
 # How far below the crown the body is kept, dm; the frame ends well above it.
 _BODY_DEPTH = 7.0

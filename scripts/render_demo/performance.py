@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from pipeline.lightstage.performance import VISEMES, blink, follow_gaze
-from pipeline.lightstage.pose import Pose
+from vcam_relight.pipeline.lightstage.animation.animation import VISEMES, blink, follow_gaze
+from vcam_relight.pipeline.lightstage.animation.pose import Pose
 
 _SEED = 7
 

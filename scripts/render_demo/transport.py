@@ -5,9 +5,9 @@ from embreex.mesh_construction import TriangleMesh
 from embreex.rtcore_scene import EmbreeScene
 from scipy import sparse
 
-from pipeline.lightstage.skeleton import vertex_normals
 from scripts.render_demo.environment import Lights
 from scripts.render_demo.figure import Figure, Part
+from vcam_relight.pipeline.lightstage.person.skeleton import vertex_normals
 
 # Rays start this far off the surface, dm.
 _RAY_OFFSET = 0.012

@@ -9,8 +9,8 @@ import signal
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).parents[2]))
-from vcam.cli import main
+sys.path.insert(0, str(Path(__file__).parents[2] / "src"))
+from vcam_relight.vcam.cli.main import main
 
 VIRTUAL = Path(os.environ["VCAM_DEVICE"])
 

@@ -17,9 +17,9 @@ import aiohttp
 import cv2
 import numpy as np
 
-from pipeline.types import Picture
-from vcam.devices import CAPTURE, query_capability
-from vcam.sinks.v4l2 import LoopbackOutput
+from vcam_relight.pipeline.core.image import Picture
+from vcam_relight.vcam.devices.listing import CAPTURE, query_capability
+from vcam_relight.vcam.sinks.v4l2 import LoopbackOutput
 
 ROOT = Path(__file__).parent.parent.parent
 WEBCAM = os.environ.get("WEBCAM_DEVICE", "")

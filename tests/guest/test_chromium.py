@@ -11,13 +11,13 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
-from chromium import CHROMIUM, FLAGS, require_chromium
 from program import FED, LABEL, PATIENCE_S, feeding, running
 
-from demo import demo_frames
-from pipeline.types import Floats, Picture
-from tolerances import DEVICE_COLOUR
-from vcam.letterbox import Letterbox
+from support.chromium import CHROMIUM, FLAGS, require_chromium
+from support.demo import demo_frames
+from support.tolerances import DEVICE_COLOUR
+from vcam_relight.pipeline.core.image import Floats, Picture
+from vcam_relight.vcam.media.letterbox import Letterbox
 
 SIZE = (640, 480)
 SEEN = 8.0

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 from program import LABEL, VIRTUAL, WEBCAM, Reader, captures, panel_of, running, wait_for
 
-from pipeline.types import Picture
-from tolerances import GUEST_GROWTH
+from support.tolerances import GUEST_GROWTH
+from vcam_relight.pipeline.core.image import Picture
 
 DARK_S = 5.0
 """Within that time the light must go out."""

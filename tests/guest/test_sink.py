@@ -23,12 +23,12 @@ from program import (
     wait_for,
 )
 
-from demo import demo_frames
-from pipeline.types import Picture
-from tolerances import DEVICE_COLOUR, GUEST_FPS
-from vcam.frame import Frame
-from vcam.sinks import Delivery
-from vcam.sinks.virtual_camera import VirtualCameraSink
+from support.demo import demo_frames
+from support.tolerances import DEVICE_COLOUR, GUEST_FPS
+from vcam_relight.pipeline.core.image import Picture
+from vcam_relight.vcam.core.frame import Frame
+from vcam_relight.vcam.sinks import Delivery
+from vcam_relight.vcam.sinks.virtual_camera import VirtualCameraSink
 
 PATCHES = [  # BGR
     [(255, 255, 255), (128, 128, 128), (0, 0, 0), (140, 160, 225)],
@@ -131,7 +131,7 @@ def test_a_reader_that_stays_keeps_its_size(tmp_path: Path) -> None:
 def test_other_formats_of_the_device_have_the_same_colours(
     fourcc: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("vcam.sinks.v4l2._FORMATS", {fourcc: fourcc})
+    monkeypatch.setattr("vcam_relight.vcam.sinks.v4l2._FORMATS", {fourcc: fourcc})
     size = (320, 240)
     sink = VirtualCameraSink(size, 30.0, LABEL)
     sink.open()

@@ -3,10 +3,10 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from vcam.doctor.bundle import write_bundle
-from vcam.doctor.check import Check
-from vcam.doctor.program import program_checks
-from vcam.doctor.system import System
+from vcam_relight.vcam.doctor.bundle import write_bundle
+from vcam_relight.vcam.doctor.check import Check
+from vcam_relight.vcam.doctor.program import program_checks
+from vcam_relight.vcam.doctor.system import System
 
 __all__ = ["System", "all_checks", "write_bundle"]
 
@@ -26,27 +26,27 @@ def all_checks(
         yield check
     if complete:  # else the others could not even be imported
         yield from _surroundings(system)
-        from vcam.doctor.panel import check_https, check_port
+        from vcam_relight.vcam.doctor.panel import check_https, check_port
 
         yield check_port(port)
         yield check_https(host, cert, key)
 
 
 def _surroundings(system: System) -> Iterator[Check]:
-    from vcam.doctor.gpu import check_gpu
+    from vcam_relight.vcam.doctor.gpu import check_gpu
 
     yield check_gpu(system)
     if system.platform == "linux":
-        from vcam.doctor.cameras import camera_checks
-        from vcam.doctor.desktop import desktop_checks
-        from vcam.doctor.loopback import loopback_checks
-        from vcam.doctor.modes import measured_rate
+        from vcam_relight.vcam.doctor.cameras import camera_checks
+        from vcam_relight.vcam.doctor.desktop import desktop_checks
+        from vcam_relight.vcam.doctor.loopback import loopback_checks
+        from vcam_relight.vcam.doctor.modes import measured_rate
 
         yield from camera_checks(system, measured_rate)
         yield from loopback_checks(system)
         yield from desktop_checks(system)
     else:
-        from vcam.devices import cameras_to_show
-        from vcam.doctor.other_systems import other_checks, virtual_camera_name
+        from vcam_relight.vcam.devices.listing import cameras_to_show
+        from vcam_relight.vcam.doctor.other_systems import other_checks, virtual_camera_name
 
         yield from other_checks(system, cameras_to_show(), virtual_camera_name)

@@ -15,11 +15,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from vcam import __version__
-from vcam.doctor.check import Check
-from vcam.doctor.program import NEEDED
-from vcam.doctor.system import System
-from vcam.safe_file import replacing
+from vcam_relight.vcam import __version__
+from vcam_relight.vcam.core.atomic_file import replacing
+from vcam_relight.vcam.doctor.check import Check
+from vcam_relight.vcam.doctor.program import NEEDED
+from vcam_relight.vcam.doctor.system import System
 
 _SERIALS = (
     "/sys/bus/usb/devices/*/serial",
@@ -130,7 +130,7 @@ def _report(system: System, checks: list[Check]) -> dict[str, Any]:
 
 def _settings(system: System) -> str:
     try:
-        from vcam.config import settings_file
+        from vcam_relight.vcam.settings.persistence import settings_file
     except ImportError:  # a package is missing, which the checks say
         return ""
     return system.text(settings_file())

@@ -2,12 +2,12 @@
 
 from collections.abc import Callable, Iterator
 
-from vcam.devices import CAPTURE
-from vcam.doctor.check import Check
-from vcam.doctor.loopback import DRIVER
-from vcam.doctor.modes import Mode
-from vcam.doctor.system import System, VideoNode
-from vcam.errors import SourceError
+from vcam_relight.vcam.core.errors import SourceError
+from vcam_relight.vcam.devices.listing import CAPTURE
+from vcam_relight.vcam.doctor.check import Check
+from vcam_relight.vcam.doctor.loopback import DRIVER
+from vcam_relight.vcam.doctor.modes import Mode
+from vcam_relight.vcam.doctor.system import System, VideoNode
 
 ASKED, RATE = (1280, 720), 30.0
 """What `vcam run` asks of a camera by default: pixels and frames per second."""

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from vcam.errors import VcamError
+from vcam_relight.vcam.core.errors import VcamError
 
 Level = Literal["ok", "warn", "fail"]
 """`fail` is what keeps the program from its main job; without a camera, a GPU or a virtual camera

@@ -4,8 +4,8 @@ portal, and the sandboxes of Flatpak and snap."""
 import re
 from collections.abc import Iterator
 
-from vcam.doctor.check import Check
-from vcam.doctor.system import System
+from vcam_relight.vcam.doctor.check import Check
+from vcam_relight.vcam.doctor.system import System
 
 _CALLERS = re.compile(
     r"zoom|teams|slack|discord|skype|webex|signal|telegram|element|jitsi|firefox|chrom|brave"

@@ -2,8 +2,8 @@
 
 import re
 
-from vcam.doctor.check import Check, one_line
-from vcam.doctor.system import System
+from vcam_relight.vcam.doctor.check import Check, one_line
+from vcam_relight.vcam.doctor.system import System
 
 _NVIDIA = "0x10de"
 _DISPLAY = "0x03"

@@ -3,10 +3,10 @@
 import re
 from collections.abc import Iterator
 
-from vcam.devices import CAPTURE, OUTPUT
-from vcam.doctor.check import Check
-from vcam.doctor.system import System, VideoNode
-from vcam.sinks.mends import LOAD_MODULE, RELOAD_MODULE
+from vcam_relight.vcam.devices.listing import CAPTURE, OUTPUT
+from vcam_relight.vcam.devices.setup_hints import LOAD_MODULE, RELOAD_MODULE
+from vcam_relight.vcam.doctor.check import Check
+from vcam_relight.vcam.doctor.system import System, VideoNode
 
 DRIVER = "v4l2 loopback"
 _SECURE_BOOT = "/sys/firmware/efi/efivars/SecureBoot-8be4df61-93ca-11d2-aa0d-00e098032b8c"

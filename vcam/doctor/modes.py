@@ -114,7 +114,7 @@ def measured_rate(index: int, size: tuple[int, int], fps: float) -> tuple[tuple[
     Raises:
         SourceError: it is busy, or gives no pictures.
     """
-    from vcam.sources.camera import CameraSource  # OpenCV may be what is missing
+    from vcam_relight.vcam.sources.camera import CameraSource  # OpenCV may be what is missing
 
     source = CameraSource(index, size, fps)
     try:

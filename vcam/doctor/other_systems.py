@@ -4,10 +4,10 @@ import contextlib
 import sys
 from collections.abc import Callable, Iterator
 
-from vcam.devices import Camera
-from vcam.doctor.check import Check
-from vcam.doctor.system import System
-from vcam.errors import SinkError
+from vcam_relight.vcam.core.errors import SinkError
+from vcam_relight.vcam.devices.listing import Camera
+from vcam_relight.vcam.doctor.check import Check
+from vcam_relight.vcam.doctor.system import System
 
 _CONSENT = r"SOFTWARE\Microsoft\Windows\CurrentVersion\CapabilityAccessManager\ConsentStore\webcam"
 
@@ -71,7 +71,7 @@ def virtual_camera_name() -> str:
     Raises:
         SinkError: none opens.
     """
-    from vcam.sinks.virtual_camera import VirtualCameraSink
+    from vcam_relight.vcam.sinks.virtual_camera import VirtualCameraSink
 
     sink = VirtualCameraSink((1280, 720), 30.0)
     try:

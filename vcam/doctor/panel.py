@@ -5,7 +5,7 @@ import socket
 import ssl
 from pathlib import Path
 
-from vcam.doctor.check import Check, one_line
+from vcam_relight.vcam.doctor.check import Check, one_line
 
 
 def check_port(port: int) -> Check:
@@ -30,7 +30,7 @@ def check_https(host: str, cert: Path | None, key: Path | None) -> Check:
         host: the address that `vcam run --host` would listen on.
         cert, key: PEM files, as of `vcam run`.
     """
-    from web.guard import is_loopback
+    from vcam_relight.web.security import is_loopback
 
     name = "https"
     if cert is not None or key is not None:

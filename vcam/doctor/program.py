@@ -11,8 +11,9 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from vcam.doctor.check import Check, one_line
-from vcam.doctor.system import System
+from vcam_relight.pipeline.core.resources import CHECKPOINTS, MEDIAPIPE
+from vcam_relight.vcam.doctor.check import Check, one_line
+from vcam_relight.vcam.doctor.system import System
 
 OLDEST_PYTHON = (3, 11)
 NEEDED = {
@@ -28,9 +29,6 @@ NEEDED = {
     "safetensors": "safetensors",
 }
 """Module -> the distribution it comes from."""
-_HOME = Path(__file__).parents[2]
-MODELS = _HOME / "third_party" / "mediapipe"
-CHECKPOINTS = _HOME / "checkpoints"
 
 
 def program_checks(system: System) -> Iterator[Check]:
@@ -39,12 +37,12 @@ def program_checks(system: System) -> Iterator[Check]:
     packages = [check_package(module, distribution) for module, distribution in NEEDED.items()]
     yield from packages
     yield check_h264()
-    yield check_files("models", MODELS)
+    yield check_files("models", MEDIAPIPE)
     yield check_files("checkpoint", CHECKPOINTS)
     engine = check_engine()
     yield engine
     if engine.level == "ok":
-        from pipeline.native import kernels
+        from vcam_relight.pipeline.native import kernels
 
         yield check_kernels(system, kernels() is not None)
     if all(check.level == "ok" for check in packages):
@@ -109,11 +107,11 @@ def check_engine() -> Check:
     try:
         import numpy as np
 
-        from pipeline.engine import DEFAULT_ENGINE
-        from pipeline.lighting import AUTO
-        from pipeline.relighter import Relighter
-        from pipeline.types import RelightSettings
-        from vcam.compute import engine_on
+        from vcam_relight.pipeline.controls import RelightSettings
+        from vcam_relight.pipeline.engines.registry import DEFAULT_ENGINE
+        from vcam_relight.pipeline.lighting import AUTO
+        from vcam_relight.pipeline.relighter import Relighter
+        from vcam_relight.vcam.device import engine_on
 
         relighter = Relighter(engine_on(DEFAULT_ENGINE, "auto"))
         relighter.process(np.zeros((360, 640, 3), np.uint8), 0.0, AUTO, RelightSettings())
@@ -152,7 +150,7 @@ def check_kernels(system: System, built: bool) -> Check:
 
 def check_config_folder() -> Check:
     """Settings can be saved, and those saved can be read."""
-    from vcam.config import config_folder, settings_file
+    from vcam_relight.vcam.settings.persistence import config_folder, settings_file
 
     folder = config_folder()
     existing = next(path for path in (folder, *folder.parents) if path.exists())
@@ -165,8 +163,8 @@ def check_config_folder() -> Check:
 
 def check_user_presets() -> Check:
     """The user's own presets are understood."""
-    from pipeline.lighting.presets import load_presets
-    from vcam.config import presets_folder
+    from vcam_relight.pipeline.lighting.presets import load_presets
+    from vcam_relight.vcam.settings.persistence import presets_folder
 
     _, problems = load_presets(presets_folder())
     if problems:

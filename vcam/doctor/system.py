@@ -10,11 +10,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vcam.devices import Capability, query_capability
-from vcam.doctor.modes import Mode, video_modes
+from vcam_relight.vcam.devices.listing import Capability, query_capability
+from vcam_relight.vcam.doctor.modes import Mode, video_modes
 
 if TYPE_CHECKING:
-    from vcam.distribution import Distribution
+    from vcam_relight.vcam.devices.distro import Distribution
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +70,9 @@ class System:
     @property
     def distribution(self) -> "Distribution":
         """The Linux distribution, with its commands."""
-        from vcam.distribution import distribution  # needs packages, which may be missing
+        from vcam_relight.vcam.devices.distro import (
+            distribution,
+        )
 
         return distribution(self.text("/etc/os-release"))
 

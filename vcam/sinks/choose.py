@@ -2,8 +2,8 @@
 
 import logging
 
-from vcam.errors import SinkError, UsageError
-from vcam.sinks.virtual_camera import VirtualCameraSink
+from vcam_relight.vcam.core.errors import SinkError, UsageError
+from vcam_relight.vcam.sinks.virtual_camera import VirtualCameraSink
 
 log = logging.getLogger(__name__)
 

@@ -7,10 +7,10 @@ import re
 import sys
 from typing import Any
 
-from vcam.errors import SinkError
-from vcam.letterbox import even
-from vcam.sinks.mends import how_to_get_one
-from vcam.sinks.pixels import CONVERTERS, Pixels
+from vcam_relight.vcam.core.errors import SinkError
+from vcam_relight.vcam.devices.setup_hints import how_to_get_one
+from vcam_relight.vcam.media.letterbox import even
+from vcam_relight.vcam.sinks.pixels import CONVERTERS, Pixels
 
 _NATIVE = {
     "v4l2loopback": "I420",

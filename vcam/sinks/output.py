@@ -2,7 +2,7 @@
 
 from typing import Protocol
 
-from vcam.sinks.pixels import Pixels
+from vcam_relight.vcam.sinks.pixels import Pixels
 
 
 class Output(Protocol):

@@ -10,7 +10,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from pipeline.types import Picture
+from vcam_relight.pipeline.core.image import Picture
 
 Pixels = np.ndarray[Any, np.dtype[np.uint8]]
 Converter = Callable[[Picture], Pixels]

@@ -8,14 +8,14 @@ from pathlib import Path
 import av
 from av.video.stream import VideoStream
 
-from vcam.av_files import H264, MOVIES, VP9, av_name, encoder_of
-from vcam.av_frames import Colour, Converter
-from vcam.errors import SinkError
-from vcam.frame import TIME_BASE, Frame
-from vcam.letterbox import Letterbox, even
-from vcam.safe_file import create_part, free_name
-from vcam.sinks.sink import Delivery
-from vcam.video_reader import reason
+from vcam_relight.vcam.core.atomic_file import create_part, free_name
+from vcam_relight.vcam.core.errors import SinkError
+from vcam_relight.vcam.core.frame import TIME_BASE, Frame
+from vcam_relight.vcam.media.files import H264, MOVIES, VP9, av_name, encoder_of
+from vcam_relight.vcam.media.frames import Colour, Converter
+from vcam_relight.vcam.media.letterbox import Letterbox, even
+from vcam_relight.vcam.media.video_reader import reason
+from vcam_relight.vcam.sinks.sink import Delivery
 
 log = logging.getLogger(__name__)
 
@@ -47,7 +47,7 @@ class RecorderSink:
     def __init__(self, path: Path, fps: float) -> None:
         """
         Args:
-            path: its ending is one of `vcam.av_files.ENCODERS`.
+            path: its ending is one of `vcam.media.files.ENCODERS`.
             fps: nominal frames per second; the times of the frames are their own.
 
         Raises:

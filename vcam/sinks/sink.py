@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
-from vcam.frame import Frame
+from vcam_relight.vcam.core.frame import Frame
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,12 +12,17 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from vcam.devices import CAPTURE, OUTPUT, list_virtual_cameras, query_capability
-from vcam.errors import SinkError
-from vcam.letterbox import even
-from vcam.sinks.mends import LABEL, RELOAD_MODULE, how_to_get_one
-from vcam.sinks.pixels import Pixels
-from vcam.sinks.readers import Readers
+from vcam_relight.vcam.core.errors import SinkError
+from vcam_relight.vcam.devices.listing import (
+    CAPTURE,
+    OUTPUT,
+    list_virtual_cameras,
+    query_capability,
+)
+from vcam_relight.vcam.devices.setup_hints import LABEL, RELOAD_MODULE, how_to_get_one
+from vcam_relight.vcam.media.letterbox import even
+from vcam_relight.vcam.sinks.pixels import Pixels
+from vcam_relight.vcam.sinks.readers import Readers
 
 _FORMATS = {"YU12": "I420", "NV12": "NV12", "YUYV": "YUYV", "UYVY": "UYVY"}
 """V4L2's name -> ours, best first: 4:2:0 is half of the bytes, planar needs no shuffling."""

@@ -3,13 +3,13 @@
 import sys
 import time
 
-from vcam.card import card
-from vcam.errors import SinkError
-from vcam.letterbox import Letterbox
-from vcam.sinks.mends import how_to_get_one
-from vcam.sinks.output import Output
-from vcam.sinks.pixels import CONVERTERS, Converter, Pixels
-from vcam.sinks.sink import Delivery
+from vcam_relight.vcam.core.errors import SinkError
+from vcam_relight.vcam.devices.setup_hints import how_to_get_one
+from vcam_relight.vcam.media.letterbox import Letterbox
+from vcam_relight.vcam.media.placeholder import card
+from vcam_relight.vcam.sinks.output import Output
+from vcam_relight.vcam.sinks.pixels import CONVERTERS, Converter, Pixels
+from vcam_relight.vcam.sinks.sink import Delivery
 
 WAITING = "The camera will be back in a moment"
 REPEAT_S = 5.0
@@ -83,11 +83,11 @@ class VirtualCameraSink:
 
     def _open(self) -> Output:
         if sys.platform != "linux" or self._backend is not None:
-            from vcam.sinks.obs import ObsOutput
+            from vcam_relight.vcam.sinks.obs import ObsOutput
 
             return ObsOutput(self._size, self._fps, self._device, self._backend)
 
-        from vcam.sinks.v4l2 import LoopbackOutput, find_loopbacks
+        from vcam_relight.vcam.sinks.v4l2 import LoopbackOutput, find_loopbacks
 
         problem: SinkError | None = None
         for path, name in find_loopbacks(self._device):

@@ -12,10 +12,10 @@ from typing import Any, Protocol
 import cv2
 import numpy as np
 
-from pipeline.types import Picture
-from vcam.devices import list_cameras
-from vcam.errors import SourceError, SourceLost
-from vcam.frame import TIME_BASE, Frame
+from vcam_relight.pipeline.core.image import Picture
+from vcam_relight.vcam.core.errors import SourceError, SourceLost
+from vcam_relight.vcam.core.frame import TIME_BASE, Frame
+from vcam_relight.vcam.devices.listing import list_cameras
 
 log = logging.getLogger(__name__)
 

@@ -4,10 +4,10 @@ import logging
 import re
 from pathlib import Path
 
-from vcam.devices import list_cameras
-from vcam.errors import InputError, SourceError, UsageError
-from vcam.sources.camera import CameraSource
-from vcam.sources.source import Source
+from vcam_relight.vcam.core.errors import InputError, SourceError, UsageError
+from vcam_relight.vcam.devices.listing import list_cameras
+from vcam_relight.vcam.sources.camera import CameraSource
+from vcam_relight.vcam.sources.source import Source
 
 log = logging.getLogger(__name__)
 
@@ -36,7 +36,7 @@ def choose_source(wish: str | None, size: tuple[int, int], fps: float) -> Source
         return _first_camera(size, fps)
     source: Source
     if wish == "demo":
-        from vcam.sources.demo import DemoSource
+        from vcam_relight.vcam.sources.demo import DemoSource
 
         source = DemoSource(size)
     elif wish.startswith("camera:"):
@@ -69,7 +69,7 @@ def _first_camera(size: tuple[int, int], fps: float) -> CameraSource:
 
 
 def _file(wish: str, fps: float) -> Source:
-    from vcam.sources.file import FileSource, is_url
+    from vcam_relight.vcam.sources.file import FileSource, is_url
 
     mend = "--source takes camera, camera:N, peer, demo, a path, a URL"
     if not wish:

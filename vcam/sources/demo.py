@@ -3,10 +3,10 @@
 from dataclasses import replace
 from pathlib import Path
 
-from vcam.errors import SourceError
-from vcam.frame import Frame
-from vcam.letterbox import Letterbox
-from vcam.sources.file import FileSource
+from vcam_relight.vcam.core.errors import SourceError
+from vcam_relight.vcam.core.frame import Frame
+from vcam_relight.vcam.media.letterbox import Letterbox
+from vcam_relight.vcam.sources.file import FileSource
 
 
 def demo_clip() -> Path:

@@ -8,14 +8,14 @@ from pathlib import Path
 
 import av
 
-from pipeline.types import Picture
-from vcam.av_files import av_name
-from vcam.av_frames import Converter, orientation
-from vcam.errors import InputError, SourceError, SourceLost
-from vcam.frame import TIME_BASE, Frame
-from vcam.orientation import Orientation
-from vcam.picture_file import PICTURE_SUFFIXES, read_picture
-from vcam.video_reader import reason
+from vcam_relight.pipeline.core.image import Picture
+from vcam_relight.vcam.core.errors import InputError, SourceError, SourceLost
+from vcam_relight.vcam.core.frame import TIME_BASE, Frame
+from vcam_relight.vcam.media.files import av_name
+from vcam_relight.vcam.media.frames import Converter, orientation
+from vcam_relight.vcam.media.image import PICTURE_SUFFIXES, read_picture
+from vcam_relight.vcam.media.orientation import Orientation
+from vcam_relight.vcam.media.video_reader import reason
 
 OPEN_TIMEOUT_S = 5.0
 READ_TIMEOUT_S = 2.0

@@ -5,10 +5,10 @@ import time
 import av
 import numpy as np
 
-from pipeline.types import Picture
-from vcam.card import card
-from vcam.frame import TIME_BASE, Frame
-from vcam.mailbox import Mailbox
+from vcam_relight.pipeline.core.image import Picture
+from vcam_relight.vcam.core.frame import TIME_BASE, Frame
+from vcam_relight.vcam.core.mailbox import Mailbox
+from vcam_relight.vcam.media.placeholder import card
 
 WAIT_S = 1.0
 """After that long without a frame the last one, or the placeholder, is given again: a virtual

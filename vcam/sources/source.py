@@ -2,7 +2,7 @@
 
 from typing import Protocol
 
-from vcam.frame import Frame
+from vcam_relight.vcam.core.frame import Frame
 
 
 class Source(Protocol):

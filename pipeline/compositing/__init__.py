@@ -1,0 +1,1 @@
+"""From a change of light to a picture: safe gains, edges, frame x gain."""

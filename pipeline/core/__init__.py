@@ -1,0 +1,1 @@
+"""What every room of the pipeline uses: image types, colour, resampling, timing."""

@@ -1,0 +1,1 @@
+"""The relighting engines: one folder each, none of which another needs."""

@@ -1,0 +1,1 @@
+"""Ratio relighting from face geometry, without a network that relights."""

@@ -1,0 +1,154 @@
+"""The first engine: light from geometry, no network that relights.
+
+Face mesh and mask give normals; skin pixels give the present light; the frame is multiplied by
+the ratio of the shading asked for to the shading there is.
+"""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from vcam_relight.pipeline.compositing.gain import bounded, rolled_off
+from vcam_relight.pipeline.compositing.opencv import Compositor
+from vcam_relight.pipeline.controls import RelightSettings
+from vcam_relight.pipeline.core.color import DECODE_8BIT, LUMA_BGR
+from vcam_relight.pipeline.core.image import Floats, Picture
+from vcam_relight.pipeline.core.resample import resize
+from vcam_relight.pipeline.core.timing import StageTimer
+from vcam_relight.pipeline.face.types import FaceState
+from vcam_relight.pipeline.head.normals import NormalMapper, grid_size
+from vcam_relight.pipeline.lighting import Lighting
+from vcam_relight.pipeline.lighting.auto import auto_gain, auto_target
+from vcam_relight.pipeline.lighting.estimation import AMBIENT, estimate, exposure, follow, skin_mask
+from vcam_relight.pipeline.lighting.sh import LAMBERT, basis
+from vcam_relight.pipeline.lighting.target import adjusted, levelled
+
+_FLOOR = 0.08
+"""Share of a light's exposure added to its shading everywhere: light that order-2 SH does not know
+of, bounced by whatever is near."""
+
+
+@dataclass
+class GeometryState:
+    """What the engine remembers of a stream."""
+
+    timer: StageTimer
+    compositor: Compositor
+    present: Floats | None = None
+    """`(9, 3)` the present light, smoothed."""
+    gain: Floats | None = None
+    """`(1,)` how much `auto` lifts, smoothed."""
+    time: float = 0.0
+
+    def reset(self) -> None:
+        """Forget the stream."""
+        self.present = None
+        self.gain = None
+
+
+class GeometryEngine:
+    """Ratio relighting with MediaPipe's face geometry; CPU only."""
+
+    name = "geometry"
+    needs_faces = True
+
+    def __init__(self) -> None:
+        self._mapper = NormalMapper()
+
+    def new_state(self, timer: StageTimer) -> GeometryState:
+        """A fresh stream."""
+        return GeometryState(timer, Compositor())
+
+    def relight(
+        self,
+        frame: Picture,
+        faces: FaceState,
+        lighting: Lighting,
+        settings: RelightSettings,
+        state: GeometryState,
+    ) -> Picture:
+        """See `pipeline.engines.base.Engine`; a frame without faces passes through."""
+        if not faces.faces or lighting.mode == "off":
+            return frame
+        weight = max(face.weight for face in faces.faces) * settings.strength
+        width, height = grid_size(*faces.size)
+        with state.timer.stage("normals"):
+            small = resize(frame, (width, height))
+            linear = np.asarray(cv2.LUT(small, DECODE_8BIT), np.float32)
+            mask = resize(faces.mask, (width, height))
+            normals, own = self._mapper.normals(faces, mask)
+        with state.timer.stage("present light"):
+            skins = skin_mask(faces.faces, faces.size)
+            seen = estimate(linear, normals, skins, own)
+            dt, state.time = faces.time - state.time, faces.time
+            if seen is not None:
+                state.present = follow(state.present, seen, dt)
+            present = AMBIENT if state.present is None else state.present
+            if lighting.mode == "auto":
+                if skins or state.gain is None:
+                    wanted = np.array([auto_gain(linear, mask, skins)], np.float32)
+                    state.gain = follow(state.gain, wanted, dt)
+                target = auto_target(present) * state.gain
+            else:
+                state.gain = None
+                target = levelled(lighting.sh)
+        if weight == 0.0:
+            return frame
+        with state.timer.stage("ratio"):
+            target = adjusted(target, settings) * np.float32(settings.intensity)
+            gain = _gain(normals, present, target, linear)
+            behind = background_gain(present, target, linear, settings.background)
+            luma = cv2.cvtColor(small, cv2.COLOR_BGR2GRAY) * np.float32(1 / 255)
+        with state.timer.stage("composition"):
+            gain = np.asarray(cv2.pow(gain, weight), np.float32)
+            if behind is not None:
+                behind = np.asarray(cv2.pow(behind, weight), np.float32)
+            return state.compositor.apply(frame, gain, behind, mask, luma)
+
+    def present_light(self, faces: FaceState, frame: Picture) -> Floats | None:
+        """`(9, 3)` radiance of the light on the faces of one frame, of exposure 1; None when too
+        little skin is seen."""
+        width, height = grid_size(*faces.size)
+        small = resize(frame, (width, height))
+        linear = np.asarray(cv2.LUT(small, DECODE_8BIT), np.float32)
+        normals, own = self._mapper.normals(faces, resize(faces.mask, (width, height)))
+        return estimate(linear, normals, skin_mask(faces.faces, faces.size), own)
+
+
+def _gain(normals: Floats, present: Floats, target: Floats, linear: Floats) -> Floats:
+    """`(h, w, 3)` BGR gain of linear light, bounded, rolled off where it would clip."""
+    both = np.concatenate([present[:, ::-1], target[:, ::-1]], axis=1)
+    # A row for each channel, of both lights: rows are contiguous, pixels of three channels are not.
+    functions = np.moveaxis(basis(normals), -1, 0).reshape(9, -1)
+    light = np.maximum((both * LAMBERT[:, None]).T @ functions, 0.0)
+    floor = _floor(both)[:, None]
+    ratio = cv2.log(_tamed(light[3:]) + floor[3:]) - cv2.log(_tamed(light[:3]) + floor[:3])
+    rows = bounded(np.asarray(ratio, np.float32))
+    gain = cv2.merge(list(rows.reshape(3, *linear.shape[:2])))
+    return rolled_off(np.asarray(gain, np.float32), linear)
+
+
+def _tamed(light: Floats) -> Floats:
+    """`(3, n)` BGR irradiance, grayer where it is dark: what order 2 makes of darkness has a sign
+    for each channel, and their ratio would be a colour that is not there."""
+    gray = LUMA_BGR @ light
+    share = gray / (gray + np.float32(_FLOOR))
+    return np.asarray(gray + (light - gray) * share, np.float32)
+
+
+def _floor(sh: Floats) -> Floats:
+    return np.asarray(np.maximum(exposure(sh), 0.05) * np.float32(_FLOOR), np.float32)
+
+
+def background_gain(present: Floats, target: Floats, linear: Floats, share: float) -> Floats | None:
+    """`(h, w, 3)` BGR gain of everything but people, as of a wall behind them that faces the
+    camera; None for none."""
+    if share == 0.0:
+        return None
+    facing = basis(np.array([0, 0, 1], np.float32)) * LAMBERT
+    ratio = (np.maximum(facing @ target, 0) + _floor(target)) / (
+        np.maximum(facing @ present, 0) + _floor(present)
+    )
+    wall = np.clip(ratio, 0.2, 3.0)[::-1] ** np.float32(share)
+    return rolled_off(np.broadcast_to(wall, linear.shape).astype(np.float32), linear)

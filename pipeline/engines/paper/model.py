@@ -1,0 +1,220 @@
+"""The paper's network in use: a picture's planes once, then any light and any view of them."""
+
+from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from vcam_relight.pipeline.core.timing import StageTimer
+from vcam_relight.pipeline.engines.paper.camera import normals, rays
+from vcam_relight.pipeline.engines.paper.memory import keep_freed_memory
+from vcam_relight.pipeline.engines.paper.network import PaperNetwork
+from vcam_relight.pipeline.engines.paper.renderer import Field
+from vcam_relight.pipeline.engines.paper.temporal import TemporalState, new_state
+from vcam_relight.pipeline.engines.paper.weights import DEFAULT_PATH, load_network
+
+RAW = 64
+"""Width and height of the rendered picture before super-resolution."""
+
+Precision = Literal["float32", "bfloat16"]
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """What one picture says of its person, under no light and from no view yet."""
+
+    planes: Tensor
+    """`(1, 96, h, w)`: the albedo tri-plane, in float32."""
+    superres_ws: Tensor
+    """`(1, 14, 512)`: the style of the super-resolution."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outputs:
+    """One view under one light. All float32; pictures are RGB, sRGB-encoded, about -1..1."""
+
+    image: Tensor
+    """`(1, 3, 512, 512)`: the picture."""
+    image_raw: Tensor
+    """`(1, 3, 64, 64)`: before super-resolution."""
+    feat: Tensor
+    """`(1, 32, 64, 64)`: the features that super-resolution starts from."""
+    albedo: Tensor
+    """`(1, 3, 64, 64)`: `image_raw` without shading."""
+    shading: Tensor
+    """`(1, 1, 64, 64)`: brightness of the light, 0 and up."""
+    depth: Tensor
+    """`(1, 1, 64, 64)`: distance from the camera along each pixel's ray, 2.25..3.3."""
+    normal: Tensor
+    """`(1, 3, 64, 64)`: unit vectors, x to the right, y up, z from the person to the camera."""
+
+
+class PaperModel:
+    """The network on a device. Deterministic: the same inputs give the same outputs.
+
+    Serves many streams, one call at a time; what belongs to a stream is in its `TemporalState`.
+    All tensors are taken to the device, and stay there.
+    """
+
+    def __init__(
+        self, network: PaperNetwork, device: str = "cpu", precision: Precision = "float32"
+    ) -> None:
+        """Takes a network with weights.
+
+        Args:
+            network: see `load_network`; not to be used elsewhere afterwards.
+            device: torch device name.
+            precision: of convolutions and matrix products; rendering is always in float32.
+        """
+        self.device = torch.device(device)
+        if self.device.type == "cpu":
+            keep_freed_memory()
+        self.timer = StageTimer()
+        """Milliseconds per stage; put another in its place to time a stream."""
+        self._network = network.to(self.device)
+        self._network.prepare()
+        self._precision = precision
+        self._generator = network.encoders.eg3d.G
+        noise = network.encoders.shading_encoder.b0.conv0.get_buffer("noise_const")
+        self.size = 2 * noise.shape[0]
+        """Width and height of the picture that goes in: 512 with the released weights."""
+        axis = torch.linspace(-1, 1, self.size, device=self.device)
+        self._coordinates = torch.stack(torch.meshgrid(axis, axis, indexing="xy"))[None]
+
+    @classmethod
+    def load(
+        cls, path: Path = DEFAULT_PATH, device: str = "cpu", precision: Precision = "float32"
+    ) -> "PaperModel":
+        """The released weights from a file; raises what `load_network` raises."""
+        return cls(load_network(path), device, precision)
+
+    @torch.inference_mode()
+    def encode(self, picture: Tensor) -> Person:
+        """Finds the person in an aligned picture `(1, 3, 512, 512)`, RGB, -1..1.
+
+        Raises:
+            ValueError: the picture has another shape.
+        """
+        shape = (1, 3, self.size, self.size)
+        if tuple(picture.shape) != shape:
+            raise ValueError(f"the picture must be {shape}, not {tuple(picture.shape)}")
+        encoders = self._network.encoders
+        x = torch.cat([picture.to(self.device, torch.float32), self._coordinates], 1)
+        x = x.contiguous(memory_format=torch.channels_last)
+        with self._stage("deeplab"):
+            features = encoders.deeplabv3(x)
+        with self._stage("low"):
+            low = encoders.decoder_f_low(features)
+        with self._stage("high"):
+            high = encoders.encoder_f_high(x)
+        with self._stage("hybrid"):
+            planes = encoders.decoder_f_hybrid(low, high).float()
+        with self._stage("style"):
+            style = encoders.planes2ws(planes).float() + self._network.mean_style
+        return Person(planes, style)
+
+    @torch.inference_mode()
+    def shade(self, person: Person, sh: Tensor) -> Tensor:
+        """The shading tri-plane `(1, 96, h, w)` under a light `(1, 9)` of SH coefficients."""
+        sh = self._vector(sh, 9, "light")
+        with self._stage("shading"):
+            styles = self._generator.backbone.mapping_lit(sh)
+            planes: Tensor = self._network.encoders.shading_encoder(person.planes, styles).float()
+        return planes
+
+    def field(self, person: Person, shading: Tensor) -> Field:
+        """The volume that can be marched through, or asked for its density."""
+        generator = self._generator
+        return Field(person.planes, shading, generator.decoder, generator.shading_decoder)
+
+    @torch.inference_mode()
+    def render(self, person: Person, shading: Tensor, camera: Tensor) -> Outputs:
+        """The view of a camera `(1, 25)`; see `pipeline.engines.paper.camera`."""
+        view = rays(self._vector(camera, 25, "camera"), RAW)
+        with self._stage("render", exact=True):
+            seen = self.field(person, shading).render(view)
+            feat, albedo, light, depth = (
+                value.t().reshape(1, -1, RAW, RAW)
+                for value in (seen.colour, seen.albedo[:, :3], seen.shading, seen.depth)
+            )
+            normal = normals(depth, view)
+        with self._stage("superresolution"):
+            nhwc = feat.contiguous(memory_format=torch.channels_last)
+            image = self._generator.superresolution(nhwc, person.superres_ws).float()
+        return Outputs(image, feat[:, :3], feat, albedo, light, depth, normal)
+
+    def image_forward(self, picture: Tensor, sh: Tensor, camera: Tensor) -> Outputs:
+        """A single picture under a light and from a view.
+
+        Under the picture's own light and camera this is its reconstruction. To change only the
+        light or the view, keep what `encode` and `shade` gave and call the later steps again.
+        """
+        person = self.encode(picture)
+        return self.render(person, self.shade(person, sh), camera)
+
+    @torch.inference_mode()
+    def steady(self, person: Person, sh: Tensor, state: TemporalState) -> tuple[Person, Tensor]:
+        """A video frame's planes, steadied by what `state` remembers of the frames before.
+
+        Returns:
+            Both tri-planes, for `render`. The style stays the frame's own: it belongs to the
+            picture and not to the light.
+        """
+        shading = self.shade(person, sh)
+        with self._stage("temporal"):
+            state.push(person.planes, shading, self._vector(sh, 9, "light"))
+            add_albedo, add_shading = self._network.attention(
+                state.albedo, state.shading, state.order
+            )
+            planes = person.planes + _like(person.planes, add_albedo)
+            return Person(planes, person.superres_ws), shading + _like(shading, add_shading)
+
+    def video_frame(
+        self, picture: Tensor, sh: Tensor, camera: Tensor, state: TemporalState
+    ) -> Outputs:
+        """The next frame of the video that `state` remembers; arguments as of `image_forward`."""
+        return self.render(*self.steady(self.encode(picture), sh, state), camera)
+
+    def video_forward(
+        self, frames: Iterable[tuple[Tensor, Tensor, Tensor]], state: TemporalState
+    ) -> Iterator[Outputs]:
+        """A video: one result for each picture, light and camera, as soon as it is there."""
+        for picture, sh, camera in frames:
+            yield self.video_frame(picture, sh, camera, state)
+
+    def new_state(self, frozen: bool = False) -> TemporalState:
+        """An empty memory for one stream; `frozen` is only for comparing with the released code."""
+        return new_state(self.size // 2, self.device, frozen)
+
+    def _vector(self, value: Tensor, length: int, name: str) -> Tensor:
+        if tuple(value.shape) != (1, length):
+            raise ValueError(f"the {name} must be (1, {length}), not {tuple(value.shape)}")
+        return value.to(self.device, torch.float32)
+
+    @contextmanager
+    def _stage(self, name: str, exact: bool = False) -> Iterator[None]:
+        reduced: AbstractContextManager[object] = nullcontext()
+        if self._precision == "bfloat16" and not exact:
+            reduced = torch.autocast(self.device.type, torch.bfloat16)
+        with self.timer.stage(name), reduced:
+            yield
+            if self.device.type == "cuda":  # else the time would be that of asking for the work
+                torch.cuda.synchronize(self.device)
+
+
+def _like(planes: Tensor, tokens: Tensor) -> Tensor:
+    """`(h * w, 96)` in the shape of planes `(1, 96, h, w)`."""
+    return tokens.t().view_as(planes)
+
+
+def between(lights: Tensor, frames: int) -> Tensor:
+    """Lights `(k, 9)` of SH coefficients, faded evenly from the first to the last over `frames`:
+    `(frames, 9)`."""
+    at = torch.linspace(0, len(lights) - 1, frames, device=lights.device)
+    before = at.floor().long().clamp(max=max(len(lights) - 2, 0))
+    after = (before + 1).clamp(max=len(lights) - 1)
+    return torch.lerp(lights[before], lights[after], (at - before)[:, None])

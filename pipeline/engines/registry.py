@@ -1,0 +1,70 @@
+"""Every engine by name: what is known of it without loading it, and how it is made."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from vcam_relight.pipeline.controls import SPECIAL
+from vcam_relight.pipeline.engines.base import Engine
+from vcam_relight.pipeline.engines.passthrough import PassthroughEngine
+
+
+@dataclass(frozen=True, slots=True)
+class EngineInfo:
+    """What is known of an engine without loading it."""
+
+    make: Callable[[str], Engine]
+    """Given a torch device name. Imports lazily, so that an engine whose parts are missing fails
+    alone."""
+    uses_torch: bool
+    """Whether the device matters; others run on the CPU."""
+    obeys: frozenset[str] = frozenset()
+    """Which of the `SPECIAL` controls it obeys; all obey the others."""
+
+    @property
+    def deaf_to(self) -> frozenset[str]:
+        """Controls that change nothing."""
+        return SPECIAL - self.obeys
+
+
+def _geometry(device: str) -> Engine:
+    from vcam_relight.pipeline.engines.geometry.engine import GeometryEngine
+
+    return GeometryEngine()
+
+
+def _paper(device: str) -> Engine:
+    from vcam_relight.pipeline.engines.paper.engine import PaperEngine
+
+    return PaperEngine.load(device)
+
+
+def _triplane(device: str) -> Engine:
+    from vcam_relight.pipeline.engines.triplane.engine import TriplaneEngine
+    from vcam_relight.pipeline.engines.triplane.network.checkpoint import (
+        checkpoint_path,
+        load_network,
+    )
+
+    return TriplaneEngine(load_network(checkpoint_path()), device)
+
+
+ENGINES: dict[str, EngineInfo] = {
+    "triplane": EngineInfo(_triplane, uses_torch=True, obeys=SPECIAL),
+    "geometry": EngineInfo(_geometry, uses_torch=False),
+    "paper": EngineInfo(_paper, uses_torch=True, obeys=frozenset({"yaw", "pitch"})),
+    "passthrough": EngineInfo(lambda device: PassthroughEngine(), uses_torch=False),
+}
+"""Every engine by name; command line, panel and bench find them here."""
+
+
+DEFAULT_ENGINE = "triplane"
+
+
+def load_engine(name: str, device: str = "cpu") -> Engine:
+    """Makes the engine called `name`.
+
+    Raises:
+        KeyError: there is no such engine.
+        OSError, RuntimeError: its files are missing or do not load.
+    """
+    return ENGINES[name].make(device)

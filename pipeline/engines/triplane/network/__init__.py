@@ -1,0 +1,1 @@
+"""The tri-plane network and its checkpoint."""

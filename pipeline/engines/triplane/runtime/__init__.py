@@ -1,0 +1,1 @@
+"""The tri-plane network's other forms: kernels in C++, ONNX."""

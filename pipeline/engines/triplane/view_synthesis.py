@@ -1,0 +1,233 @@
+"""Turns a head in the frame, with the frame's own pixels.
+
+The volume is rendered as a camera to the side or above would see it; each place of that picture is
+a point of the head, and where the point lies in the frame is where its colour is taken from. What
+was hidden there is filled from the volume. The turn fades towards the head's outline, the body and
+the edges of crop and frame, so that the background and the rest of the person stay where they are.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import TypeVar
+
+import cv2
+import numpy as np
+
+from vcam_relight.pipeline.compositing.opencv import Window
+from vcam_relight.pipeline.core.image import Floats, Picture, Plane
+from vcam_relight.pipeline.core.resample import resize
+from vcam_relight.pipeline.engines.triplane.novel_view import View
+from vcam_relight.pipeline.head.crop import HeadCrop
+
+A = TypeVar("A", bound=np.ndarray)  # any shape and dtype, the same out
+
+_GRID = 128
+"""Side of the field of displacements over the crop."""
+_SMOOTH = 1.0
+"""Cells, sigma, of depth and displacement: a finer grid than the volume's has nothing to say."""
+_RAMP, _RAMP_GROWTH = 3.0, 0.25
+"""Cells, sigma, of the ramp along the outline, and how much it widens per degree: a displacement
+that fades within less than its own length would fold the picture."""
+_STILL, _FULL = 0.3, 0.7
+"""Values of the blurred mask up to which nothing moves and from which all does: where rendered
+truth is met best."""
+_SKULL = 0.2
+"""Added to both at the top of the head: turning about its middle, a skull keeps its outline where a
+jaw does not."""
+_BROWS, _CROWN = 0.2, 1.0
+"""dm above the head's origin between which the jaw's outline becomes the skull's."""
+_BODY, _NECK = -1.65, -0.95
+"""dm above the head's origin between which the turn grows from none to all."""
+_TOP, _ASIDE = (1.5, 1.75), (1.3, 1.75)
+"""dm of the crop within which it fades again, above and to the sides."""
+_EDGE = 0.4
+"""dm from the frame's edge within which it fades, as nothing is known beyond."""
+_SEEN, _HIDDEN = 0.12, 0.35
+"""dm behind the surface that the frame shows, up to which a point counts as seen and from which as
+hidden: the volume's own depth is off by less than the first."""
+_INNER = 0.2, 0.6
+"""Share of the turn from which and up to which fillings appear: beside the outline they would be
+blurs on the background."""
+_FAINT = 0.02
+"""Share of a filling that nobody sees."""
+_COLOUR = 6.0
+"""Cells, sigma, of the neighbourhood whose colour the filling takes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rendered:
+    """What the volume shows of a head in one pose, `(n, n)` over the crop."""
+
+    depth: Plane
+    """dm from the head's origin towards the camera."""
+    opacity: Plane
+    """0..1."""
+
+
+def turned(
+    frame: Picture,
+    crop: HeadCrop,
+    view: View,
+    source: Rendered,
+    novel: Rendered,
+    mask: Plane,
+    colour: Floats,
+) -> Picture:
+    """The frame with the head as the view shows it.
+
+    Args:
+        frame: `(H, W, 3)` BGR.
+        crop: of the head; the maps below are of its square.
+        view: how the head is turned.
+        source: the volume in the frame's pose.
+        novel: the volume in the view's pose.
+        mask: `(128, 128)` 0..1, the person's share in the frame.
+        colour: `(n, n, 3)` BGR linear light of the volume in the view's pose, in any exposure and
+            white balance, of which the filling takes the pattern: lit or albedo alone.
+
+    Returns:
+        `(H, W, 3)`, a new picture; the same bytes outside the crop.
+    """
+    surface = _surface(novel, _RAMP + _RAMP_GROWTH * view.degrees) + np.float32(view.nearer)
+    there, here = view.points(surface)
+    opaque = resize(novel.opacity, (_GRID, _GRID))
+    fade = _fade(frame.shape[:2], crop, view, np.maximum(mask, opaque), there)
+    flow = (here - there)[..., :2] * fade[..., None]  # dm
+    cells = float(view.source.scale[0]) * (_GRID / 2)
+    flow = _blurred(flow, _SMOOTH) * np.array([cells, -cells], np.float32)
+    behind = _looked_up(_surface(source, _SMOOTH), flow) - here[..., 2]
+    hidden = _ramp(behind, _SEEN, _HIDDEN) * _ramp(opaque, 0.5, 0.9) * _ramp(fade, *_INNER)
+    window = _window(frame.shape[:2], crop, fade)
+    if window is None:
+        return frame.copy()
+    x, y = (
+        _spread(np.ascontiguousarray(part), crop, window)
+        for part in np.moveaxis(flow * np.float32(crop.side / _GRID), 2, 0)
+    )
+    x += np.arange(window.left, window.right, dtype=np.float32)
+    y += np.arange(window.top, window.bottom, dtype=np.float32)[:, None]
+    # Cubic: at small angles every pixel lands between others, and a linear mix would blur faces.
+    part = cv2.remap(frame, x, y, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
+    out = frame.copy()
+    out[window.slices] = part
+    _fill(out, crop, hidden, opaque, behind, colour)
+    return out
+
+
+def _surface(rendered: Rendered, reach: float) -> Plane:
+    """`(128, 128)` smooth depth, carried on beyond the outline by about `reach` cells."""
+    size = (_GRID, _GRID)
+    depth, opacity = resize(rendered.depth, size), resize(rendered.opacity, size)
+    sure = _ramp(opacity, 0.5, 0.95)
+
+    def mean(sigma: float) -> Plane:
+        return _blurred(depth * sure, sigma) / (_blurred(sure, sigma) + np.float32(1e-4))
+
+    return np.where(sure > 0.5, mean(_SMOOTH), mean(reach))
+
+
+def _fade(size: tuple[int, int], crop: HeadCrop, view: View, mask: Plane, points: Floats) -> Plane:
+    """`(128, 128)` 0..1, how much of the turn is shown where.
+
+    Args:
+        size: of the frame, height and width.
+        crop: as of `turned`.
+        view: likewise.
+        mask: `(128, 128)` 0..1 where the person is, or comes to be.
+        points: `(128, 128, 3)` in the axes of the view.
+    """
+    x, y = points[0, :, 0], points[:, 0, 1]
+    skull = _SKULL * _ramp(y, _BROWS, _CROWN)[:, None]
+    head = _blurred(mask, _RAMP + _RAMP_GROWTH * view.degrees)
+    head = _ramp(head - skull, _STILL, _FULL)
+    scale = crop.side * float(view.source.scale[0]) / 2  # pixels of the frame per dm
+    place = (np.arange(_GRID) + 0.5 - _GRID / 2) * (crop.side / _GRID)
+
+    def inside(middle: float, pixels: int) -> Floats:
+        edge = np.minimum(middle + place, pixels - middle - place) / scale
+        return _ramp(edge.astype(np.float32), 0.0, _EDGE)
+
+    rows = _ramp(y, _BODY, _NECK) * _ramp(-y, -_TOP[1], -_TOP[0])
+    columns = _ramp(-np.abs(x), -_ASIDE[1], -_ASIDE[0])
+    rows = rows * inside(crop.middle[1], size[0])
+    columns = columns * inside(crop.middle[0], size[1])
+    return head * np.outer(rows, columns)
+
+
+def _window(size: tuple[int, int], crop: HeadCrop, fade: Plane) -> Window | None:
+    """The part of the frame that moves."""
+    margin = 4  # cells that blurring and interpolation may reach
+    spans = []
+    for axis, pixels in ((1, size[1]), (0, size[0])):
+        cells = np.flatnonzero(fade.max(axis=1 - axis) > 0)
+        if not len(cells):
+            return None
+        corner, scale = crop.middle[1 - axis] - crop.side / 2, crop.side / _GRID
+        low = math.floor(corner + max(int(cells[0]) - margin, 0) * scale)
+        high = math.ceil(corner + min(int(cells[-1]) + 1 + margin, _GRID) * scale)
+        spans.append((max(low, 0), min(high, pixels)))
+    (left, right), (top, bottom) = spans
+    return Window(left, top, right, bottom) if left < right and top < bottom else None
+
+
+def _spread(values: A, crop: HeadCrop, window: Window) -> A:
+    """`(128, 128, ...)` of the crop for each pixel of a window of the frame, for what is smooth:
+    OpenCV rounds places to 1/32 of a cell."""
+    scale = _GRID / crop.side
+    corner = crop.middle - crop.side / 2 - (window.left, window.top)
+    matrix = np.array(
+        [[scale, 0, (0.5 - corner[0]) * scale - 0.5], [0, scale, (0.5 - corner[1]) * scale - 0.5]]
+    )
+    size = (window.right - window.left, window.bottom - window.top)
+    return cv2.warpAffine(  # type: ignore[return-value]
+        values, matrix, size, flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+    )
+
+
+def _fill(
+    out: Picture,
+    crop: HeadCrop,
+    hidden: Plane,
+    opaque: Plane,
+    behind: Plane,
+    colour: Floats,
+) -> None:
+    """Paints what was hidden with the volume's colours, toned as what is seen around it."""
+    share = _blurred(hidden, _SMOOTH)
+    window = _window(out.shape[:2], crop, np.where(share > _FAINT, share, np.float32(0)))
+    if window is None:
+        return
+    # The tone is smooth: a fourth of the grid is fine enough for it.
+    small = (_GRID // 4, _GRID // 4)
+    around = np.square(crop.cut(out, small[0]) * np.float32(1 / 255))  # nearly linear light
+    sure = resize(_ramp(-behind, -_SEEN, 0.0) * _ramp(opaque, 0.8, 1.0), small)
+    sure = sure[..., None] + np.float32(1e-4)  # far from all that is seen, the mean tone
+    tone = _blurred(around * sure, _COLOUR / 4)
+    tone /= _blurred(resize(colour, small) * sure, _COLOUR / 4) + np.float32(1e-6)
+    pattern, tone = resize(colour, (_GRID, _GRID)), resize(tone, (_GRID, _GRID))
+    painted = np.sqrt(np.clip(pattern * tone, 0, 1)) * 255
+    share = _spread(share, crop, window)
+    part = out[window.slices]
+    layer = _spread(painted.astype(np.uint8), crop, window)
+    part[...] = cv2.blendLinear(part, layer, 1 - share, share)
+
+
+def _looked_up(values: Plane, flow: Floats) -> Plane:
+    """The values `flow` cells further right and down."""
+    y, x = np.mgrid[:_GRID, :_GRID].astype(np.float32)
+    taken = cv2.remap(
+        values, x + flow[..., 0], y + flow[..., 1], cv2.INTER_LINEAR,
+        borderMode=cv2.BORDER_REPLICATE,
+    )  # fmt: skip
+    return np.asarray(taken, np.float32)
+
+
+def _blurred(values: Floats, sigma: float) -> Floats:
+    return np.asarray(cv2.GaussianBlur(values, (0, 0), sigma), np.float32)
+
+
+def _ramp(values: Floats, low: float, high: float) -> Floats:
+    """0 to 1 between two values, smooth at both."""
+    share = np.clip((values - np.float32(low)) * np.float32(1 / (high - low)), 0, 1)
+    result: Floats = share * share * (3 - 2 * share)
+    return result

@@ -1,0 +1,303 @@
+"""Rendered truth: people under lights that are known exactly, for measuring engines.
+
+A folder of truth holds `lights.npz` (named test lights) and one `.npz` a subject. Subjects of the
+renderer "mitsuba" are one-light-at-a-time pictures: any light of theirs is a weighted sum.
+`python -m vcam_relight.pipeline.lightstage mitsuba` and `cycles` make such folders.
+"""
+
+import json
+import zipfile
+import zlib
+from dataclasses import dataclass, field
+from functools import cached_property, lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vcam_relight.pipeline.core.image import Floats, Plane
+from vcam_relight.pipeline.evaluate.ground_truth_video import decode_pictures, encode_pictures
+from vcam_relight.pipeline.lightstage.light.light_map import (
+    LightMap,
+    sphere_directions,
+    to_lobes,
+    to_sh,
+)
+
+TRUTH = Path(__file__).parent / "data"
+"""The set that comes with the project."""
+
+OLAT = 64
+"""Lights of a one-light-at-a-time set: `sphere_directions(64)`."""
+
+_LIGHTS = "lights.npz"
+_FORMAT = 1
+_MEND = (
+    "; get it again with git checkout, or make it with python -m vcam_relight.pipeline.lightstage"
+)
+
+
+@dataclass(frozen=True)
+class NamedLight:
+    """A distant lighting with a name."""
+
+    radiance: LightMap
+    """`(32, 64, 3)` float32, linear, in the world's axes."""
+    backdrop: Floats | None
+    """`(H, W, 3)` float32 linear RGB of what is behind the person; None in a studio."""
+
+    @cached_property
+    def sh(self) -> Floats:
+        """`(9, 3)` radiance coefficients in the order of `pipeline.lighting.sh`."""
+        return to_sh(self.radiance)
+
+    @cached_property
+    def lobes(self) -> Floats:
+        """`(OLAT, 3)` irradiance on surfaces that face the lights of a one-light-at-a-time set."""
+        return to_lobes(self.radiance, OLAT)
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A rendered person under several lights, 256 x 256 pixels."""
+
+    name: str
+    renderer: str
+    """"mitsuba" or "cycles"; the latter has light scatter below the skin."""
+    tone: float
+    """Individual typology angle of the skin's albedo, degrees: 55 and above is very light, below
+    -30 dark."""
+    description: dict[str, Any]
+    """What else is known of the person: how it was sampled and posed."""
+    lights: tuple[str, ...]
+    """Names of the test lights."""
+    alpha: Plane = field(repr=False)
+    """`(H, W)` in 0..1."""
+    path: Path
+    named: dict[str, NamedLight] = field(repr=False)
+    """The test lights by name."""
+
+    @property
+    def albedo(self) -> Floats:
+        """`(H, W, 3)` linear RGB, premultiplied by alpha."""
+        picture: Floats = self._layers[0]
+        return picture
+
+    @cached_property
+    def normal(self) -> Floats:
+        """`(H, W, 3)` unit vectors in the world's axes; 0 where nobody is."""
+        vectors = self._layers[1] * 2 - 1
+        length = np.linalg.norm(vectors, axis=-1, keepdims=True)
+        seen = (self.alpha > 0)[..., None]
+        result: Floats = np.where(seen, vectors / np.maximum(length, 1e-6), 0).astype(np.float32)
+        return result
+
+    def sh(self, light: str) -> Floats:
+        """`(9, 3)` radiance coefficients of a test light.
+
+        Raises:
+            KeyError: no light has that name.
+        """
+        return self.named[light].sh
+
+    def lit(self, light: str) -> Floats:
+        """`(H, W, 3)` float32 linear RGB of the person under a test light, premultiplied by alpha.
+
+        Raises:
+            KeyError: the subject has no such light.
+            OSError: the file is damaged.
+        """
+        if light not in self.lights:
+            raise KeyError(light)
+        if self.renderer == "mitsuba":
+            return self.relit(self.named[light].lobes)
+        picture: Floats = _pictures(self.path)[self.lights.index(light)]
+        return picture
+
+    def relit(self, lobes: Floats) -> Floats:
+        """`(H, W, 3)` under any mixture of the lights of a one-light-at-a-time set.
+
+        Args:
+            lobes: `(OLAT, 3)` irradiance on a surface that faces each of `sphere_directions(OLAT)`.
+
+        Raises:
+            ValueError: the subject was rendered under whole lights.
+            OSError: the file is damaged.
+        """
+        if self.renderer != "mitsuba":
+            raise ValueError(f"{self.name} has pictures of its test lights only")
+        picture: Floats = np.einsum("lc,lhwc->hwc", lobes, _pictures(self.path), optimize=False)
+        return picture
+
+    def backdrop(self, light: str) -> Floats | None:
+        """`(H, W, 3)` linear RGB of what is behind the person, if anything."""
+        return self.named[light].backdrop
+
+    @cached_property
+    def _layers(self) -> Floats:
+        return _decode(self.path, "layers")
+
+
+def load_subjects(folder: Path = TRUTH) -> list[Subject]:
+    """Opens all subjects of a folder, sorted by name; pictures are decoded when asked for.
+
+    Raises:
+        OSError: the folder holds no truth, or a file is missing or damaged; the message names it.
+    """
+    lights = load_lights(folder)
+    paths = sorted(path for path in folder.glob("*.npz") if path.name != _LIGHTS)
+    if not paths:
+        raise OSError(f"{folder}: no subjects there{_MEND}")
+    return [_load_subject(path, lights) for path in paths]
+
+
+def load_lights(folder: Path = TRUTH) -> dict[str, NamedLight]:
+    """The test lights of a folder by name.
+
+    Raises:
+        OSError: the file is missing or damaged.
+    """
+    path = folder / _LIGHTS
+    arrays = _read(path)
+    lights = {}
+    try:
+        for name in arrays["names"].tolist():
+            backdrop = arrays.get(f"{name}/backdrop")
+            radiance = arrays[f"{name}/radiance"].astype(np.float32)
+            lights[name] = NamedLight(
+                radiance, None if backdrop is None else backdrop.astype(np.float32)
+            )
+    except KeyError as error:
+        raise OSError(f"{path}: not a sound file of lights ({error}){_MEND}") from error
+    return lights
+
+
+def save_lights(folder: Path, lights: dict[str, NamedLight]) -> None:
+    """Writes the test lights of a folder."""
+    arrays: dict[str, NDArray[Any]] = {"names": np.array(list(lights))}
+    for name, light in lights.items():
+        arrays[f"{name}/radiance"] = light.radiance.astype(np.float16)
+        if light.backdrop is not None:
+            arrays[f"{name}/backdrop"] = light.backdrop.astype(np.float16)
+    _write(folder / _LIGHTS, arrays)
+
+
+def save_subject(
+    path: Path,
+    renderer: str,
+    tone: float,
+    description: dict[str, Any],
+    lights: tuple[str, ...],
+    pictures: Floats,
+    layers: tuple[Plane, Floats, Floats],
+    crf: float,
+) -> None:
+    """Writes one subject.
+
+    Args:
+        path: the file, `NAME.npz`.
+        renderer, tone, description, lights: as in `Subject`.
+        pictures: `(N, H, W, 3)` linear, premultiplied: N lights, or the `OLAT` directions.
+        layers: alpha, unit normals, albedo premultiplied.
+        crf: quality of the video.
+    """
+    alpha, normal, albedo = layers
+    white = float(np.quantile(pictures, 0.99999))
+    order = _tour(sphere_directions(OLAT)) if renderer == "mitsuba" else np.arange(len(pictures))
+    about = {
+        "format": _FORMAT,
+        "renderer": renderer,
+        "tone": tone,
+        "lights": lights,
+        "white": white,
+        "description": description,
+    }
+    _write(
+        path,
+        {
+            "about": np.array(json.dumps(about)),
+            "order": order.astype(np.uint8),
+            "alpha": np.rint(alpha * 255).astype(np.uint8),
+            "pictures": _bytes(encode_pictures(pictures[order] / white, crf)),
+            "layers": _bytes(encode_pictures(np.stack([albedo, (normal + 1) / 2]), None)),
+        },
+    )
+
+
+def _load_subject(path: Path, lights: dict[str, NamedLight]) -> Subject:
+    arrays = _read(path)
+    try:
+        about = json.loads(str(arrays["about"]))
+        if about["format"] != _FORMAT:
+            raise ValueError(f"format {about['format']}, not {_FORMAT}")
+        subject = Subject(
+            name=path.stem,
+            renderer=about["renderer"],
+            tone=float(about["tone"]),
+            description=about["description"],
+            lights=tuple(about["lights"]),
+            alpha=arrays["alpha"].astype(np.float32) / np.float32(255),
+            path=path,
+            named=lights,
+        )
+        missing = set(subject.lights) - set(lights)
+        if missing:
+            raise ValueError(f"{_LIGHTS} has no light {', '.join(sorted(missing))}")
+    except (KeyError, ValueError) as error:
+        raise OSError(f"{path}: not a sound subject ({error}){_MEND}") from error
+    return subject
+
+
+@lru_cache(maxsize=2)
+def _pictures(path: Path) -> Floats:
+    """All pictures of a subject in their own order; two subjects' at a time are 100 MB."""
+    arrays = _read(path)
+    coded = _decode(path, "pictures")
+    try:
+        white = float(json.loads(str(arrays["about"]))["white"])
+        pictures = np.empty_like(coded)
+        pictures[arrays["order"]] = coded * np.float32(white)
+    except (KeyError, ValueError, IndexError) as error:
+        raise OSError(f"{path}: not a sound subject ({error}){_MEND}") from error
+    pictures.setflags(write=False)
+    return pictures
+
+
+def _decode(path: Path, key: str) -> Floats:
+    try:
+        return decode_pictures(_read(path)[key].tobytes())
+    except (KeyError, ValueError) as error:
+        raise OSError(f"{path}: not a sound subject ({error}){_MEND}") from error
+
+
+def _read(path: Path) -> dict[str, NDArray[Any]]:
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            return {name: archive[name] for name in archive.files}
+    except FileNotFoundError as error:
+        raise OSError(f"{path}: no such file{_MEND}") from error
+    except (ValueError, EOFError, zipfile.BadZipFile, zlib.error, NotImplementedError) as error:
+        raise OSError(f"{path}: damaged ({error}){_MEND}") from error
+
+
+def _write(path: Path, arrays: dict[str, NDArray[Any]]) -> None:
+    """Writes whole files or none: whoever resumes takes what exists for finished."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_suffix(".part")
+    with unfinished.open("wb") as file:
+        np.savez_compressed(file, **arrays)  # type: ignore[arg-type]
+    unfinished.replace(path)
+
+
+def _bytes(data: bytes) -> NDArray[np.uint8]:
+    return np.frombuffer(data, np.uint8)
+
+
+def _tour(directions: Floats) -> NDArray[np.intp]:
+    """An order of directions in which each is near the one before."""
+    left = list(range(len(directions)))
+    tour = [left.pop(0)]
+    while left:
+        tour.append(left.pop(int(np.argmax(directions[left] @ directions[tour[-1]]))))
+    return np.array(tour)

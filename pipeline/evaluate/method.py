@@ -1,0 +1,111 @@
+"""What is measured: engines, and the controls that every engine must beat."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+
+from vcam_relight.pipeline.controls import RelightSettings
+from vcam_relight.pipeline.core.image import Floats, Picture
+from vcam_relight.pipeline.engines.base import Engine
+from vcam_relight.pipeline.engines.passthrough import PassthroughEngine
+from vcam_relight.pipeline.evaluate.cases import Case
+from vcam_relight.pipeline.evaluate.material import Clip
+from vcam_relight.pipeline.evaluate.metrics import best_gain, with_gain
+from vcam_relight.pipeline.face.types import FaceState
+from vcam_relight.pipeline.lighting import Lighting
+from vcam_relight.pipeline.relighter import Relighter
+
+COPY_INPUT, BEST_GAIN, TRUTH = "copy-input", "best gain", "truth"
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a contestant made of a case."""
+
+    picture: Picture
+    missed: bool = False
+    """No face was found; the picture is the input."""
+
+
+class Contestant(Protocol):
+    """One row of the tables."""
+
+    name: str
+
+    def answer(self, case: Case) -> Answer:
+        """The case's picture under the asked light."""
+
+
+@runtime_checkable
+class ReadsLight(Protocol):
+    """An engine that tells what it takes the present light for."""
+
+    def present_light(self, faces: FaceState, frame: Picture) -> Floats | None:
+        """`(9, 3)` radiance of the light on the faces of one frame."""
+
+
+class EngineContestant:
+    """An engine with a stream's tracker around it, as in the product."""
+
+    def __init__(self, engine: Engine, name: str | None = None) -> None:
+        """
+        Raises:
+            OSError, RuntimeError: the tracker's models do not load.
+        """
+        self.name = name or engine.name
+        self._needs_faces = engine.needs_faces
+        self._relighter = Relighter(engine)
+
+    def answer(self, case: Case) -> Answer:
+        """The case's picture under the asked light."""
+        return self.still(case.picture, case.lighting)
+
+    def still(self, picture: Picture, lighting: Lighting) -> Answer:
+        """Any picture under any light."""
+        relit = self._relighter.still(picture, lighting, RelightSettings())
+        return Answer(relit, missed=self._needs_faces and relit is picture)
+
+    def present_light(self, picture: Picture, faces: FaceState) -> Floats | None:
+        """`(9, 3)` radiance of the light that the engine itself sees in a picture; None when it
+        does not tell, or cannot."""
+        if isinstance(self._relighter.engine, ReadsLight):
+            return self._relighter.engine.present_light(faces, picture)
+        return None
+
+    def stream(self, clip: Clip, lightings: Sequence[Lighting]) -> list[Picture]:
+        """The frames of a clip, each under its own light."""
+        self._relighter.reset()
+        settings = RelightSettings()
+        return [
+            self._relighter.process(picture, time, lighting, settings)
+            for picture, time, lighting in zip(clip.pictures, clip.times, lightings, strict=False)
+        ]
+
+
+class BestGain:
+    """The person times the one gain of linear light that is best against the truth: what a
+    slider of brightness could reach at most."""
+
+    name = BEST_GAIN
+
+    def answer(self, case: Case) -> Answer:
+        """Knows the truth, as no engine does."""
+        gained = with_gain(case.picture, best_gain(case.picture, case.truth, case.person))
+        return Answer(np.where(case.person[..., None], gained, case.picture))
+
+
+class Truth:
+    """The rendered answer: its figures are the bounds of what the measure can tell."""
+
+    name = TRUTH
+
+    def answer(self, case: Case) -> Answer:
+        """The truth."""
+        return Answer(case.truth)
+
+
+def copy_input() -> EngineContestant:
+    """The control that changes nothing."""
+    return EngineContestant(PassthroughEngine(), COPY_INPUT)

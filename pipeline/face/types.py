@@ -1,0 +1,35 @@
+"""What the face tracker knows about the people in a frame."""
+
+from dataclasses import dataclass
+
+from vcam_relight.pipeline.core.image import Floats, Plane
+
+
+@dataclass(frozen=True, slots=True)
+class Face:
+    """One tracked face."""
+
+    ident: int
+    """Stays the same while the face is followed."""
+    landmarks: Floats
+    """`(468, 3)` MediaPipe face mesh: x right and y down in pixels of the frame, z in the same
+    scale, growing away from the camera."""
+    weight: float
+    """0..1: eases in when the face appears and out when it is lost, so that light never pops."""
+    seen: bool
+    """Whether it was found in this frame; if not, it is remembered while it fades."""
+
+
+@dataclass(frozen=True, slots=True)
+class FaceState:
+    """What the tracker knows about the people in one frame."""
+
+    size: tuple[int, int]
+    """Width and height of the frame in pixels."""
+    time: float
+    """Media time of the frame in seconds."""
+    faces: tuple[Face, ...]
+    mask: Plane
+    """`(h, w)` in 0..1, the persons' share of each pixel, at reduced resolution."""
+    cut: bool
+    """The scene changed: forget what was believed about it."""

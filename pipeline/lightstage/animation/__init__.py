@@ -1,0 +1,1 @@
+"""Poses over time: head, gaze, blinks, speech."""

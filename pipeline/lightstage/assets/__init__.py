@@ -1,0 +1,1 @@
+"""The asset pack and the conventions of MakeHuman's meshes."""

@@ -1,0 +1,42 @@
+"""MediaPipe's 468 face mesh points on MakeHuman's base mesh.
+
+`landmarks.npz` holds where they lie; `landmark_search` made it.
+"""
+
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vcam_relight.pipeline.core.image import Floats
+
+COUNT = 468
+FILE = Path(__file__).with_name("landmarks.npz")
+
+
+@dataclass(frozen=True, slots=True)
+class Correspondence:
+    """Landmarks as points on triangles of the base mesh."""
+
+    vertices: NDArray[np.int32]
+    """`(468, 3)` base vertices."""
+    weights: Floats
+    """`(468, 3)` barycentric weights."""
+
+    def on(self, positions: Floats) -> Floats:
+        """`(468, 3)` landmarks on a base mesh `(V, 3)`, posed or not."""
+        result: Floats = np.einsum("lk,lkc->lc", self.weights, positions[self.vertices])
+        return result
+
+
+@cache
+def load_correspondence() -> Correspondence:
+    """The committed correspondence.
+
+    Raises:
+        OSError: the file is missing.
+    """
+    with np.load(FILE, allow_pickle=False) as arrays:
+        return Correspondence(arrays["vertices"], arrays["weights"])

@@ -1,0 +1,1 @@
+"""Cameras: framing, lens, sensor, encoder, and what comes before them."""

@@ -1,0 +1,81 @@
+"""Where cameras stand: the crop of a face that engines work on, and views from elsewhere."""
+
+import math
+from dataclasses import replace
+
+import numpy as np
+
+from vcam_relight.pipeline.core.image import Floats
+from vcam_relight.pipeline.lightstage.core.scene import Camera
+
+DISTANCE = 8.0
+"""dm from the eyes to the camera, as at a desk."""
+HEIGHT = 3.2
+"""dm of the person that the picture shows at the eyes' distance: head, hair and shoulders, about
+the crop of EG3D (Chan et al. 2022)."""
+BELOW_EYES = 0.35
+"""dm from the eyes down to the picture's middle."""
+YAW, PITCH = 30.0, 15.0
+"""Degrees within which novel views are looked from."""
+_HEAD_CENTRE = np.array([0.0, -0.3, -0.8, 1.0], np.float32)
+"""Homogeneous, from the midpoint between the eyes of the neutral head; what novel views turn
+about."""
+
+
+def source_camera(
+    size: int,
+    eyes: Floats | None = None,
+    distance: float = DISTANCE,
+    height: float = HEIGHT,
+    shift: tuple[float, float] = (0.0, 0.0),
+) -> Camera:
+    """A camera that looks straight at a face; its axes are the world's.
+
+    Args:
+        size: of the square picture in pixels.
+        eyes: `(3,)` midpoint between the eyes, dm; that of the neutral pose unless given.
+        distance: dm from the eyes.
+        height: dm that the picture shows there.
+        shift: dm by which the camera stands too far right and too high.
+    """
+    middle = np.zeros(3, np.float32) if eyes is None else np.asarray(eyes, np.float32)
+    offset = np.array([shift[0], shift[1] - BELOW_EYES, distance], np.float32)
+    return Camera(middle + offset, distance / height, size, size)
+
+
+def jittered_camera(rng: np.random.Generator, size: int, eyes: Floats) -> Camera:
+    """A source camera as crops of real webcam pictures vary: near or far, tight or wide, off the
+    middle."""
+    shift = np.clip(rng.normal(0, 0.1, 2), -0.25, 0.25)
+    return source_camera(
+        size,
+        eyes,
+        distance=float(rng.uniform(5.5, 11.0)),
+        height=float(rng.uniform(2.9, 3.7)),
+        shift=(float(shift[0]), float(shift[1])),
+    )
+
+
+def orbit(camera: Camera, centre: Floats, yaw: float, pitch: float) -> Camera:
+    """The camera carried around a point that it goes on looking at.
+
+    Args:
+        centre: `(3,)` dm.
+        yaw: degrees; positive moves it to the right of the picture (+x).
+        pitch: degrees; positive moves it up.
+    """
+    a, e = math.radians(yaw), math.radians(pitch)
+    turn = np.array([[math.cos(a), 0, math.sin(a)], [0, 1, 0], [-math.sin(a), 0, math.cos(a)]])
+    tilt = np.array([[1, 0, 0], [0, math.cos(e), math.sin(e)], [0, -math.sin(e), math.cos(e)]])
+    moved = turn @ tilt
+    return replace(
+        camera,
+        position=(centre + moved @ (camera.position - centre)).astype(np.float32),
+        rotation=(camera.rotation @ moved.T).astype(np.float32),
+    )
+
+
+def head_centre(head: Floats) -> Floats:
+    """`(3,)` dm, of the `(4, 4)` transform of `Posed.head`."""
+    result: Floats = (head @ _HEAD_CENTRE)[:3]
+    return result

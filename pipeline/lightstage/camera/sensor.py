@@ -1,0 +1,91 @@
+"""The sensor of a webcam: exposure, colour mosaic, noise, clipping.
+
+Noise is that of Foi et al. (2008): shot noise whose variance follows the charge, and read noise
+that does not. Gain raises both, so that dark scenes lifted by the camera are noisy.
+"""
+
+import math
+
+import cv2
+import numpy as np
+
+from vcam_relight.pipeline.core.image import Floats, Plane
+from vcam_relight.pipeline.lightstage.camera.parameters import CameraLook
+
+_FULL = 65535.0
+_BLACK = 0.02
+"""Pedestal of the raw values, so that noise around black is not cut off before interpolation."""
+_MEMORY = 3
+"""Frames whose noise is left in a frame by temporal denoising."""
+
+
+def expose(
+    look: CameraLook, light: Floats, exposure: float, white_balance: Floats, index: int
+) -> Floats:
+    """Light `(H, W, 3)` linear RGB to what the processor gets, `(H, W, 3)` linear RGB with gains
+    applied, clipped at `look.headroom`; may be a little below 0 where it is dark."""
+    native = np.asarray(look.sensor_gains, np.float32)
+    raw = light * (np.float32(exposure) / native)
+    # the brightest native channel, green, reaches white first; the others are clipped with it, so
+    # that clipped areas stay white before the white balance
+    limit = (look.headroom / native).astype(np.float32)
+    if look.mosaic:
+        plane = _mosaic(raw)
+        plane = plane + _noise(look, plane, exposure, index)
+        plane = np.clip(plane, -_BLACK, _mosaic(np.broadcast_to(limit, raw.shape)))
+        scale = _FULL / (look.headroom + _BLACK)
+        coded = np.rint((plane + _BLACK) * scale).astype(np.uint16)
+        full = cv2.cvtColor(coded, cv2.COLOR_BayerRGGB2RGB).astype(np.float32)
+        raw = full / np.float32(scale) - np.float32(_BLACK)
+    elif math.isfinite(look.electrons):
+        raw = raw + _noise(look, raw, exposure, index)
+    raw = np.minimum(raw, limit)
+    developed = raw * (native * white_balance)
+    result: Floats = np.minimum(developed, np.float32(look.headroom))
+    return result
+
+
+def _mosaic(rgb: Floats) -> Plane:
+    """`(H, W)` of `(H, W, 3)`: red and green in even rows, green and blue in odd ones."""
+    plane = np.empty(rgb.shape[:2], np.float32)
+    plane[0::2, 0::2] = rgb[0::2, 0::2, 0]
+    plane[0::2, 1::2] = rgb[0::2, 1::2, 1]
+    plane[1::2, 0::2] = rgb[1::2, 0::2, 1]
+    plane[1::2, 1::2] = rgb[1::2, 1::2, 2]
+    return plane
+
+
+def _noise(look: CameraLook, raw: Floats, exposure: float, index: int) -> Floats:
+    """Noise for raw values that were gained by `exposure`, of their shape `(H, W[, 3])`."""
+    if not math.isfinite(look.electrons):
+        return np.zeros_like(raw)
+    read = np.float32(exposure * look.read_noise)
+    deviation = np.sqrt(np.maximum(raw, 0) * np.float32(exposure / look.electrons) + read**2)
+    unit = _fresh(look, raw.shape, index)
+    if look.residue > 0:
+        shares = look.residue ** np.arange(_MEMORY, dtype=np.float32)
+        for age in range(1, _MEMORY):
+            unit = unit + shares[age] * _fresh(look, raw.shape, index - age)
+        unit = unit / np.float32(math.sqrt(float((shares**2).sum())))
+    noise: Floats = deviation * unit
+    if look.banding > 0:
+        rows = np.random.default_rng((look.seed, 2, index + _MEMORY))
+        columns = np.random.default_rng((look.seed, 3))  # a sensor's columns stay what they are
+        height, width, *channels = raw.shape
+        ones = [1] * len(channels)
+        band = rows.standard_normal((height, 1, *ones), np.float32)
+        band = band + columns.standard_normal((1, width, *ones), np.float32)
+        noise = noise + band * read * np.float32(look.banding)
+    return noise
+
+
+def _fresh(look: CameraLook, shape: tuple[int, ...], index: int) -> Floats:
+    """Normal noise of variance 1, correlated between neighbours by `look.grain`."""
+    rng = np.random.default_rng((look.seed, 1, index + _MEMORY))  # never below 0
+    unit = rng.standard_normal(shape, np.float32)
+    if look.grain <= 0.2:
+        return unit
+    kernel = cv2.getGaussianKernel(7, look.grain).astype(np.float32)
+    blurred = cv2.sepFilter2D(unit, -1, kernel, kernel)
+    result: Floats = blurred / np.float32((kernel**2).sum())
+    return result

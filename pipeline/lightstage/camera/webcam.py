@@ -1,0 +1,309 @@
+"""Turns linear renders into what a webcam would have delivered.
+
+The order is a camera's own: scene, lens, sensor (exposure, mosaic, noise, clipping), its processor
+(white balance, tone, sharpening), encoder, and the size that the crop of a face is scaled to. One
+`CameraLook` is one camera in one room: draw it once per clip. No step moves a pixel, so normals,
+depth, flow and masks of the render stay true of the picture.
+"""
+
+import math
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from vcam_relight.pipeline.core.color import LUMA_BGR, encode_srgb, luminance
+from vcam_relight.pipeline.core.image import Floats, Picture, Plane
+from vcam_relight.pipeline.lightstage.camera.codec import compress
+from vcam_relight.pipeline.lightstage.camera.parameters import CameraLook
+from vcam_relight.pipeline.lightstage.camera.sensor import expose
+
+Colours = NDArray[np.float16] | NDArray[np.float32]
+"""What the light stage's stream gives, or what was computed from it."""
+
+_LUMA = LUMA_BGR[::-1].reshape(1, 3).copy()
+_GREY = 0.2
+"""Linear luminance that auto-exposure aims the picture's middle at."""
+_AUTO_STOPS = (-3.0, 3.0)
+_AUTO_TINT = (0.4, 2.5)
+_METER_FRAMES = 12.0
+"""Time constant of auto-exposure in frames."""
+_REFERENCE = 256.0
+"""Lengths of a look are in pixels of a picture of this height."""
+_CURVE = 4095
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """Something drawn in front of the person."""
+
+    linear: Floats
+    """`(H, W, 3)` linear RGB, premultiplied."""
+    alpha: Plane
+    """`(H, W)` in 0..1."""
+
+
+@dataclass(frozen=True, slots=True)
+class Metering:
+    """What the camera's automatics go by."""
+
+    level: float
+    """Linear luminance of the picture, the middle counting most."""
+    colour: Floats
+    """`(3,)` its mean linear RGB."""
+
+
+@dataclass(frozen=True, slots=True)
+class WebcamFrame:
+    """A picture and what was done to it."""
+
+    picture: Picture
+    """`(H, W, 3)` uint8 BGR, sRGB."""
+    occluded: Plane
+    """`(H, W)` in 0..1, the share of each pixel that something in front of the person takes, after
+    the lens."""
+    exposure: float
+    """Linear gain of all channels; the drift and the automatics of this frame are in it."""
+    white_balance: Floats
+    """`(3,)` linear RGB gains, those of a neutral grey of luminance 1."""
+    veil: Floats
+    """`(3,)` linear RGB of the light scattered in the lens, before the gains. Up to vignetting,
+    noise, clipping and the tone curve, the picture is
+    `(scene * (1 - look.glare) + veil) * gain`."""
+
+    @property
+    def gain(self) -> Floats:
+        """`(3,)` linear RGB: exposure times white balance."""
+        return self.white_balance * np.float32(self.exposure)
+
+
+def apply(
+    look: CameraLook,
+    linear: Colours,
+    alpha: Colours,
+    backdrop: Floats,
+    frame_index: int,
+    front: Layer | None = None,
+) -> WebcamFrame:
+    """One frame by itself; H.264 then is a keyframe, and the automatics go by this frame.
+
+    Args:
+        look: the camera.
+        linear: `(H, W, 3)` linear RGB of the person, premultiplied by alpha: a `View`'s picture.
+        alpha: `(H, W)` in 0..1.
+        backdrop: `(H, W, 3)` linear RGB of what is behind, as `lightstage.clips.backdrop` draws.
+        frame_index: place in the clip; noise, shake and drift follow from it and the look's seed.
+        front: hands and objects, as `pipeline.lightstage.camera.occluder` draws them.
+
+    Raises:
+        ValueError: the shapes do not fit together.
+    """
+    scene, occluded = _compose(linear, alpha, backdrop, front)
+    raw = _develop(look, scene, occluded, frame_index, meter(scene))
+    (small,) = compress(look, [raw.picture])
+    return _at_size(raw, small, look, scene.shape)
+
+
+def film(
+    look: CameraLook,
+    frames: Iterable[tuple[Colours, Colours, Floats, Layer | None]],
+    first_index: int = 0,
+) -> Iterator[WebcamFrame]:
+    """A clip: the automatics follow with delay, and H.264 predicts each frame from those before.
+
+    Args:
+        look: the camera.
+        frames: `linear`, `alpha`, `backdrop` and `front` of each, as `apply` takes them.
+        first_index: place of the first frame in its clip.
+
+    Yields:
+        One `WebcamFrame` a frame, in order; all are held until the clip is encoded.
+    """
+    raws: list[WebcamFrame] = []
+    metered: Metering | None = None
+    shape: tuple[int, ...] = ()
+    for index, (linear, alpha, backdrop, front) in enumerate(frames, first_index):
+        scene, occluded = _compose(linear, alpha, backdrop, front)
+        shape = scene.shape
+        now = meter(scene)
+        metered = now if metered is None else _follow(metered, now)
+        raws.append(_develop(look, scene, occluded, index, metered))
+    for raw, small in zip(raws, compress(look, [raw.picture for raw in raws]), strict=True):
+        yield _at_size(raw, small, look, shape)
+
+
+def meter(scene: Floats) -> Metering:
+    """Centre-weighted metering of `(H, W, 3)` linear RGB."""
+    small = cv2.resize(scene, (16, 16), interpolation=cv2.INTER_AREA)
+    place = (np.arange(16, dtype=np.float32) - 7.5) / 8
+    weight = np.exp(-1.5 * (place[:, None] ** 2 + place**2))[..., None]
+    # what is far beyond white counts as just beyond it, else a lamp would turn the picture black
+    colour = (np.minimum(small, 3.0) * weight).sum((0, 1)) / weight.sum()
+    return Metering(max(luminance(colour), 1e-5), colour.astype(np.float32))
+
+
+def _follow(last: Metering, now: Metering) -> Metering:
+    share = 1 / _METER_FRAMES
+    return Metering(
+        last.level + share * (now.level - last.level),
+        (last.colour + np.float32(share) * (now.colour - last.colour)).astype(np.float32),
+    )
+
+
+def _compose(
+    linear: Colours, alpha: Colours, backdrop: Floats, front: Layer | None
+) -> tuple[Floats, Plane]:
+    if linear.shape != backdrop.shape or linear.shape[:2] != alpha.shape:
+        raise ValueError(
+            f"person {linear.shape}, alpha {alpha.shape} and backdrop {backdrop.shape} differ"
+        )
+    # the stream's half floats are widened here
+    linear, alpha = np.asarray(linear, np.float32), np.asarray(alpha, np.float32)
+    scene = linear + (1 - alpha[..., None]) * np.asarray(backdrop, np.float32)
+    if front is None:
+        return scene, np.zeros(alpha.shape, np.float32)
+    if front.linear.shape != linear.shape or front.alpha.shape != alpha.shape:
+        raise ValueError(f"what is in front is {front.linear.shape}, the person {linear.shape}")
+    return front.linear + (1 - front.alpha[..., None]) * scene, front.alpha
+
+
+def _develop(
+    look: CameraLook, scene: Floats, occluded: Plane, index: int, metered: Metering
+) -> WebcamFrame:
+    """All up to the encoder; the picture has the sensor's size."""
+    rng = np.random.default_rng((look.seed, 0, index))
+    shake = look.shake * float(rng.uniform(0.3, 1.0))
+    angle = look.shake_angle + float(rng.normal(0, 0.3))
+    exposure = _exposure(look, metered, index)
+    white_balance = _white_balance(look, metered)
+    blurred = _lens(look, scene, shake, angle)
+    occluded = np.clip(_lens(look, occluded, shake, angle), 0, 1)
+    veil = np.zeros(3, np.float32)
+    if look.glare > 0:
+        veil = (look.glare * np.asarray(look.glare_colour) * metered.level).astype(np.float32)
+        blurred = blurred * np.float32(1 - look.glare) + veil
+    width, height = _sensor_size(look, scene.shape)
+    if (height, width) != scene.shape[:2]:
+        small = cv2.resize(blurred, (width, height), interpolation=cv2.INTER_AREA)
+        blurred = np.asarray(small, np.float32)
+    light = blurred * vignette(look, height, width)[..., None] if look.vignette > 0 else blurred
+    developed = expose(look, light, exposure, white_balance, index)
+    encoded = _finish(look, developed)
+    levels = np.rint(np.clip(encoded, 0, 1) * 255).astype(np.uint8)
+    picture = np.ascontiguousarray(_range_mistake(look, levels)[..., ::-1])
+    return WebcamFrame(picture, occluded, exposure, white_balance, veil)
+
+
+def _exposure(look: CameraLook, metered: Metering, index: int) -> float:
+    auto = look.auto_exposure * math.log2(_GREY / metered.level)
+    drift = look.drift * (
+        math.sin(index * 0.043 + look.seed % 7) + 0.5 * math.sin(index * 0.117 + look.seed % 11)
+    )
+    return float(2 ** (look.exposure + min(max(auto, _AUTO_STOPS[0]), _AUTO_STOPS[1]) + drift))
+
+
+def _white_balance(look: CameraLook, metered: Metering) -> Floats:
+    grey = np.clip(metered.level / np.maximum(metered.colour, 1e-6), *_AUTO_TINT)
+    gains = np.asarray(look.white_balance) * grey**look.auto_white_balance
+    return (gains / luminance(gains.astype(np.float32))).astype(np.float32)
+
+
+def vignette(look: CameraLook, height: int, width: int) -> Plane:
+    """`(height, width)` gain of the lens: 1 in the middle, cos^4-like towards the corners."""
+    y = (np.arange(height, dtype=np.float32) + 0.5 - height / 2) / (height / 2)
+    x = (np.arange(width, dtype=np.float32) + 0.5 - width / 2) / (width / 2)
+    square = (y[:, None] ** 2 + x**2) / 2
+    result: Plane = (1 / (1 + np.float32(look.vignette) * square) ** 2).astype(np.float32)
+    return result
+
+
+def _sensor_size(look: CameraLook, shape: tuple[int, ...]) -> tuple[int, int]:
+    """Width and height, even unless they are the picture's own."""
+    height, width = shape[:2]
+    if look.scale >= 1:
+        return width, height
+    return max(16, 2 * round(width * look.scale / 2)), max(16, 2 * round(height * look.scale / 2))
+
+
+def _lens(look: CameraLook, scene: Floats, length: float, angle: float) -> Floats:
+    unit = scene.shape[0] / _REFERENCE
+    kernels = []
+    if look.defocus * unit > 0.3:
+        kernels.append(_disc(look.defocus * unit))
+    if length * unit > 0.5:
+        kernels.append(_streak(length * unit, angle))
+    for kernel in kernels:
+        blurred = cv2.filter2D(scene, -1, kernel, borderType=cv2.BORDER_REPLICATE)
+        scene = np.asarray(blurred, np.float32)
+    if look.softness * unit > 0.15:
+        scene = np.asarray(cv2.GaussianBlur(scene, (0, 0), look.softness * unit), np.float32)
+    return scene
+
+
+def _disc(radius: float) -> Floats:
+    half = math.ceil(radius)
+    x = np.arange(-half, half + 1, dtype=np.float32)
+    kernel = np.clip(radius + 0.5 - np.hypot(x[:, None], x), 0, 1)
+    return np.asarray(kernel / kernel.sum(), np.float32)
+
+
+def _streak(length: float, angle: float) -> Floats:
+    half = math.ceil(length / 2) + 1
+    x = np.arange(-half, half + 1, dtype=np.float32)
+    along = np.abs(x * math.cos(angle) + x[:, None] * math.sin(angle))
+    across = np.abs(x[:, None] * math.cos(angle) - x * math.sin(angle))
+    kernel = np.clip(length / 2 + 0.5 - along, 0, 1) * np.clip(1 - across, 0, 1)
+    return np.asarray(kernel / kernel.sum(), np.float32)
+
+
+def _finish(look: CameraLook, linear: Floats) -> Floats:
+    """The processor's part after white balance: tone, denoising, colour, sharpening."""
+    index = np.sqrt(np.clip(linear, 0, look.headroom) / np.float32(look.headroom))
+    encoded: Floats = tone_curve(look)[np.rint(index * _CURVE).astype(np.intp)]
+    if look.denoise > 0:
+        encoded = np.asarray(cv2.bilateralFilter(encoded, 5, look.denoise, 1.5), np.float32)
+    if look.saturation != 1:
+        luma = np.asarray(cv2.transform(encoded, _LUMA), np.float32)[..., None]
+        encoded = np.asarray(luma + look.saturation * (encoded - luma), np.float32)
+    if look.sharpening > 0:
+        luma = np.asarray(cv2.transform(encoded, _LUMA), np.float32)
+        detail = luma - cv2.GaussianBlur(luma, (0, 0), look.sharpening_radius)
+        encoded = np.asarray(encoded + look.sharpening * detail[..., None], np.float32)
+    return encoded
+
+
+def tone_curve(look: CameraLook) -> Floats:
+    """`(4096,)` encoded values at linear `(i / 4095)^2 * look.headroom`: shoulder, sRGB's curve,
+    gamma, contrast, black level."""
+    linear = (np.linspace(0, 1, _CURVE + 1) ** 2 * look.headroom).astype(np.float32)
+    if look.headroom > 1:  # a shoulder that meets the straight part with the same slope
+        knee, room = 0.6, 0.4
+        rolled = knee + room * (1 - np.exp(-np.maximum(linear - knee, 0) / room))
+        linear = np.where(linear > knee, rolled, linear)
+    v = encode_srgb(linear) ** np.float32(look.gamma)
+    v = v + np.float32(look.contrast) * v * (1 - v) * (2 * v - 1)
+    result: Floats = (look.black + (1 - look.black) * v).astype(np.float32)
+    return result
+
+
+def _range_mistake(look: CameraLook, levels: Picture) -> Picture:
+    """Full-range video taken for limited (too much contrast), or limited for full (too little)."""
+    if look.range_mistake == "none":
+        return levels
+    steps = np.arange(256) / 255
+    wrong = (
+        (steps * 255 - 16) / 219 if look.range_mistake == "crushed" else (16 + steps * 219) / 255
+    )
+    return np.rint(np.clip(wrong, 0, 1) * 255).astype(np.uint8)[levels]
+
+
+def _at_size(
+    raw: WebcamFrame, small: Picture, look: CameraLook, shape: tuple[int, ...]
+) -> WebcamFrame:
+    picture = small
+    if small.shape != shape:
+        way = cv2.INTER_CUBIC if look.crisp else cv2.INTER_LINEAR
+        picture = np.asarray(cv2.resize(small, shape[1::-1], interpolation=way), np.uint8)
+    return WebcamFrame(picture, raw.occluded, raw.exposure, raw.white_balance, raw.veil)

@@ -1,0 +1,1 @@
+"""Rendered clips with all their channels, one by one or as a stream."""

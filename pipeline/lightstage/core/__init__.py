@@ -1,0 +1,1 @@
+"""Geometry that every part of the light stage uses."""

@@ -1,0 +1,1 @@
+"""Reference renders of held-out people by mitsuba and Cycles."""

@@ -1,0 +1,1 @@
+"""Distant lightings, and how they are drawn."""

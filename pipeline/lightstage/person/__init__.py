@@ -1,0 +1,1 @@
+"""Who a person is, and the posable figure made of it."""

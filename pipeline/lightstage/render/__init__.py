@@ -1,0 +1,1 @@
+"""The rasterizer and the light transport that it shades with."""

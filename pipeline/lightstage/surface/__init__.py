@@ -1,0 +1,1 @@
+"""Skin, facial hair and cloth as textures."""

@@ -1,0 +1,1 @@
+"""Glasses, head coverings and what else people wear."""

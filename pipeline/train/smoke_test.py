@@ -1,0 +1,69 @@
+"""All of training in a minute: what is rendered, learnt, resumed, exported and loaded again."""
+
+import logging
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from vcam_relight.pipeline.engines.triplane.network.checkpoint import load_network
+from vcam_relight.pipeline.train.batches import Step, Steps
+from vcam_relight.pipeline.train.captures import Folder
+from vcam_relight.pipeline.train.export import export
+from vcam_relight.pipeline.train.fit import Plan, Trainer
+from vcam_relight.pipeline.train.objective import show, weighted
+
+_LOG = logging.getLogger(__name__)
+_STEPS = 8
+"""Which has all kinds."""
+
+
+def round_trip(pack: Path, folder: Path) -> None:
+    """Trains for a few steps on a few sittings, with a break.
+
+    Args:
+        pack: the light stage's.
+        folder: left with `sittings`, `held-out`, `run` and `triplane.safetensors`.
+
+    Raises:
+        OSError, ValueError: the pack cannot be read, or there is no OpenGL.
+        RuntimeError: something is not as it should be.
+    """
+    train = Folder(folder / "sittings", pack, 0, "train", None)
+    for index in train.fill((0, 5), workers=2):  # some poses and a performance
+        _LOG.info("sitting %d is rendered", index)
+    list(replace(train, path=folder / "held-out", split="test").fill((0,), workers=1))
+    plan = Plan(
+        train.path, folder / "held-out", None, folder / "run", _STEPS, 1, rate=2e-2, every=_STEPS
+    )
+    trainer = Trainer(plan)
+    shown = Steps(plan.sittings, plan.seed).make(_STEPS)
+    before = _error(trainer, shown)
+    trainer.run(stop=lambda: trainer.step == _STEPS // 2)
+    resumed = Trainer(plan)
+    _require(resumed.step == _STEPS // 2, "the run does not go on from where it was stopped")
+    resumed.run()
+    after = _error(resumed, shown)
+    _LOG.info("loss on a fixed batch: %.3f before, %.3f after %d steps", before, after, _STEPS)
+    _require(after < before, "the loss does not go down")
+    shipped = folder / "triplane.safetensors"
+    _LOG.info("%s has the SHA-256 %s", shipped.name, export(plan.out, shipped))
+    batch = shown.frames[0]
+    light = batch.picture.new_tensor([1.0] + [0.0] * 8).expand(len(batch.picture), 9)
+    with torch.no_grad():
+        there, here = (
+            show(network, batch.picture, batch.pose, light, None)[0]
+            for network in (load_network(shipped), resumed.average)
+        )
+    close = torch.allclose(there.albedo, here.albedo, atol=1e-4)
+    _require(close, "the exported network gives other pictures than the one in training")
+
+
+@torch.no_grad()
+def _error(trainer: Trainer, step: Step) -> float:
+    return weighted(trainer.losses(step)).item()
+
+
+def _require(fact: bool, otherwise: str) -> None:
+    if not fact:
+        raise RuntimeError(otherwise)

@@ -1,0 +1,201 @@
+"""Real-looking pictures without truth: what their face mesh and person mask tell, and that a face
+stays the same however its picture was taken."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from vcam_relight.pipeline.core.image import Picture
+from vcam_relight.pipeline.core.resample import resize
+from vcam_relight.pipeline.core.tensors import mapped
+from vcam_relight.pipeline.core.timing import StageTimer
+from vcam_relight.pipeline.engines.triplane.network.model import (
+    INPUT,
+    OUTPUT,
+    Maps,
+    TriplaneNetwork,
+)
+from vcam_relight.pipeline.face import FaceTracker
+from vcam_relight.pipeline.head.crop import HeadCrop
+from vcam_relight.pipeline.head.normals import NormalMapper, grid_size
+from vcam_relight.pipeline.head.pose import HeadFinder, pose_in_crop
+from vcam_relight.pipeline.head.space import HeadPose
+from vcam_relight.pipeline.lighting.sh_torch import asked_light
+from vcam_relight.pipeline.train.losses import centred, encoded, linear, log_gain, log_light, mean
+from vcam_relight.pipeline.train.objective import show
+from vcam_relight.pipeline.train.samples import mirrored_pose
+
+_COUNT = 3
+"""Portraits of a step."""
+_KEPT_OUT = 4
+"""Of so many pictures the first is not trained on, but left to look at results."""
+_TINT = 0.25
+"""Largest natural logarithm of the gains by which a colour channel is changed."""
+_GAIN = 2.0
+"""Largest natural logarithm of the gains by which a portrait is relit."""
+_CLIPPED = 0.97
+"""Linear light from which on a pixel does not tell how bright it is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Portrait:
+    """A batch of B."""
+
+    picture: Tensor
+    """`(B, 3, 256, 256)` sRGB-encoded, -1..1."""
+    pose: HeadPose
+    normal: Tensor
+    """`(B, 3, 128, 128)` of the face mesh, smooth, camera space."""
+    face: Tensor
+    """`(B, 1, 128, 128)` 0..1 how far it is to be believed."""
+    mask: Tensor
+    """`(B, 1, 128, 128)` the person's share."""
+
+
+def prepare(folder: Path, out: Path) -> int:
+    """Crops the faces of a folder of pictures into one file; pictures without exactly one face and
+    every fourth picture are left out.
+
+    Returns:
+        How many there are in the file.
+
+    Raises:
+        OSError: the folder cannot be read or the file not written.
+        ValueError: there is no picture with one face.
+    """
+    tracker, mapper, finder = FaceTracker(StageTimer()), NormalMapper(), HeadFinder()
+    rows: list[dict[str, np.ndarray]] = []
+    files = sorted(p for p in folder.iterdir() if p.suffix in (".jpg", ".png", ".webp"))
+    for index, path in enumerate(files):
+        picture = cv2.imread(str(path))
+        if index % _KEPT_OUT and picture is not None:
+            row = _row(np.asarray(picture, np.uint8), tracker, mapper, finder)
+            rows += [row] if row else []
+    if len(rows) < _COUNT:
+        raise ValueError(f"{folder} has {len(rows)} pictures with one face; {_COUNT} are the least")
+    arrays: dict[str, Any] = {name: np.stack([row[name] for row in rows]) for name in rows[0]}
+    with out.open("wb") as file:
+        np.savez(file, **arrays)
+    return len(rows)
+
+
+def _row(
+    picture: Picture, tracker: FaceTracker, mapper: NormalMapper, finder: HeadFinder
+) -> dict[str, np.ndarray] | None:
+    state = tracker.still(picture)
+    if len(state.faces) != 1:
+        return None
+    head = finder.find(state.faces[0].landmarks)
+    crop = HeadCrop.of(head)
+    pose = pose_in_crop(head, crop.middle, crop.side)
+    normals, own = mapper.normals(state, resize(state.mask, grid_size(*state.size)))
+    maps = {"normal": normals, "face": own, "mask": state.mask}
+    return {
+        "picture": crop.cut(picture, INPUT),
+        "rotation": pose.rotation[0].numpy(),
+        "scale": pose.scale[0].numpy(),
+        "shift": pose.shift[0].numpy(),
+    } | {
+        name: crop.cut_map(resize(values, state.size), OUTPUT).astype(np.float16)
+        for name, values in maps.items()
+    }
+
+
+class Portraits:
+    """The file that `prepare` writes.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+
+    def __init__(self, path: Path) -> None:
+        with np.load(path) as archive:
+            self._arrays = {name: archive[name] for name in archive.files}
+
+    def sample(self, rng: np.random.Generator) -> Portrait:
+        """A few of them, all mirrored or none."""
+        chosen = rng.choice(len(self._arrays["picture"]), _COUNT, replace=False)
+
+        def tensor(name: str) -> Tensor:
+            return torch.from_numpy(self._arrays[name][chosen].astype(np.float32))
+
+        result = Portrait(
+            tensor("picture").permute(0, 3, 1, 2).flip(1) / 127.5 - 1,
+            HeadPose(tensor("rotation"), tensor("scale"), tensor("shift")),
+            tensor("normal").permute(0, 3, 1, 2),
+            tensor("face")[:, None],
+            tensor("mask")[:, None],
+        )
+        return _mirrored(result) if rng.random() < 0.5 else result
+
+
+def _mirrored(portrait: Portrait) -> Portrait:
+    flipped = mapped(portrait, lambda t: t.flip(3) if t.dim() == 4 else t)
+    across = portrait.normal.new_tensor([-1, 1, 1])[:, None, None]
+    return replace(flipped, pose=mirrored_pose(portrait.pose), normal=flipped.normal * across)
+
+
+def portrait_losses(
+    network: TriplaneNetwork, portraits: Portrait, light: Tensor, rng: np.random.Generator
+) -> dict[str, Tensor]:
+    """Losses without rendered truth, unweighted, by name.
+
+    `face`: normals as the mesh has them, where it is the face's. `person`: the mask. `whole`: the
+    picture is albedo times present light. Then the portraits are relit by what the network says,
+    and given another exposure and white balance. `same`: albedo and normals stay. `back`: the
+    present shading of the relit picture is the light that was asked for, so that taking it out
+    again returns the first picture.
+
+    Args:
+        network: in training.
+        portraits: B of them.
+        light: `(B, 9, 3)` what they are relit by, radiance in camera space.
+        rng: what exposure and white balance are drawn from.
+    """
+    maps = _shown(network, portraits.picture, portraits.pose, light)
+    gains = np.exp(rng.uniform(-_TINT, _TINT, (len(light), 3, 1, 1)))
+    tint = torch.from_numpy(gains).to(portraits.picture)
+    weight = (portraits.mask > 0.9).float()
+    put = _put(maps, light, portraits.mask)
+    relit = (
+        linear(portraits.picture)
+        * tint
+        * functional.interpolate(
+            torch.exp(put), scale_factor=2.0, mode="bilinear", align_corners=False
+        )
+    )
+    again = _shown(network, encoded(relit.clamp(0, 1)), portraits.pose, light)
+    unclipped = functional.avg_pool2d((relit.amax(1, keepdim=True) < _CLIPPED).float(), 2)
+    lasting = weight * (unclipped == 1)
+    seen = functional.interpolate(linear(portraits.picture), scale_factor=0.5, mode="area")
+    whole = log_light(seen) - log_light(maps.albedo) - maps.present
+    back = maps.present.detach() + put + tint.log() - again.present
+    same = (again.albedo - maps.albedo).abs() + 0.3 * (again.normal - maps.normal).abs()
+    cosine = (maps.normal * functional.normalize(portraits.normal, dim=1)).sum(1, keepdim=True)
+    face = portraits.face * weight
+    return {
+        "face": ((1 - cosine) * face).sum() / (face.sum() + 1),
+        "person": functional.binary_cross_entropy_with_logits(
+            maps.mask, portraits.mask.clamp(0, 1)
+        ),
+        "whole": mean(centred(whole, weight).abs(), weight),
+        "same": mean(same, lasting),
+        "back": mean(centred(back, lasting).abs(), lasting),
+    }
+
+
+def _shown(network: TriplaneNetwork, picture: Tensor, pose: HeadPose, light: Tensor) -> Maps:
+    return show(network, picture, pose, asked_light(light, pose.rotation), None)[0]
+
+
+def _put(maps: Maps, light: Tensor, mask: Tensor) -> Tensor:
+    """`(B, 3, 128, 128)` natural logarithm of what relights the person, as bright as before.
+    Nothing is learnt through it: a network that can choose its own questions makes them easy."""
+    gain = log_gain(maps, light).detach()
+    return (centred(gain, mask) * mask).clamp(-_GAIN, _GAIN)

@@ -1,0 +1,109 @@
+"""The light stage's two renderers against each other, and the reference against plain mitsuba."""
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from support import tolerances
+from support.stage import require
+from vcam_relight.pipeline.core.color import encode_srgb
+from vcam_relight.pipeline.core.image import Floats
+from vcam_relight.pipeline.lightstage.light.light_map import LOBES, sphere_directions, to_lobes
+
+require(
+    "mitsuba",
+    "vcam_relight.pipeline.lightstage.ground_truth.mitsuba_reference",
+    "moderngl",
+    "embreex",
+)
+
+from vcam_relight.pipeline.lightstage.ground_truth.mitsuba_reference import Reference  # noqa: E402
+from vcam_relight.pipeline.lightstage.ground_truth.test_split import (
+    Sitting,
+    named_lights,
+    sit,
+    sitters,
+)
+from vcam_relight.pipeline.lightstage.render.rasterizer import Rasterizer  # noqa: E402
+from vcam_relight.pipeline.lightstage.render.transfer import trace  # noqa: E402
+
+SIZE = 128
+SOFT = ("apartment", "soft front")
+"""A room with a window, and a studio's large soft box."""
+
+
+def psnr(picture: Floats, truth: Floats, person: np.ndarray) -> float:
+    """Of linear pictures, encoded as they are looked at."""
+    difference = encode_srgb(picture)[person] - encode_srgb(truth)[person]
+    return float(-10 * np.log10(np.mean(difference**2)))
+
+
+def sitting(pack: Any, index: int, size: int = SIZE) -> Sitting:
+    found = sit(pack, "test", *next(sitters(index, 1)))
+    return replace(found, camera=replace(found.camera, width=size, height=size))
+
+
+def reference(of: Sitting) -> Reference:
+    return Reference(of.parts, of.posed, of.camera)
+
+
+@pytest.mark.parametrize("index", [4, 15])
+def test_the_rasterizer_agrees_with_mitsuba_under_soft_light(pack: Any, index: int) -> None:
+    """Skin tones brown and tan, a woman and a man with a beard."""
+    person = sitting(pack, index)
+    lights = [named_lights(pack)[name].radiance for name in SOFT]
+    rasterizer = Rasterizer()
+    rasterizer.load(person.parts)
+    lit = trace(person.parts, person.posed).light(person.posed, lights)
+    drawn = rasterizer.draw(person.posed, person.camera, lit)
+    stack, layers = reference(person).olat(sphere_directions(LOBES), samples=8)
+    seen = layers.alpha > 0.5
+    for light, picture in zip(lights, drawn.pictures, strict=True):
+        truth = np.einsum("lc,lhwc->hwc", to_lobes(light), stack)
+        assert psnr(picture, truth, seen) > tolerances.RENDERERS_DB
+    # Not only the sum: what the channels say is the same too.
+    inside = (layers.alpha > 0.99) & (drawn.alpha > 0.99)
+    assert np.abs(drawn.albedo - layers.albedo)[inside].mean() < tolerances.RENDERERS_ALBEDO
+    cosine = (drawn.normal * layers.normal).sum(-1)[inside]
+    assert np.degrees(np.arccos(np.clip(np.median(cosine), -1, 1))) < 3
+    assert np.median(np.abs(drawn.depth - layers.depth)[inside]) < 0.02
+
+
+def test_sums_of_lights_are_what_mitsuba_traces_directly(pack: Any) -> None:
+    """Two lights, one of them hard from the side; mitsuba's own path tracer knows nothing of how
+    one-light-at-a-time sets are made."""
+    person = sitting(pack, 4, 72)
+    lights = sphere_directions(64)
+    chosen = [int(np.argmax(lights @ d)) for d in ([0.7, 0.4, 0.6], [-0.5, 0.1, 0.85])]
+    irradiance = np.array([[2.0, 1.6, 1.2], [0.5, 0.7, 1.0]], np.float32)
+    tracer = reference(person)
+    stack, layers = tracer.olat(lights[chosen], samples=96)
+    direct = tracer.render_lobes(lights[chosen], irradiance, samples=256)
+    summed = np.einsum("lc,lhwc->hwc", irradiance, stack)
+    difference = (summed - direct)[layers.alpha > 0.5]
+    assert -10 * np.log10(np.mean(difference**2)) > tolerances.OLAT_DB
+
+
+def test_a_light_map_and_its_lobes_light_alike(pack: Any) -> None:
+    """The environment's orientation in mitsuba is ours: a map with one light on the right."""
+    person = sitting(pack, 4, 64)
+    tracer = reference(person)
+    light = named_lights(pack)["key right"].radiance
+    traced = tracer.render(light, samples=64)
+    stack, layers = tracer.olat(sphere_directions(64), samples=16)
+    summed = np.einsum("lc,lhwc->hwc", to_lobes(light, 64), stack)
+    seen = layers.alpha > 0.5
+    assert psnr(summed, traced, seen) > tolerances.LOBES_DB
+    assert psnr(np.einsum("lc,lhwc->hwc", to_lobes(light[:, ::-1], 64), stack), traced, seen) < 20
+
+
+def test_equal_seeds_give_equal_pictures_and_heads_cast_shadows(pack: Any) -> None:
+    towards = np.array([[0, 0, 1], [0, 0, -1]], np.float32)
+    person = sitting(pack, 4, 48)
+    stack, layers = reference(person).olat(towards, samples=8)
+    again, _ = reference(person).olat(towards, samples=8)
+    np.testing.assert_allclose(stack, again, atol=1e-6)
+    face = layers.normal[..., 2] > 0.8
+    assert stack[1][face].mean() < 0.05 * stack[0][face].mean()

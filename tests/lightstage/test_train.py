@@ -1,0 +1,51 @@
+"""Training the tri-plane network on rendered people."""
+
+from pathlib import Path
+
+import pytest
+
+from support.stage import require
+from support.tolerances import LIFTED_ALBEDO, LIFTED_DM
+from vcam_relight.pipeline.engines.triplane.network.layers import sample
+from vcam_relight.pipeline.head.pose import HeadFinder
+from vcam_relight.pipeline.head.space import HeadPose, pixel_places
+from vcam_relight.pipeline.lightstage.assets.asset_pack import Pack, default_pack_path
+from vcam_relight.pipeline.train.samples import read, samples
+from vcam_relight.pipeline.train.smoke_test import round_trip
+
+require("moderngl")
+require("embreex")
+
+
+@pytest.fixture(scope="module")
+def trained(pack: Pack, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What the round trip leaves; it raises if the loss grows or a resumed run starts anew."""
+    folder = tmp_path_factory.mktemp("trained")
+    round_trip(default_pack_path(), folder)
+    return folder
+
+
+def test_a_round_trip_leaves_a_network(trained: Path) -> None:
+    assert (trained / "triplane.safetensors").stat().st_size < 20e6
+
+
+@pytest.mark.parametrize("index", [0, 5])
+def test_depth_and_poses_carry_a_surface_to_the_novel_view(trained: Path, index: int) -> None:
+    sitting = read(trained / "sittings" / f"{index:06d}.npz")
+    count = len(sitting["sh"])
+    batch = samples(sitting, range(count), [0] * count, HeadFinder())
+    depths = batch.depth.reshape(count, -1, 1)
+    points = batch.pose.lifted(pixel_places(batch.depth.shape[-1]), depths)[:, :, 0]
+    for k in range(count):
+        there = points[k][batch.person[k].reshape(-1) > 0]
+        albedo = batch.albedo[k].reshape(3, -1)[:, batch.person[k].reshape(-1) > 0]
+        pose = batch.novel_pose
+        one = HeadPose(pose.rotation[k : k + 1], pose.scale[k : k + 1], pose.shift[k : k + 1])
+        places = one.seen_at(there)
+        shown = sample(batch.novel_alpha[k : k + 1], places)[0, 0] > 0.99
+        deep = sample(batch.novel_depth[k : k + 1], places)[0, 0]
+        error = (deep - there @ pose.rotation[k, 2])[shown]
+        assert shown.float().mean() > 0.5
+        assert error.abs().median() < LIFTED_DM  # some of it is hidden there
+        other = sample(batch.novel_albedo[k : k + 1], places)[0][:, shown]
+        assert (other - albedo[:, shown]).abs().median() < LIFTED_ALBEDO

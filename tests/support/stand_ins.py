@@ -1,0 +1,142 @@
+"""Sources, sinks and relighters that tests steer; the frame loop around them is the real one."""
+
+import threading
+import time
+from collections.abc import Callable
+
+import numpy as np
+
+from vcam_relight.pipeline.controls import RelightSettings
+from vcam_relight.pipeline.core.image import Picture
+from vcam_relight.pipeline.core.timing import StageTimer
+from vcam_relight.pipeline.lighting import Lighting
+from vcam_relight.vcam.core.errors import SourceError, SourceLost
+from vcam_relight.vcam.core.frame import Frame
+from vcam_relight.vcam.sinks import Delivery
+
+PATIENCE_S = 30.0
+"""How long a test waits for what must happen; it passes as soon as it does."""
+
+
+def wait_for(what: Callable[[], bool]) -> None:
+    """Returns when `what()` is true; fails the test after `PATIENCE_S`."""
+    end = time.perf_counter() + PATIENCE_S
+    while not what():
+        assert time.perf_counter() < end, "it did not happen"
+        time.sleep(0.005)
+
+
+def numbered(number: int, size: tuple[int, int] = (64, 48)) -> Picture:
+    """A picture that carries its number in all pixels, modulo 65536, in B and G."""
+    picture = np.zeros((size[1], size[0], 3), np.uint8)
+    picture[..., 0], picture[..., 1] = number % 256, number // 256 % 256
+    return picture
+
+
+def number_of(frame: Frame) -> int:
+    """The number that `numbered` put in."""
+    return int(frame.picture[0, 0, 0]) + 256 * int(frame.picture[0, 0, 1])
+
+
+class NumberedSource:
+    """Counts frames at a pace, in plays: each play ends as its entry says, then it is reopened."""
+
+    label = "numbered"
+
+    def __init__(self, plays: list[int | SourceError] | None = None, pace_s: float = 0.01) -> None:
+        """
+        Args:
+            plays: a number: that many frames, then lost (the stream ends after the last play);
+                an error: raised by `open`. None: frames for ever.
+            pace_s: seconds from frame to frame.
+        """
+        self.plays = plays
+        self.pace_s = pace_s
+        self.sent = 0
+        self.opened = 0
+        self._left: int | None = None
+        self._closed = threading.Event()
+
+    def open(self) -> None:
+        self._closed.clear()
+        play = self.plays.pop(0) if self.plays is not None else None
+        if isinstance(play, SourceError):
+            raise play
+        self._left = play
+        self.opened += 1
+
+    def read(self) -> Frame | None:
+        if self._left == 0:
+            if not self.plays:
+                return None
+            raise SourceLost("the camera was unplugged", "plug it in again")
+        if self._closed.wait(self.pace_s):
+            return None
+        if self._left is not None:
+            self._left -= 1
+        self.sent += 1
+        return Frame(numbered(self.sent), time.perf_counter(), self.sent * 3000)
+
+    def close(self) -> None:
+        self._closed.set()
+
+
+class KeepingSink:
+    """Keeps every delivery; can be slow, unwanted, or fail."""
+
+    def __init__(self, label: str = "keeping") -> None:
+        self.label = label
+        self.wanted = True
+        self.kept: list[Delivery] = []
+        self.opened = 0
+        self.closed = 0
+        self.before_write: Callable[[], object] = lambda: None
+        self.on_open: Callable[[], object] = lambda: None
+        self.on_close: Callable[[], object] = lambda: None
+
+    def open(self) -> None:
+        self.on_open()
+        self.opened += 1
+
+    def write(self, delivery: Delivery) -> None:
+        self.before_write()
+        self.kept.append(delivery)
+
+    def close(self) -> None:
+        self.closed += 1
+        self.on_close()
+
+    @property
+    def numbers(self) -> list[int]:
+        return [number_of(delivery.original) for delivery in self.kept]
+
+
+class MarkingRelighter:
+    """Marks the red channel of what it relights; `before` may wait or raise."""
+
+    MARK = 77
+
+    def __init__(self, before: Callable[[Picture], object] = lambda picture: None) -> None:
+        self.timer = StageTimer()
+        self.before = before
+        self.calls = 0
+        self.resets = 0
+
+    def process(
+        self, picture: Picture, time: float, lighting: Lighting, settings: RelightSettings
+    ) -> Picture:
+        self.calls += 1
+        self.timer.start_frame()
+        self.before(picture)
+        with self.timer.stage("mark"):
+            relit = picture.copy()
+            relit[..., 2] = self.MARK
+        return relit
+
+    def reset(self) -> None:
+        self.resets += 1
+
+
+def is_relit(delivery: Delivery) -> bool:
+    """Whether a `MarkingRelighter` made the output."""
+    return bool((delivery.output.picture[..., 2] == MarkingRelighter.MARK).all())

@@ -1,0 +1,69 @@
+"""`vcam bench`: the whole pipeline, measured against doing nothing, as JSON and as a table."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from vcam_relight.vcam.cli.main import main
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_json_has_both_engines_and_every_stage() -> None:
+    command = [sys.executable, "run_vcam.py", "bench", "--json", "--size", "320x180"]
+    done = subprocess.run(
+        [*command, "--frames", "40"], cwd=ROOT, capture_output=True, text=True, timeout=600
+    )
+    assert done.returncode == 0, done.stderr
+    report = json.loads(done.stdout)
+    assert report["size"] == [320, 180] and report["frames"] == 40
+    assert list(report["results"]) == [report["baseline"], report["engine"]]
+    assert report["machine"]["cores"] >= 1 and report["machine"]["cpu"]
+    for result in report["results"].values():
+        stages = result["stages_ms"]
+        assert result["drops"] == 0 and result["fps"] > 0
+        assert {"decode", "relight (all)", "convert"} <= set(stages)
+        times = (result["frame_ms"], result["latency_ms"], result["interval_ms"], *stages.values())
+        assert all(0 <= ms["p50"] <= ms["p99"] for ms in times)
+        # A frame's work is what its parts take, and it cannot be out sooner than that.
+        parts = sum(stages[name]["p50"] for name in ("decode", "relight (all)", "convert"))
+        assert result["frame_ms"]["p50"] == pytest.approx(parts, rel=0.5)
+        assert result["latency_ms"]["p50"] >= 0.9 * result["frame_ms"]["p50"]
+        inner = sum(ms["p50"] for name, ms in stages.items() if name not in _WHOLE)
+        assert inner <= 1.3 * stages["relight (all)"]["p50"] + 0.1
+    engine = report["results"][report["engine"]]
+    baseline = report["results"][report["baseline"]]
+    assert len(engine["stages_ms"]) > len(baseline["stages_ms"])
+    assert report["fps_ratio"] == pytest.approx(engine["fps"] / baseline["fps"], rel=0.01, abs=1e-3)
+
+
+_WHOLE = {"decode", "relight (all)", "convert"}
+
+
+def test_table_for_people(capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["--frames", "5", "--size", "321x181", "--engine", "passthrough"]
+    assert main(["bench", *arguments]) == 0
+    table = capsys.readouterr().out
+    assert "| passthrough |" in table and "321x181, 5 frames" in table
+
+
+def test_wrong_options() -> None:
+    for options in (["--frames", "0"], ["--size", "big"], ["--engine", "magic"]):
+        assert main(["bench", *options]) == 2
+
+
+def test_an_engine_that_fails_is_no_measurement(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from vcam_relight.pipeline.engines.passthrough import PassthroughEngine
+
+    def fail(*arguments: object) -> None:
+        raise RuntimeError("out of order")
+
+    monkeypatch.setattr(PassthroughEngine, "relight", fail)
+    assert main(["bench", "--frames", "5", "--size", "320x180"]) == 1
+    said = capsys.readouterr()
+    assert "out of order" in said.err and not said.out

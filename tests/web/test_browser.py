@@ -1,0 +1,417 @@
+"""Both pages in a real browser, against a real server and frame loop."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+import pytest_asyncio
+
+from support.chromium import (
+    chromium,
+    frames_shown,
+    level_in,
+    new_frames,
+    opened,
+    require_chromium,
+    see,
+)
+from support.stand_ins import KeepingSink
+from support.tolerances import JPEG_LEVEL, VP8_LEVEL
+from support.web_parts import GAIN, PATIENCE_S, SCENE_LEVEL, DimRelighter, Running, running, until
+from vcam_relight.pipeline.relighter import Relight
+from vcam_relight.vcam.cli.app import redirect_page
+
+DIM = pytest.approx(SCENE_LEVEL * GAIN, abs=JPEG_LEVEL)
+BRIGHT = pytest.approx(SCENE_LEVEL, abs=JPEG_LEVEL)
+
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def browser(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Any]:
+    """One browser for all tests here; each opens its own pages."""
+    require_chromium()
+    desktop = {"width": 1280, "height": 860}
+    async with chromium(tmp_path_factory.mktemp("browser"), viewport=desktop) as context:
+        yield context
+
+
+async def level_becomes(page: Any, element: str, wanted: object) -> None:
+    """Waits until the picture has a level."""
+    for _ in range(200):
+        value = await level_in(page, element)
+        if value == wanted:
+            return
+        await new_frames(page, element, 1)
+    raise AssertionError(f"the level stays at {value}, not {wanted}")
+
+
+def aim(served: Running) -> tuple[float, float] | None:
+    """Where the light is now."""
+    return served.store.current.settings.aim
+
+
+async def all_has_arrived(page: Any, served: Running) -> None:
+    """Waits until the light is where the page shows it: changes are merged while one is sent."""
+    async with asyncio.timeout(PATIENCE_S):
+        while True:
+            shown = await page.locator("#light").get_attribute("data-aim")
+            if aim(served) == tuple(map(float, shown.split())):
+                return
+            await asyncio.sleep(0.01)
+
+
+async def centre(page: Any, selector: str) -> tuple[float, float]:
+    """An element's middle in CSS pixels."""
+    box = await page.locator(selector).bounding_box()
+    return box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+
+
+async def test_presets_and_sliders_change_the_picture(browser: Any) -> None:
+    async with running() as served, opened(browser, served.server.url) as page:
+        await new_frames(page, "picture")
+        assert await level_in(page, "picture") == DIM
+        await see(page, "$('state').innerText === 'Live'")
+        await page.get_by_role("button", name="Off", exact=True).click()
+        await level_becomes(page, "picture", BRIGHT)
+        await page.keyboard.press("4")  # the fourth, not counting off
+        await level_becomes(page, "picture", DIM)
+        assert served.store.current.settings.preset == "key-right"
+        await see(page, "document.querySelector('[data-preset=key-right]').ariaPressed === 'true'")
+        await page.keyboard.press("0")
+        await level_becomes(page, "picture", BRIGHT)
+
+        warmth = page.get_by_label("Warmth")
+        await warmth.fill("0.5")
+        await until(lambda: served.store.current.settings.relight.warmth == 0.5)
+        await warmth.press("ArrowRight")
+        await until(lambda: served.store.current.settings.relight.warmth == 0.55)
+        await warmth.press("Shift+ArrowLeft")
+        await until(lambda: served.store.current.settings.relight.warmth == 0.54)
+        await warmth.dblclick()
+        await until(lambda: served.store.current.settings.relight.warmth == 0.0)
+        assert await page.get_by_label("Turn").is_visible()
+        await page.get_by_label("Engine").select_option("geometry")  # which shows no other views
+        await see(page, "document.querySelector('[data-control=yaw]').hidden")
+        numbers = await page.locator("#numbers").inner_text()
+        assert "fps" in numbers and "dropped" in numbers and "640 × 360" in numbers
+
+
+async def test_the_light_is_dragged_on_the_picture(browser: Any) -> None:
+    async with running() as served, opened(browser, served.server.url) as page:
+        await new_frames(page, "picture")
+        light = page.locator("#light")
+        x, y = await centre(page, "#light")
+        middle_x, middle_y = await centre(page, "#stage")
+        assert x < middle_x and y < middle_y, "key-left shines from the upper left"
+        await page.mouse.move(x, y)
+        await page.mouse.down()
+        await page.mouse.move(middle_x + 100, middle_y + 60, steps=8)
+        await page.mouse.up()
+        await until(lambda: aim(served) is not None and aim(served)[0] > 5 and aim(served)[1] < -5)
+        await all_has_arrived(page, served)
+        dropped_x, _ = await centre(page, "#light")
+        assert abs(dropped_x - (middle_x + 100)) < 6, "the handle stays under the pointer"
+
+        azimuth, elevation = aim(served)
+        await light.focus()
+        await page.keyboard.press("ArrowRight")
+        await until(lambda: aim(served) == (azimuth + 5, elevation))
+        await page.keyboard.press("Shift+ArrowUp")
+        await until(lambda: aim(served) == (azimuth + 5, elevation + 1))
+
+        for _ in range(4):  # held; mirrored once, the light changes sides with the picture
+            await page.keyboard.down("m")
+        await page.keyboard.up("m")
+        await until(lambda: served.store.current.settings.mirror)
+        await see(page, f"$('light').getBoundingClientRect().x < {middle_x - 50}")
+        await see(page, "$('aim').textContent.includes('left')")
+        x, y = await centre(page, "#light")
+        await page.mouse.move(x, y)
+        await page.mouse.down()
+        await page.mouse.move(middle_x + 150, y, steps=5)
+        await page.mouse.up()
+        await until(lambda: aim(served)[0] < -10)
+
+        await light.dblclick()
+        await until(lambda: aim(served) is None)
+
+        await page.keyboard.press("0")
+        await see(page, "$('light').hidden && $('aim').textContent === 'no key light'")
+
+
+async def test_compare_and_wipe_show_the_original(browser: Any) -> None:
+    async with running() as served, opened(browser, served.server.url) as page:
+        await new_frames(page, "picture")
+        shown, encoded = await frames_shown(page, "picture"), served.preview.encoded
+        await new_frames(page, "picture", 10)
+        encoded = served.preview.encoded - encoded
+        shown = await frames_shown(page, "picture") - shown
+        assert encoded < 1.5 * shown, "originals are encoded only when needed"
+        await page.keyboard.down("c")
+        await level_becomes(page, "picture", BRIGHT)
+        await page.keyboard.up("c")
+        await level_becomes(page, "picture", DIM)
+        await page.locator("#compare").focus()
+        for key in ("Enter", "Space"):
+            await page.keyboard.down(key)
+            await level_becomes(page, "picture", BRIGHT)
+            await page.keyboard.up(key)
+            await level_becomes(page, "picture", DIM)
+        x, y = await centre(page, "#compare")
+        await page.mouse.move(x, y)
+        await page.mouse.down()
+        await level_becomes(page, "picture", BRIGHT)
+        await page.mouse.up()
+        await level_becomes(page, "picture", DIM)
+
+        for _ in range(4):  # held: the browser repeats it
+            await page.keyboard.down("w")
+        await page.keyboard.up("w")
+        await see(page, "$('picture').dataset.shows === 'both'")
+        assert await level_in(page, "picture", x=0.4) == BRIGHT
+        assert await level_in(page, "picture", x=0.6) == DIM
+        x, y = await centre(page, "#wipe")
+        stage = await page.locator("#stage").bounding_box()
+        await page.mouse.move(x, y)
+        await page.mouse.down()
+        await page.mouse.move(stage["x"] + 0.8 * stage["width"], y, steps=4)
+        await page.mouse.up()
+        assert await level_in(page, "picture", x=0.6) == BRIGHT
+        assert await level_in(page, "picture", x=0.9) == DIM
+        await page.locator("#wipe").focus()
+        for key, value in (("Home", 0), ("PageUp", 20), ("End", 100), ("PageDown", 80)):
+            await page.keyboard.press(key)
+            assert await page.locator("#wipe").get_attribute("aria-valuenow") == str(value)
+        await page.keyboard.press("w")
+        await see(page, "$('picture').dataset.shows === 'relit'")
+        assert served.store.current.id == 1, "comparing changes nothing for the virtual camera"
+
+
+async def test_what_fails_is_said_and_the_picture_goes_on(browser: Any) -> None:
+    def maker(name: str) -> Relight:
+        error = RuntimeError("its weights are missing") if name == "passthrough" else None
+        return DimRelighter(error=error)
+
+    async with running(maker) as served, opened(browser, served.server.url) as page:
+        await new_frames(page, "picture")
+        banner = page.get_by_role("alert")
+        assert not await banner.is_visible()
+        await page.get_by_label("Engine").select_option("passthrough")
+        await see(page, "$('state').dataset.state === 'degraded'")
+        assert "its weights are missing" in await banner.inner_text()
+        assert "choose another engine" in await banner.inner_text()
+        await level_becomes(page, "picture", BRIGHT)
+        await page.get_by_label("Engine").select_option("triplane")
+        await level_becomes(page, "picture", DIM)
+        await see(page, "$('banner').hidden && $('state').dataset.state === 'running'")
+
+
+async def test_a_refused_change_is_said_long_enough_to_be_read(browser: Any) -> None:
+    async with running() as served, opened(browser, served.server.url) as page:
+        await new_frames(page, "picture")
+        await see(page, "!$('engine').disabled")
+        # a page of an older program may know engines that this one does not
+        await page.evaluate("document.getElementById('engine').append(new Option('gone', 'gone'))")
+        await page.get_by_label("Engine").select_option("gone")
+        await see(page, "!$('notice').hidden")
+        for value in (0.1, 0.2):  # new states do not wipe it away
+            served.store.change({"fill": value})
+            await see(page, f"$('control-fill').value === '{value}'")
+        assert "no engine called" in await page.get_by_role("alert").inner_text()
+        await see(page, "$('engine').value === 'triplane'")
+        await see(page, "$('notice').hidden")
+
+
+async def test_the_panel_says_where_the_picture_goes(browser: Any) -> None:
+    async with running() as served, opened(browser, served.server.url) as page:
+        await see(page, "$('route').innerText.startsWith('scene → preview only')")
+        assert "vcam doctor" in await page.locator("#route").inner_text()
+    camera = KeepingSink("virtual camera")
+    async with running(sinks=(camera,)) as served, opened(browser, served.server.url) as page:
+        await see(page, "$('route').innerText === 'scene → virtual camera'")
+
+
+async def test_the_page_that_opens_the_panel(browser: Any) -> None:
+    async with running() as served:
+        with redirect_page(served.server.url) as file:
+            async with opened(browser, file.as_uri()) as page:
+                await page.wait_for_url(f"{served.server.origin}/**")
+                await new_frames(page, "picture")
+
+
+async def test_a_hidden_page_asks_for_no_frames(browser: Any) -> None:
+    async with running() as served, opened(browser, served.server.url) as page:
+        await new_frames(page, "picture")
+        hide = """(hidden) => {
+            Object.defineProperty(document, "hidden", { value: hidden, configurable: true });
+            document.dispatchEvent(new Event("visibilitychange"));
+        }"""
+        await page.evaluate(hide, True)
+        await until(lambda: not served.preview.wanted)
+        await until(lambda: served.loop.status().state == "idle")
+        await page.evaluate(hide, False)
+        await new_frames(page, "picture")
+
+
+async def test_a_lost_server_is_said_and_found_again(browser: Any) -> None:
+    async with running() as served, opened(browser, served.server.url) as page:
+        await new_frames(page, "picture")
+        port, token = served.server._port, served.server.token
+        for socket in list(served.server._sockets):
+            await socket.close()  # the connection breaks; the page comes back by itself
+        await new_frames(page, "picture")
+        await page.get_by_role("button", name="Rim").click()
+        await until(lambda: served.store.current.settings.preset == "rim")
+        (site,) = served.server._runner.sites
+        await site.stop()  # nobody listens any more
+        for socket in list(served.server._sockets):
+            await socket.close()
+        await see(page, "$('state').dataset.state === 'lost'")
+        assert "lost" in await page.get_by_role("alert").inner_text()
+        await page.keyboard.press("4")
+        chips = "[...document.querySelectorAll('.chip')]"
+        pressed = f"{chips}.filter((chip) => chip.ariaPressed === 'true')"
+        names = await page.evaluate(f"{pressed}.map((chip) => chip.dataset.preset)")
+        assert names == ["rim"], "what cannot be sent is not shown as chosen"
+        assert await page.evaluate(f"{chips}.every((chip) => chip.disabled)")
+        assert await page.locator("#numbers").inner_text() == ""
+        await served.server.stop()
+        async with running(port=port) as again:
+            assert again.server.token != token
+            await see(page, "$('state').dataset.state === 'refused'")
+            assert "Open the link" in await page.get_by_role("alert").inner_text()
+            async with page.expect_event("load"):  # a new link in the same tab loads the page anew
+                await page.goto(again.server.url)
+            await new_frames(page, "picture")
+
+
+async def test_panels_agree(browser: Any) -> None:
+    async with running() as served:
+        url = served.server.url
+        async with opened(browser, url) as one, opened(browser, url) as other:
+            await see(one, "document.querySelector('[data-preset=rim]')")
+            await see(other, "document.querySelector('[data-preset=rim]')")
+            await one.get_by_role("button", name="Rim").click()
+            await see(other, "document.querySelector('[data-preset=rim]').ariaPressed === 'true'")
+            await see(other, "$('light').classList.contains('behind')")
+
+
+async def test_the_end_of_the_program_is_said(browser: Any) -> None:
+    async with running() as served, opened(browser, served.server.url) as page:
+        await new_frames(page, "picture")
+        await served.server.stop()
+        await see(page, "$('state').dataset.state === 'stopped'")
+        await page.wait_for_timeout(1000)  # it has tried to come back meanwhile
+        assert await page.locator("#state").inner_text() == "Stopped"
+        assert "Start vcam again" in await page.get_by_role("alert").inner_text()
+
+
+async def test_a_peer_page_without_the_token_says_what_to_do(browser: Any) -> None:
+    async with running() as served, opened(browser, f"{served.server.origin}/peer") as page:
+        await see(page, "$('state').dataset.state === 'refused'")
+        banner = await page.get_by_role("alert").inner_text()
+        assert "Open the link that vcam printed" in banner and "Browser camera" in banner
+
+
+async def test_a_camera_that_leads_nowhere_is_turned_off(browser: Any) -> None:
+    async with running() as served, opened(browser, served.server.peer_url) as page:
+        await page.evaluate(
+            """() => {
+                const devices = navigator.mediaDevices;
+                const open = devices.getUserMedia.bind(devices);
+                devices.getUserMedia = async (wish) => (window.camera = await open(wish));
+                window.RTCPeerConnection = function () { throw new Error("no WebRTC here"); };
+            }"""
+        )
+        await page.get_by_role("button", name="Start camera").click()
+        await see(page, "$('banner').innerText.includes('No WebRTC here')")
+        await see(page, "window.camera.getTracks().every((track) => track.readyState === 'ended')")
+        assert await page.locator("#start").inner_text() == "Start camera"
+
+
+@pytest.mark.parametrize("scheme", ["dark", "light"])
+async def test_both_pages_fit_a_small_screen(browser: Any, scheme: str) -> None:
+    async with running() as served:
+        url, peer_url = served.server.url, served.server.peer_url
+        async with opened(browser, url) as page, opened(browser, peer_url) as peer:
+            for shown in (page, peer):
+                await shown.set_viewport_size({"width": 360, "height": 740})
+                await shown.emulate_media(color_scheme=scheme)
+            await new_frames(page, "picture", 1)
+            await peer.click("#start")
+            await see(peer, "document.body.classList.contains('connected')")
+            for shown in (page, peer):
+                await shown.bring_to_front()
+                assert await shown.evaluate("document.documentElement.scrollWidth") == 360
+                await see(shown, f"document.documentElement.dataset.theme === '{scheme}'")
+                await shown.click("#theme")
+                other = "light" if scheme == "dark" else "dark"
+                assert await shown.evaluate("document.documentElement.dataset.theme") == other
+                await shown.evaluate("localStorage.clear()")
+            # All that can be used can be reached with the keyboard, and shows where it is.
+            reached = set()
+            for _ in range(60):
+                await page.keyboard.press("Tab")
+                reached.add(await page.evaluate("document.activeElement.id"))
+                if await page.evaluate("document.activeElement !== document.body"):
+                    assert await page.evaluate("document.activeElement.matches(':focus-visible')")
+            assert reached >= {"light", "compare", "wipe-toggle", "mirror", "engine", "theme"}
+            assert reached >= {f"control-{name}" for name in ("intensity", "warmth", "fill")}
+
+
+async def test_a_browsers_camera_comes_back_relit(browser: Any) -> None:
+    async with running() as served:
+        url = served.server.peer_url
+        async with opened(browser, url) as page:
+            await page.get_by_role("button", name="Start camera").click()
+            await new_frames(page, "relit", 30)
+            await see(page, "document.body.classList.contains('connected')")
+            level = await level_in(page, "original")
+            dim = pytest.approx(level * GAIN, abs=VP8_LEVEL)
+            bright = pytest.approx(level, abs=VP8_LEVEL)
+            await level_becomes(page, "relit", dim)
+            await page.get_by_role("button", name="Off", exact=True).click()
+            await level_becomes(page, "relit", bright)
+            await page.keyboard.press("3")
+            await level_becomes(page, "relit", dim)
+            x, y = await centre(page, "#light")
+            await page.mouse.move(x, y)
+            await page.mouse.down()
+            await page.mouse.move(x + 90, y, steps=4)
+            await page.mouse.up()
+            await see(page, "$('light').dataset.aim !== '-55 25' && $('aim').value")
+            await page.get_by_label("Background").fill("0.5")
+            await see(page, "$('control-background').previousSibling.value === '50 %'")
+            await see(page, "$('numbers').innerText.includes('round trip')")
+            numbers = await page.locator("#numbers").inner_text()
+            assert "640 × 480" in numbers and "fps" in numbers, numbers
+            assert served.store.current.id == 1, "a peer's controls are its own"
+            assert served.server._hub.peers == 1
+            await page.get_by_role("button", name="Stop camera").click()
+            await until(lambda: served.server._hub.peers == 0)
+            await page.get_by_role("button", name="Start camera").click()
+            await new_frames(page, "relit", 5)
+            await see(page, "$('state').dataset.state === 'running'")
+            await page.goto("about:blank")  # pagehide closes the connection
+            await until(lambda: served.server._hub.peers == 0)
+
+
+async def test_the_browser_is_the_camera_and_a_second_one_is_refused(browser: Any) -> None:
+    async with running(peer=True) as served:
+        url = served.server.peer_url
+        async with opened(browser, url) as page, opened(browser, url) as second:
+            await page.bring_to_front()
+            await page.get_by_role("button", name="Start camera").click()
+            await new_frames(page, "relit", 5)
+            await second.bring_to_front()
+            await second.get_by_role("button", name="Start camera").click()
+            await see(second, "$('banner').innerText.includes('already the camera')")
+            async with opened(browser, served.server.url) as panel:
+                await new_frames(panel, "picture", 3)
+                await panel.get_by_role("button", name="Off", exact=True).click()
+                await page.bring_to_front()
+                level = await level_in(page, "original")
+                await level_becomes(page, "relit", pytest.approx(level, abs=VP8_LEVEL))

@@ -1,0 +1,294 @@
+"""Runs the real frame loop as fast as it goes and takes the times.
+
+A frame's way is the live one: JPEG as a webcam sends it -> source thread -> slot -> inference
+thread -> slot -> sink thread that makes I420 as a virtual camera takes it. The source gives a
+frame only when the slot before the inference is free, and the inference hands one on only when
+the sink's slot is free, so that nothing is dropped and throughput is what is measured.
+"""
+
+import os
+import platform
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import av
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from vcam_relight.pipeline.controls import RelightSettings
+from vcam_relight.pipeline.core.image import Picture
+from vcam_relight.pipeline.core.timing import StageTimer
+from vcam_relight.pipeline.engines.base import Engine
+from vcam_relight.pipeline.lighting import Lighting
+from vcam_relight.pipeline.lighting.presets import Preset
+from vcam_relight.pipeline.relighter import Relighter
+from vcam_relight.vcam.core.errors import VcamError
+from vcam_relight.vcam.core.frame import TIME_BASE, Frame
+from vcam_relight.vcam.media.letterbox import Letterbox
+from vcam_relight.vcam.settings.store import Settings, SettingsStore
+from vcam_relight.vcam.sinks import Delivery
+from vcam_relight.vcam.sources.demo import demo_clip
+from vcam_relight.vcam.stream.loop import FrameLoop
+
+WARM_UP = 30
+"""Frames before those that count: models load, trackers find the face, filters settle. No more
+than those that count: an engine may take seconds for each."""
+
+FPS = 30
+_JPEG_QUALITY = 85
+_STALL_S = 180.0
+"""Without a frame taken or relit; the slowest engine takes a minute on a small, busy machine."""
+
+Jpeg = NDArray[np.uint8]
+Ms = dict[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What one engine took; `p50` and `p99` in milliseconds."""
+
+    fps: float
+    frame_ms: Ms
+    """Work on one frame (decode, relight, convert), without waiting for slots."""
+    latency_ms: Ms
+    """From the camera's JPEG to the converted frame, waiting included."""
+    interval_ms: Ms
+    """Between two frames handed out."""
+    stages_ms: dict[str, Ms]
+    drops: int
+
+    def to_json(self) -> dict[str, Any]:
+        """As a JSON object."""
+        return asdict(self)
+
+
+def encoded_clip(size: tuple[int, int], most: int) -> list[Jpeg]:
+    """The demo clip as a webcam would send it: `(N,)` uint8 JPEGs, `most` frames or fewer.
+
+    Raises:
+        VcamError: the clip is missing.
+    """
+    letterbox = Letterbox(size)
+    jpegs = []
+    with av.open(str(demo_clip())) as container:
+        for frame in container.decode(video=0):
+            picture = letterbox.fit(np.asarray(frame.to_ndarray(format="bgr24"), np.uint8))
+            done, jpeg = cv2.imencode(".jpg", picture, (cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY))
+            if not done:
+                raise VcamError("OpenCV encodes no JPEG", "run `vcam doctor`")
+            jpegs.append(np.asarray(jpeg, np.uint8))
+            if len(jpegs) == most:
+                break
+    return jpegs
+
+
+def measure(
+    engine: Engine,
+    clip: Sequence[Jpeg],
+    frames: int,
+    presets: Mapping[str, Preset],
+    settings: Settings,
+) -> Result:
+    """Runs up to `WARM_UP` frames and then `frames` that count, the clip again and again.
+
+    Raises:
+        VcamError: the engine failed.
+    """
+    warm_up = min(WARM_UP, frames)
+    total = warm_up + frames
+    log = _Log(warm_up)
+    source = _Clip(clip, total, log)
+    sink = _NullCamera(log)
+    loop = FrameLoop(
+        source,
+        lambda name: _Paced(Relighter(engine), source, sink, log),
+        SettingsStore(presets, settings),
+        [sink],
+        patience=_STALL_S,  # what passes through is not measured
+    )
+    loop.start()
+    try:
+        while not loop.finished.wait(0.2):
+            if loop.problem:
+                raise VcamError(f"nothing was measured: {loop.problem}")
+            if time.perf_counter() - log.last_sign > _STALL_S:
+                raise VcamError("nothing was measured: the pipeline stands still")
+    finally:
+        source.close()
+        sink.stop_waiting()
+        loop.stop()
+    if loop.problem or len(log.out) < total:
+        raise VcamError(
+            f"{len(log.out)} of {total} frames came out: {loop.problem or 'some were dropped'}"
+        )
+    drops = sum(loop.status().stats["drops"].values())
+    return log.result(drops)
+
+
+def machine() -> dict[str, Any]:
+    """The CPU, its cores that we may use, and the versions that matter."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return {
+        "cpu": _cpu_name(),
+        "cores": cores,
+        "platform": platform.platform(),
+        "python": platform.python_version(),
+        "versions": {
+            name: version(name) for name in ("numpy", "opencv-python-headless", "av", "torch")
+        },
+    }
+
+
+@dataclass(slots=True)
+class _Log:
+    """What happened to each frame, by its number."""
+
+    warm_up: int
+    captured: list[float] = field(default_factory=list)
+    stages: list[Ms] = field(default_factory=list)
+    convert: list[float] = field(default_factory=list)
+    decode: list[float] = field(default_factory=list)
+    relight: list[float] = field(default_factory=list)
+    out: list[float] = field(default_factory=list)
+    last_sign: float = field(default_factory=time.perf_counter)
+
+    def result(self, drops: int) -> Result:
+        counted = slice(self.warm_up, None)
+        work = np.array(self.decode) + np.array(self.relight) + np.array(self.convert)
+        latency = (np.array(self.out) - np.array(self.captured)) * 1e3
+        intervals = np.diff(self.out[self.warm_up - 1 :]) * 1e3
+        stages = {"decode": _summary(self.decode[counted])}
+        names = dict.fromkeys(name for ms in self.stages[counted] for name in ms)
+        for name in names:
+            stages[name] = _summary([ms.get(name, 0.0) for ms in self.stages[counted]])
+        stages["relight (all)"] = _summary(self.relight[counted])
+        stages["convert"] = _summary(self.convert[counted])
+        return Result(
+            fps=round(1e3 / float(intervals.mean()), 2),
+            frame_ms=_summary(work[counted]),
+            latency_ms=_summary(latency[counted]),
+            interval_ms=_summary(intervals),
+            stages_ms=stages,
+            drops=drops,
+        )
+
+
+class _Clip:
+    """A source that decodes the next JPEG whenever the inference thread has taken the last."""
+
+    label = "clip"
+
+    def __init__(self, clip: Sequence[Jpeg], total: int, log: _Log) -> None:
+        self._clip, self._total, self._log = clip, total, log
+        self._count = 0
+        self._free = threading.Semaphore(1)
+        self._closed = False
+
+    def open(self) -> None:
+        """Everything is in memory."""
+
+    def taken(self) -> None:
+        """The slot is free again."""
+        self._free.release()
+
+    def read(self) -> Frame | None:
+        """The next frame; None after the last."""
+        self._free.acquire()
+        if self._closed or self._count == self._total:
+            return None
+        begin = time.perf_counter()
+        picture = cv2.imdecode(self._clip[self._count % len(self._clip)], cv2.IMREAD_COLOR)
+        self._log.decode.append((time.perf_counter() - begin) * 1e3)
+        self._log.captured.append(begin)
+        self._log.last_sign = begin
+        pts = round(self._count / FPS / TIME_BASE)
+        self._count += 1
+        return Frame(np.asarray(picture, np.uint8), begin, pts)
+
+    def close(self) -> None:
+        """Ends a waiting `read`."""
+        self._closed = True
+        self._free.release()
+
+
+class _Paced:
+    """A relighter that holds the source and itself back, so that no slot overflows."""
+
+    def __init__(self, relighter: Relighter, source: _Clip, sink: "_NullCamera", log: _Log) -> None:
+        self.timer: StageTimer = relighter.timer
+        self._relighter, self._source, self._sink, self._log = relighter, source, sink, log
+
+    def process(
+        self, picture: Picture, time_s: float, lighting: Lighting, settings: RelightSettings
+    ) -> Picture:
+        """See `Relighter.process`."""
+        self._source.taken()
+        begin = time.perf_counter()
+        output = self._relighter.process(picture, time_s, lighting, settings)
+        self._log.last_sign = time.perf_counter()
+        self._log.relight.append((self._log.last_sign - begin) * 1e3)
+        self._log.stages.append(dict(self.timer.ms))
+        self._sink.wait_until_free()
+        return output
+
+    def reset(self) -> None:
+        """See `Relighter.reset`."""
+        self._relighter.reset()
+
+
+class _NullCamera:
+    """A virtual camera's conversion, into nothing."""
+
+    label = "null camera"
+    wanted = True
+
+    def __init__(self, log: _Log) -> None:
+        self._log = log
+        self._free = threading.Semaphore(1)
+        self._i420: Picture | None = None
+
+    def wait_until_free(self) -> None:
+        """Returns when the slot before this sink is empty."""
+        self._free.acquire()
+
+    def stop_waiting(self) -> None:
+        """Lets a waiting inference thread go on."""
+        self._free.release()
+
+    def open(self) -> None:
+        """Nothing to open."""
+
+    def write(self, delivery: Delivery) -> None:
+        """Converts as for a virtual camera."""
+        self._free.release()
+        begin = time.perf_counter()
+        picture = delivery.output.picture
+        height, width = picture.shape[:2]
+        even = picture[: height & ~1, : width & ~1]
+        self._i420 = np.asarray(cv2.cvtColor(even, cv2.COLOR_BGR2YUV_I420), np.uint8)
+        end = time.perf_counter()
+        self._log.convert.append((end - begin) * 1e3)
+        self._log.out.append(end)
+
+    def close(self) -> None:
+        """Nothing to close."""
+
+
+def _summary(values: Sequence[float] | NDArray[np.float64]) -> Ms:
+    p50, p99 = np.percentile(values, (50, 99))
+    return {"p50": round(float(p50), 3), "p99": round(float(p99), 3)}
+
+
+def _cpu_name() -> str:
+    info = Path("/proc/cpuinfo")
+    if info.is_file():
+        for line in info.read_text(encoding="utf-8", errors="replace").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()

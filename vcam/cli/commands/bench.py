@@ -1,0 +1,97 @@
+"""`vcam bench`: how fast the whole pipeline is on this machine, against doing nothing."""
+
+import argparse
+import json
+import sys
+from typing import TYPE_CHECKING, Any
+
+from vcam_relight.vcam.cli.commands import size
+from vcam_relight.vcam.cli.lighting_arguments import DEFAULT_PRESET, add_engine_arguments
+
+if TYPE_CHECKING:
+    from vcam_relight.vcam.bench.benchmark import Result
+
+BASELINE = "passthrough"
+DEFAULT_FRAMES = 300
+MOST_FRAMES = 100_000
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Size, frames, engine and output format."""
+    parser.add_argument("--json", action="store_true", help="one JSON object instead of a table")
+    parser.add_argument("--size", type=size, default=(1280, 720), metavar="WxH", help="1280x720")
+    parser.add_argument(
+        "--frames", type=_frames, default=DEFAULT_FRAMES, metavar="N", help="frames measured (300)"
+    )
+    add_engine_arguments(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Measures the baseline, then the engine, prints both and returns 0.
+
+    Raises:
+        VcamError: the demo clip is missing, the engine does not load or fails.
+    """
+    from vcam_relight.pipeline.lighting.presets import load_presets
+    from vcam_relight.vcam.bench.benchmark import encoded_clip, machine, measure
+    from vcam_relight.vcam.device import check_device, engine_on
+    from vcam_relight.vcam.settings.store import Settings
+
+    check_device(args.device, args.engine)
+    engine = engine_on(args.engine, args.device)
+    clip = encoded_clip(args.size, args.frames)
+    presets, _ = load_presets()
+    results = {}
+    for made in (engine_on(BASELINE, "cpu"), engine):
+        settings = Settings(
+            preset=DEFAULT_PRESET, engine=made.name, relight=presets[DEFAULT_PRESET].controls
+        )
+        results[made.name] = measure(made, clip, args.frames, presets, settings)
+    report = {
+        "size": list(args.size),
+        "frames": args.frames,
+        "preset": DEFAULT_PRESET,
+        "baseline": BASELINE,
+        "engine": engine.name,
+        "results": {name: result.to_json() for name, result in results.items()},
+        "fps_ratio": round(results[engine.name].fps / results[BASELINE].fps, 3),
+        "machine": machine(),
+    }
+    sys.stdout.write(json.dumps(report) + "\n" if args.json else _table(report, results))
+    return 0
+
+
+def _table(report: dict[str, Any], results: "dict[str, Result]") -> str:
+    width, height = report["size"]
+    about = report["machine"]
+    lines = [
+        f"{width}x{height}, {report['frames']} frames, preset {report['preset']}",
+        f"{about['cpu']}, {about['cores']} cores, Python {about['python']}, "
+        + ", ".join(f"{name} {version}" for name, version in about["versions"].items()),
+        "",
+        "| engine | fps | frame p50 / p99 | latency p50 / p99 | interval p50 / p99 | drops |",
+        "|---|---|---|---|---|---|",
+    ]
+    for name, result in results.items():
+        cells = (_pair(result.frame_ms), _pair(result.latency_ms), _pair(result.interval_ms))
+        lines.append(f"| {name} | {result.fps:.1f} | {' | '.join(cells)} | {result.drops} |")
+    lines += ["", "| engine | stage | p50 / p99 ms |", "|---|---|---|"]
+    for name, result in results.items():
+        lines += [f"| {name} | {stage} | {_pair(ms)} |" for stage, ms in result.stages_ms.items()]
+    lines += [
+        "",
+        "Times are in ms. frame: work on one frame, from the camera's JPEG to the virtual camera's",
+        "I420; latency: the same with waiting for free slots; interval: between two frames out.",
+        f"{report['engine']} runs at {report['fps_ratio']:.2f} times the {BASELINE}'s frame rate.",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _pair(ms: dict[str, float]) -> str:
+    return f"{ms['p50']:.2f} / {ms['p99']:.2f}"
+
+
+def _frames(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and 1 <= int(text) <= MOST_FRAMES):
+        raise argparse.ArgumentTypeError(f"{text!r} is no number between 1 and {MOST_FRAMES}")
+    return int(text)

@@ -1,0 +1,47 @@
+"""`vcam doctor`: checks this machine and says how to mend what is wrong."""
+
+import argparse
+import json
+from collections import Counter
+from dataclasses import asdict
+from pathlib import Path
+
+from vcam_relight.vcam.cli.commands import port
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """How to report, and the panel's address to look at."""
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.add_argument(
+        "--bundle", type=Path, metavar="FILE", help="also write a report for a bug's description"
+    )
+    parser.add_argument("--port", type=port, default=8088, help="port of the panel (8088)")
+    parser.add_argument("--host", default="127.0.0.1", help="address of the panel (127.0.0.1)")
+    parser.add_argument("--tls-cert", type=Path, metavar="FILE", help="its PEM certificate")
+    parser.add_argument("--tls-key", type=Path, metavar="FILE", help="its PEM private key")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Prints a line a check; returns 1 when one fails, which warnings do not.
+
+    Raises:
+        InputError: the bundle cannot be written.
+    """
+    from vcam_relight.vcam.doctor import System, all_checks, write_bundle
+
+    system = System()
+    checks = []
+    for check in all_checks(system, args.port, args.host, args.tls_cert, args.tls_key):
+        checks.append(check)
+        if not args.json:
+            print(check, flush=True)
+    counts = Counter(check.level for check in checks)
+    if args.json:
+        print(json.dumps({"checks": [asdict(check) for check in checks]}, indent=2))
+    else:
+        print(f"{counts['ok']} ok, {counts['warn']} to know, {counts['fail']} wrong")
+    if args.bundle is not None:
+        write_bundle(args.bundle, system, checks, args.host)
+        if not args.json:
+            print(f"the report is in {args.bundle}: read it before you send it")
+    return 1 if counts["fail"] else 0

@@ -1,0 +1,74 @@
+"""`vcam video`: relights a video file."""
+
+import argparse
+import logging
+import sys
+from pathlib import Path
+
+from vcam_relight.pipeline.core.image import Picture
+from vcam_relight.vcam.cli.lighting_arguments import (
+    add_lighting_arguments,
+    engine_of_args,
+    expects_change,
+    lighting_of_args,
+)
+
+log = logging.getLogger(__name__)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """IN, OUT and the lighting options."""
+    parser.add_argument("input", type=Path, metavar="IN", help="any video file")
+    parser.add_argument("output", type=Path, metavar="OUT", help=".mp4, .mov, .mkv or .webm")
+    add_lighting_arguments(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Writes OUT, showing progress on stderr, and returns 0.
+
+    Raises:
+        VcamError: with what failed; OUT is then as it was.
+    """
+    from tqdm import tqdm
+
+    from vcam_relight.pipeline.relighter import Relighter
+    from vcam_relight.vcam.core.atomic_file import check_in_out
+    from vcam_relight.vcam.media.files import encoder_of
+    from vcam_relight.vcam.media.video import convert
+
+    check_in_out(args.input, args.output)
+    encoder_of(args.output)
+    lighting, settings = lighting_of_args(args)
+    engine = engine_of_args(args, settings)
+    relighter = Relighter(engine)
+    changed = False
+
+    def change(picture: Picture, seconds: float) -> Picture:
+        nonlocal changed
+        relit = relighter.process(picture, seconds, lighting, settings)
+        changed = changed or relit is not picture
+        return relit
+
+    terminal = sys.stderr.isatty()
+    bar = tqdm(
+        desc=args.output.name,
+        unit=" frames",
+        file=sys.stderr,
+        ascii=not terminal,
+        mininterval=0.2 if terminal else 5.0,  # a log file needs fewer lines
+        dynamic_ncols=terminal,
+    )
+
+    def progress(expected: int | None) -> None:
+        bar.total = max(expected, bar.n + 1) if expected else None
+        bar.update()
+
+    with bar:
+        notes = convert(args.input, args.output, change, progress)
+        bar.total = bar.n  # what the file stated may have been an estimate
+        bar.refresh()
+    if not changed and expects_change(engine, lighting, settings):
+        notes.append("no face was found: the picture is unchanged")
+    for note in notes:
+        log.warning("%s: %s", args.input, note)
+    return 0

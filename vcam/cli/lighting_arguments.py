@@ -1,0 +1,175 @@
+"""The options that say which light, how much of it, and which engine makes it."""
+
+import argparse
+import math
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+from vcam_relight.pipeline.controls import CONTROLS, RelightSettings
+from vcam_relight.pipeline.engines.base import Engine
+from vcam_relight.pipeline.engines.registry import DEFAULT_ENGINE, ENGINES
+from vcam_relight.pipeline.lighting import Lighting
+from vcam_relight.pipeline.lighting.presets import load_presets
+from vcam_relight.pipeline.lighting.sh import load_sh
+from vcam_relight.vcam.core.errors import InputError, UsageError, VcamError
+from vcam_relight.vcam.device import check_device, engine_on
+from vcam_relight.vcam.settings.persistence import presets_folder
+
+DEFAULT_PRESET = "soft-front"
+_OPTIONS = ("strength", "background", "shadows", "highlights", "yaw", "pitch")
+
+
+def add_lighting_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds them to the parser of a command that works on files."""
+    light = parser.add_mutually_exclusive_group()
+    light.add_argument(
+        "--preset", metavar="NAME", help=f"a named light (default: {DEFAULT_PRESET}); off: none"
+    )
+    light.add_argument(
+        "--sh", type=Path, metavar="FILE", help=".npy or .txt of 9 or 9 x 3 SH coefficients"
+    )
+    light.add_argument(
+        "--hdri", type=Path, metavar="FILE", help="an equirectangular picture of the surroundings"
+    )
+    light.add_argument(
+        "--like", type=Path, metavar="PHOTO", help="the light on the face in this photo"
+    )
+    parser.add_argument(
+        "--rotate",
+        type=_degrees,
+        metavar="DEG",
+        help="turn the --hdri so that its light moves to the right of the picture",
+    )
+    for name in _OPTIONS:
+        control = CONTROLS[name]
+        parser.add_argument(
+            f"--{name}",
+            type=_in_range(name),
+            metavar="DEG" if name in ("yaw", "pitch") else f"{control.low:g}..{control.high:g}",
+            help=control.help,
+        )
+    add_engine_arguments(parser)
+
+
+def add_engine_arguments(parser: argparse.ArgumentParser, *, saved: bool = False) -> None:
+    """Adds `--engine` and `--device`; where the engine is `saved`, None means: none was given."""
+    parser.add_argument(
+        "--engine",
+        choices=list(ENGINES),
+        default=None if saved else DEFAULT_ENGINE,
+        help=f"what makes the light (default: {'as saved, else ' * saved}{DEFAULT_ENGINE})",
+    )
+    parser.add_argument(
+        "--device",
+        choices=("auto", "cpu", "cuda"),
+        default="auto",
+        help="where neural engines run (default: the GPU if there is one)",
+    )
+
+
+def lighting_of_args(args: argparse.Namespace) -> tuple[Lighting, RelightSettings]:
+    """The light and the controls asked for; a preset's own controls give way to options.
+
+    Raises:
+        InputError: a file is unusable.
+        UsageError: an unknown preset, or options that do not go together.
+    """
+    if args.rotate is not None and args.hdri is None:
+        raise UsageError("--rotate goes with --hdri only")
+    lighting, settings = _lighting(args)
+    given = {name: getattr(args, name) for name in _OPTIONS if getattr(args, name) is not None}
+    return lighting, replace(settings, **given)
+
+
+def engine_of_args(args: argparse.Namespace, settings: RelightSettings) -> Engine:
+    """Loads the engine.
+
+    Raises:
+        VcamError: it does not load, or cannot show the view asked for.
+    """
+    check_device(args.device, args.engine)
+    engine = engine_on(args.engine, args.device)
+    for name in sorted(ENGINES[engine.name].deaf_to):
+        if getattr(settings, name) != CONTROLS[name].default:
+            raise VcamError(f"the engine {engine.name!r} has no {name}", f"leave out --{name}")
+    return engine
+
+
+def expects_change(engine: Engine, lighting: Lighting, settings: RelightSettings) -> bool:
+    """Whether a picture that comes back as it is means that the engine found no face in it."""
+    return engine.needs_faces and lighting.mode != "off" and settings.strength > 0
+
+
+def _lighting(args: argparse.Namespace) -> tuple[Lighting, RelightSettings]:
+    if args.sh is not None:
+        return _of_file(args.sh, lambda path: Lighting.from_sh(load_sh(path))), RelightSettings()
+    if args.hdri is not None:
+        return _of_file(args.hdri, _hdri(args.rotate or 0.0)), RelightSettings()
+    if args.like is not None:
+        return _like(args.like), RelightSettings()
+    presets, problems = load_presets(presets_folder())
+    name = args.preset or DEFAULT_PRESET
+    if name not in presets:
+        wrong = "".join(f" ({problem})" for problem in problems)
+        raise UsageError(
+            f"there is no preset called {name!r}{wrong}", f"choose of {', '.join(presets)}"
+        )
+    return presets[name].lighting(), presets[name].controls
+
+
+def _of_file(path: Path, read: Callable[[Path], Lighting]) -> Lighting:
+    if not path.is_file():
+        raise InputError(f"{path} is not a file", "check the path")
+    try:
+        return read(path)
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path} gives no light ({error})", "use another file") from error
+
+
+def _hdri(rotate: float) -> Callable[[Path], Lighting]:
+    def read(path: Path) -> Lighting:
+        from vcam_relight.pipeline.lighting.hdri import hdri_to_sh, load_hdri
+
+        return Lighting.from_sh(hdri_to_sh(load_hdri(path), rotate))
+
+    return read
+
+
+def _like(path: Path) -> Lighting:
+    from vcam_relight.pipeline.lighting.reference import lighting_of
+    from vcam_relight.vcam.media.image import read_picture
+
+    try:
+        return lighting_of(read_picture(path).picture)
+    except ValueError as error:
+        raise InputError(
+            f"{path} gives no light ({error})", "use a photo that shows a face"
+        ) from error
+
+
+def _degrees(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError
+    return value
+
+
+_degrees.__name__ = "number of degrees"  # argparse names the type in its message
+
+
+def _in_range(name: str) -> Callable[[str], float]:
+    control = CONTROLS[name]
+
+    def parse(text: str) -> float:
+        try:
+            value = float(text)
+        except ValueError:
+            value = math.nan
+        if not control.low <= value <= control.high:
+            raise argparse.ArgumentTypeError(
+                f"must be between {control.low:g} and {control.high:g}, not {text}"
+            )
+        return value
+
+    return parse

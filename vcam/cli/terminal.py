@@ -1,0 +1,69 @@
+"""What the user sees on the terminal: log lines, and none of the native libraries' chatter."""
+
+import faulthandler
+import logging
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+OWN_LOGGERS = ("vcam_relight",)
+
+
+class _OneLine(logging.Formatter):
+    """Like the errors, `vcam: message`, with an exception's type and words: a trace is for -v."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        text = record.getMessage()
+        error = record.exc_info[1] if record.exc_info else None
+        if error is not None:
+            text += f": {type(error).__name__}: {error}"
+        return "vcam: " + " ".join(text.split())
+
+
+def set_up_logging(verbose: bool) -> None:
+    """Log lines go to stderr: our own from INFO up, other libraries' errors; all when verbose."""
+    handler = logging.StreamHandler(sys.stderr)
+    detailed = logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s")
+    handler.setFormatter(detailed if verbose else _OneLine())
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(logging.INFO if verbose else logging.ERROR)
+    for name in OWN_LOGGERS:
+        logging.getLogger(name).setLevel(logging.DEBUG if verbose else logging.INFO)
+    # It logs an error for each connection that speaks no HTTP.
+    logging.getLogger("aiohttp.server").setLevel(logging.NOTSET if verbose else logging.CRITICAL)
+    logging.captureWarnings(True)  # Python warnings follow the same levels
+
+
+@contextmanager
+def quiet_native_libraries() -> Iterator[None]:
+    """Sends what C and C++ write to file descriptor 2 to nowhere; Python's stderr still shows.
+
+    TFLite, OpenCV and libav each log there on their own terms; crashes are still reported,
+    through faulthandler. Does nothing where Python's stderr is not the process's (under pytest).
+    """
+    try:
+        is_the_terminal = sys.stderr is not None and sys.stderr.fileno() == 2
+    except (OSError, ValueError):
+        is_the_terminal = False
+    if not is_the_terminal:
+        yield
+        return
+    shown = sys.stderr
+    shown.flush()
+    saved = os.dup(2)
+    with (
+        open(os.devnull, "wb") as nowhere,  # noqa: PTH123 (not a path of ours)
+        open(saved, "w", buffering=1, encoding=shown.encoding, errors="backslashreplace") as kept,  # noqa: PTH123 (a descriptor)
+    ):
+        os.dup2(nowhere.fileno(), 2)
+        faulthandler.enable(kept)
+        sys.stderr = kept
+        try:
+            yield
+        finally:
+            kept.flush()
+            faulthandler.disable()
+            os.dup2(saved, 2)
+            sys.stderr = shown

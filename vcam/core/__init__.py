@@ -1,0 +1,1 @@
+"""What every room of the program uses: errors, frames, the mailbox, statistics."""

@@ -1,0 +1,1 @@
+"""The cameras and virtual cameras of this machine."""

@@ -1,0 +1,1 @@
+"""The settings of a stream, how they change and how they are kept."""

@@ -1,0 +1,1 @@
+"""The frame loop: from a source through an engine to the sinks."""

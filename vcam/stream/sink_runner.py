@@ -1,0 +1,86 @@
+"""Carries frames to one sink, on a thread of its own."""
+
+import logging
+import threading
+from collections.abc import Callable
+
+from vcam_relight.vcam.core.backoff import Backoff
+from vcam_relight.vcam.core.errors import SinkError
+from vcam_relight.vcam.core.mailbox import Mailbox
+from vcam_relight.vcam.core.stats import Rate
+from vcam_relight.vcam.sinks import Delivery, FilledSink, Sink
+
+log = logging.getLogger(__name__)
+
+FILL_S = 0.5
+"""After that long without a frame a `FilledSink` fills in."""
+
+
+class SinkRunner:
+    """Feeds one sink from its own slot on its own thread; a failed sink is opened again later."""
+
+    def __init__(self, sink: Sink) -> None:
+        self.sink = sink
+        self.mailbox: Mailbox[Delivery] = Mailbox()
+        self.rate = Rate()
+        self.problem = ""
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name=f"sink {sink.label}", daemon=True)
+
+    def start(self) -> None:
+        """Starts the thread; the sink is opened on it."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Writes what is in the slot, closes the sink."""
+        self._stop.set()
+        self.mailbox.close()
+        if self._thread.ident is not None:
+            self._thread.join(timeout=10.0)
+
+    def _run(self) -> None:
+        backoff = Backoff()
+        while True:
+            complete = self._guarded(self._open_and_write, backoff)
+            self._guarded(self.sink.close)  # a file may fail to complete: a full disk
+            if complete or self._stop.wait(backoff.next()):
+                return
+
+    def _guarded(self, call: Callable[..., None], *args: object) -> bool:
+        """Calls it; False when it failed, which must not end the other sinks."""
+        try:
+            call(*args)
+            return True
+        except SinkError as error:
+            self._fail(str(error))
+        except Exception as error:
+            log.debug("sink %s", self.sink.label, exc_info=True)
+            self._fail(f"{self.sink.label} failed: {error}")
+        return False
+
+    def _open_and_write(self, backoff: Backoff) -> None:
+        self.sink.open()
+        if not isinstance(self.sink, FilledSink):
+            while (delivery := self.mailbox.take()) is not None:
+                self._write(delivery, backoff)
+            return
+        while (delivery := self.mailbox.take(FILL_S)) is not None or not self.mailbox.closed:
+            if delivery is not None:
+                self._write(delivery, backoff)
+            else:
+                self.sink.fill()
+                self._succeeded(backoff)
+
+    def _write(self, delivery: Delivery, backoff: Backoff) -> None:
+        self.sink.write(delivery)
+        self.rate.tick()
+        self._succeeded(backoff)
+
+    def _succeeded(self, backoff: Backoff) -> None:
+        self.problem = ""
+        backoff.reset()
+
+    def _fail(self, problem: str) -> None:
+        if problem != self.problem:
+            log.warning("%s", problem)
+        self.problem = problem

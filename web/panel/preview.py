@@ -1,0 +1,133 @@
+"""The live preview: JPEG pictures for the panels that look at it, and no work when none does."""
+
+import asyncio
+import json
+import struct
+import threading
+from collections.abc import Callable
+
+import cv2
+
+from vcam_relight.pipeline.core.image import Picture
+from vcam_relight.vcam.core.errors import SinkError
+from vcam_relight.vcam.sinks import Delivery
+
+QUALITY = 80
+LONGEST_SIDE = 1280
+"""Larger pictures are scaled down: a preview that fills a laptop's screen needs no more."""
+
+
+class Viewer:
+    """One panel. It gets a new frame only after it has shown the last one (newest wins)."""
+
+    def __init__(self, deliver: Callable[[bytes], None]) -> None:
+        """
+        Args:
+            deliver: takes a message on the event loop; it must not block.
+        """
+        self.deliver = deliver
+        self.loop = asyncio.get_running_loop()
+        self.visible = False
+        self.original = False
+        """Whether it wants the original beside the relit picture."""
+        self.ready = True
+        """Whether it has shown what it was sent."""
+
+    def view(self, visible: bool, original: bool) -> None:
+        """What the page shows now. A page that comes back may have lost its last frame."""
+        if visible and not self.visible:
+            self.ready = True
+        self.visible, self.original = visible, original
+
+
+class PreviewSink:
+    """Encodes frames for viewers. `attach` and `detach` run on the event loop, `write` on the
+    sink's thread."""
+
+    label = "preview"
+
+    def __init__(self) -> None:
+        self.encoded = 0
+        """Pictures turned into JPEG so far."""
+        self._lock = threading.Lock()
+        self._viewers: tuple[Viewer, ...] = ()
+        self._number = 0
+
+    def attach(self, viewer: Viewer) -> None:
+        """From now on `viewer` gets frames while it is visible."""
+        with self._lock:
+            self._viewers = (*self._viewers, viewer)
+
+    def detach(self, viewer: Viewer) -> None:
+        """`viewer` has gone."""
+        with self._lock:
+            self._viewers = tuple(v for v in self._viewers if v is not viewer)
+
+    @property
+    def wanted(self) -> bool:
+        """Whether any connected page is visible."""
+        return any(viewer.visible for viewer in self._viewers)
+
+    def open(self) -> None:
+        """Nothing to open."""
+
+    def write(self, delivery: Delivery) -> None:
+        """Sends one frame to each viewer that has shown its last one.
+
+        The message: 4 bytes big-endian, the length of the header; the header as JSON (`frame`,
+        `width`, `height`, `settings_id`, `parts`: the bytes of each JPEG); the relit JPEG; for
+        those who asked, the original's JPEG.
+
+        Raises:
+            SinkError: the picture cannot be encoded.
+        """
+        takers = [viewer for viewer in self._viewers if viewer.visible and viewer.ready]
+        if not takers:
+            return
+        relit = self._encode(delivery.output.picture)
+        original = b""
+        if any(viewer.original for viewer in takers):
+            same = delivery.original.picture is delivery.output.picture
+            original = relit if same else self._encode(delivery.original.picture)
+        self._number += 1
+        height, width = _preview_size(delivery.output.picture)
+        head = {
+            "frame": self._number,
+            "width": width,
+            "height": height,
+            "settings_id": delivery.settings_id,
+        }
+        plain = _message(head, relit)
+        both = _message(head, relit, original) if original else plain
+        for viewer in takers:
+            viewer.ready = False
+            message = both if viewer.original and original else plain
+            if not viewer.loop.is_closed():
+                viewer.loop.call_soon_threadsafe(viewer.deliver, message)
+
+    def close(self) -> None:
+        """Nothing to close."""
+
+    def _encode(self, picture: Picture) -> bytes:
+        height, width = _preview_size(picture)
+        if (height, width) != picture.shape[:2]:
+            small = cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA)
+        else:
+            small = picture
+        done, data = cv2.imencode(".jpg", small, [cv2.IMWRITE_JPEG_QUALITY, QUALITY])
+        if not done:
+            raise SinkError(f"the preview cannot encode a picture of {width}x{height}")
+        self.encoded += 1
+        return bytes(data)
+
+
+def _preview_size(picture: Picture) -> tuple[int, int]:
+    """Height and width in the preview."""
+    height, width = picture.shape[:2]
+    scale = min(1.0, LONGEST_SIDE / max(height, width))
+    return max(1, round(height * scale)), max(1, round(width * scale))
+
+
+def _message(head: dict[str, int], *parts: bytes) -> bytes:
+    header = json.dumps(head | {"parts": [len(part) for part in parts]}).encode()
+    return b"".join((struct.pack(">I", len(header)), header, *parts))

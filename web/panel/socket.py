@@ -1,0 +1,72 @@
+"""One panel's WebSocket: frames and state to it, settings and acknowledgements from it."""
+
+import asyncio
+import contextlib
+from collections.abc import Mapping
+from typing import Any
+
+from aiohttp import WSMsgType, web
+
+from vcam_relight.web.control import Control
+from vcam_relight.web.panel.preview import PreviewSink, Viewer
+
+
+class PanelSocket:
+    """Runs from the handshake to the end of the connection."""
+
+    def __init__(
+        self, response: web.WebSocketResponse, control: Control, preview: PreviewSink
+    ) -> None:
+        self._response = response
+        self._control = control
+        self._preview = preview
+        self._viewer = Viewer(self._deliver)
+        self._handlers = {"shown": self._shown, "view": self._view}
+        self._frame: bytes | None = None
+        self._arrived = asyncio.Event()
+
+    async def run(self) -> None:
+        """Serves until the page or the server closes."""
+        self._preview.attach(self._viewer)
+        tasks: list[asyncio.Task[None]] = []
+        try:
+            await self._send(self._control.hello())
+            tasks = [
+                asyncio.ensure_future(self._send_frames()),
+                asyncio.ensure_future(self._control.report(self._send)),
+            ]
+            async for message in self._response:
+                if message.type is not WSMsgType.TEXT:
+                    continue
+                if answer := self._control.answer(message.data, self._handlers):
+                    await self._send(answer)
+        except ConnectionError:
+            pass
+        finally:
+            self._preview.detach(self._viewer)
+            for task in tasks:
+                task.cancel()
+            for task in tasks:
+                with contextlib.suppress(asyncio.CancelledError, ConnectionError):
+                    await task
+
+    def _deliver(self, message: bytes) -> None:
+        self._frame = message
+        self._arrived.set()
+
+    async def _send_frames(self) -> None:
+        while True:
+            await self._arrived.wait()
+            self._arrived.clear()
+            frame, self._frame = self._frame, None
+            if frame is not None:
+                await self._response.send_bytes(frame)
+
+    async def _send(self, message: dict[str, Any]) -> None:
+        await self._response.send_json(message)
+
+    def _shown(self, message: Mapping[str, Any]) -> None:
+        self._viewer.ready = True
+
+    def _view(self, message: Mapping[str, Any]) -> None:
+        self._viewer.view(message.get("visible") is True, message.get("original") is True)
