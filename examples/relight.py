@@ -18,7 +18,7 @@ from tqdm import tqdm
 
 from vcam_relight.pipeline.controls import RelightSettings
 from vcam_relight.pipeline.core.color import encode_srgb
-from vcam_relight.pipeline.core.image import Floats, Picture
+from vcam_relight.pipeline.core.image import BgrImage, FloatArray
 from vcam_relight.pipeline.engines.base import Engine
 from vcam_relight.pipeline.engines.registry import DEFAULT_ENGINE, ENGINES
 from vcam_relight.pipeline.lighting import Lighting
@@ -26,7 +26,7 @@ from vcam_relight.pipeline.lighting.sh import irradiance, load_sh
 from vcam_relight.pipeline.relighter import Relighter
 from vcam_relight.vcam.core.errors import InputError, VcamError
 from vcam_relight.vcam.device import engine_on
-from vcam_relight.vcam.media.image import PICTURE_SUFFIXES, read_picture, write_picture
+from vcam_relight.vcam.media.image import PICTURE_SUFFIXES, read_image, write_image
 from vcam_relight.vcam.media.video import convert
 
 SECONDS = 2.0
@@ -49,7 +49,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         engine = engine_on(args.engine, args.device)
         args.folder.mkdir(parents=True, exist_ok=True)
         if args.input.suffix.lower() in PICTURE_SUFFIXES:
-            relight_picture(args.input, args.folder, lights, engine)
+            relight_image(args.input, args.folder, lights, engine)
         else:
             target = args.folder / f"{args.input.stem}_relit.mp4"
             relight_video(args.input, target, np.stack(list(lights.values())), engine)
@@ -59,7 +59,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def relight_picture(source: Path, folder: Path, lights: dict[str, Floats], engine: Engine) -> None:
+def relight_image(
+    source: Path, folder: Path, lights: dict[str, FloatArray], engine: Engine
+) -> None:
     """Writes one PNG for each light, named by it.
 
     Args:
@@ -68,20 +70,20 @@ def relight_picture(source: Path, folder: Path, lights: dict[str, Floats], engin
         lights: name -> `(9, 3)` SH radiance.
         engine: makes the light.
     """
-    file = read_picture(source)
+    file = read_image(source)
     relighter = Relighter(engine)
     for name, sh in tqdm(lights.items(), unit=" lights"):
-        relit = relighter.still(file.picture, Lighting.from_sh(sh), RelightSettings())
-        write_picture(folder / f"{source.stem}_{name}.png", replace(file, picture=relit))
+        relit = relighter.still(file.image, Lighting.from_sh(sh), RelightSettings())
+        write_image(folder / f"{source.stem}_{name}.png", replace(file, image=relit))
 
 
-def relight_video(source: Path, target: Path, lights: Floats, engine: Engine) -> None:
+def relight_video(source: Path, target: Path, lights: FloatArray, engine: Engine) -> None:
     """Writes a video under lights `(k, 9, 3)` that follow one another for ever."""
     relighter = Relighter(engine)
 
-    def change(picture: Picture, seconds: float) -> Picture:
+    def change(image: BgrImage, seconds: float) -> BgrImage:
         sh = light_at(lights, seconds / SECONDS)
-        relit = relighter.process(picture, seconds, Lighting.from_sh(sh), RelightSettings())
+        relit = relighter.process(image, seconds, Lighting.from_sh(sh), RelightSettings())
         return with_sphere(relit, sh)
 
     with tqdm(unit=" frames") as bar:
@@ -94,17 +96,17 @@ def relight_video(source: Path, target: Path, lights: Floats, engine: Engine) ->
             bar.write(note, file=sys.stderr)
 
 
-def light_at(lights: Floats, place: float) -> Floats:
+def light_at(lights: FloatArray, place: float) -> FloatArray:
     """`(9, 3)` the light at a place in the cycle of `(k, 9, 3)`; whole numbers are its members."""
     index = int(place) % len(lights)
     share = np.float32(place - int(place))
     return np.asarray(lights[index] * (1 - share) + lights[(index + 1) % len(lights)] * share)
 
 
-def with_sphere(picture: Picture, sh: Floats) -> Picture:
+def with_sphere(image: BgrImage, sh: FloatArray) -> BgrImage:
     """A copy of the picture with a white matte sphere under the light `(9, 3)` in its upper left
     corner, as bright as its brightest place allows."""
-    size = max(8, round(SPHERE * picture.shape[0]))
+    size = max(8, round(SPHERE * image.shape[0]))
     across = (np.arange(size, dtype=np.float32) + 0.5) / size * 2 - 1
     x, y = np.meshgrid(across, -across)
     inside = x * x + y * y < 1
@@ -113,14 +115,14 @@ def with_sphere(picture: Picture, sh: Floats) -> Picture:
     light = np.maximum(irradiance(sh, normals), np.float32(0))
     brightest = np.float32(max(float(light[inside].max()), 1e-6))
     shaded = encode_srgb(np.asarray(light / brightest, np.float32))[..., ::-1] * 255
-    out = picture.copy()
+    out = image.copy()
     corner = out[:size, :size]
     inside = inside[: corner.shape[0], : corner.shape[1]]
     corner[inside] = np.rint(shaded[: corner.shape[0], : corner.shape[1]])[inside].astype(np.uint8)
     return out
 
 
-def _light(path: Path) -> Floats:
+def _light(path: Path) -> FloatArray:
     try:
         return Lighting.from_sh(load_sh(path)).sh
     except (OSError, ValueError) as error:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from vcam_relight.pipeline.controls import RelightSettings
-from vcam_relight.pipeline.core.image import Picture
+from vcam_relight.pipeline.core.image import BgrImage
 from vcam_relight.pipeline.core.timing import StageTimer
 from vcam_relight.pipeline.engines.base import Engine
 from vcam_relight.pipeline.face.types import FaceState
@@ -23,8 +23,8 @@ class Relight(Protocol):
     timer: StageTimer
 
     def process(
-        self, picture: Picture, time: float, lighting: Lighting, settings: RelightSettings
-    ) -> Picture:
+        self, image: BgrImage, time: float, lighting: Lighting, settings: RelightSettings
+    ) -> BgrImage:
         """One frame; see `Relighter.process`."""
 
     def reset(self) -> None:
@@ -40,7 +40,7 @@ class Relighter:
         self._tracker = _tracker(self.timer) if engine.needs_faces else None
         self._state = engine.new_state(self.timer)
 
-    def still(self, picture: Picture, lighting: Lighting, settings: RelightSettings) -> Picture:
+    def still(self, image: BgrImage, lighting: Lighting, settings: RelightSettings) -> BgrImage:
         """Relights a picture that is not part of a stream; forgets any stream before it.
 
         Args and result: as of `process`.
@@ -48,15 +48,15 @@ class Relighter:
         self.reset()
         self.timer.start_frame()
         if _unchanged(lighting, settings):
-            return picture
-        faces = self._tracker.still(picture) if self._tracker else _nobody(picture, 0.0)
-        result = self.engine.relight(picture, faces, lighting, settings, self._state)
+            return image
+        faces = self._tracker.still(image) if self._tracker else _nobody(image, 0.0)
+        result = self.engine.relight(image, faces, lighting, settings, self._state)
         self.reset()
         return result
 
     def process(
-        self, picture: Picture, time: float, lighting: Lighting, settings: RelightSettings
-    ) -> Picture:
+        self, image: BgrImage, time: float, lighting: Lighting, settings: RelightSettings
+    ) -> BgrImage:
         """Relights one frame.
 
         Args:
@@ -66,18 +66,18 @@ class Relighter:
             settings: the user's controls.
 
         Returns:
-            A picture of the same shape, possibly `picture` itself.
+            A picture of the same shape, possibly `image` itself.
         """
         self.timer.start_frame()
         if _unchanged(lighting, settings):
-            return picture
+            return image
         if self._tracker is None:
-            faces = _nobody(picture, time)
+            faces = _nobody(image, time)
         else:
-            faces = self._tracker.update(picture, time)
+            faces = self._tracker.update(image, time)
             if faces.cut:
                 self._state.reset()
-        return self.engine.relight(picture, faces, lighting, settings, self._state)
+        return self.engine.relight(image, faces, lighting, settings, self._state)
 
     def reset(self) -> None:
         """Forget the stream: a new source, a seek, a failed frame."""
@@ -90,8 +90,8 @@ def _unchanged(lighting: Lighting, settings: RelightSettings) -> bool:
     return lighting.mode == "off" and not (settings.yaw or settings.pitch)
 
 
-def _nobody(picture: Picture, time: float) -> FaceState:
-    height, width = picture.shape[:2]
+def _nobody(image: BgrImage, time: float) -> FaceState:
+    height, width = image.shape[:2]
     return FaceState((width, height), time, (), np.zeros((1, 1), np.float32), False)
 
 

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 
 from vcam_relight.pipeline.controls import RelightSettings
-from vcam_relight.pipeline.core.image import Floats, Picture
+from vcam_relight.pipeline.core.image import BgrImage, FloatArray
 from vcam_relight.pipeline.core.timing import StageTimer
 from vcam_relight.pipeline.engines.registry import load_engine
 from vcam_relight.pipeline.evaluate.metrics import psnr
@@ -33,15 +33,15 @@ SIDE = 288
 def main() -> None:
     """Writes the sheet and prints what the reconstructions are worth."""
     folder, out = Path(sys.argv[1]), Path(sys.argv[2])
-    picture, theirs = _read(folder / "cropped_image.png"), _read(folder / "recon_image.png")
+    image, theirs = _read(folder / "cropped_image.png"), _read(folder / "recon_image.png")
     frames = _frames(folder / "relighting.mp4")
     shown = LIGHTINGS * (len(frames) // LIGHTINGS)
     lightings = np.load(folder / "example_lightings.npy", allow_pickle=False)[:LIGHTINGS]
     relighter = Relighter(load_engine("triplane"))
-    present = relighter.engine.present_light(FaceTracker(StageTimer()).still(picture), picture)
-    ours = relighter.still(picture, Lighting.from_sh(present), RelightSettings())
-    top, bottom = [picture, theirs], [picture, ours]
-    front = _angles(picture)
+    present = relighter.engine.present_light(FaceTracker(StageTimer()).still(image), image)
+    ours = relighter.still(image, Lighting.from_sh(present), RelightSettings())
+    top, bottom = [image, theirs], [image, ours]
+    front = _angles(image)
     for lighting, part in zip(
         lightings, np.split(np.array(frames[:shown]), LIGHTINGS), strict=True
     ):
@@ -52,34 +52,34 @@ def main() -> None:
             yaw, pitch = (float(angle) for angle in turns[nearest])
             print(f"view {yaw:+.1f} degrees aside, {pitch:+.1f} above")
             top.append(part[nearest])
-            bottom.append(relighter.still(picture, light, RelightSettings(yaw=yaw, pitch=pitch)))
-    everywhere = np.ones(picture.shape[:2], bool)
+            bottom.append(relighter.still(image, light, RelightSettings(yaw=yaw, pitch=pitch)))
+    everywhere = np.ones(image.shape[:2], bool)
     for name, result in (("theirs", theirs), ("ours", ours)):
-        print(f"{name}: the picture in its own light is {psnr(result, picture, everywhere):.1f} dB")
+        print(f"{name}: the image in its own light is {psnr(result, image, everywhere):.1f} dB")
     cv2.imwrite(str(out), np.vstack([_row(top), _row(bottom)]), [cv2.IMWRITE_JPEG_QUALITY, 88])
 
 
-def _row(pictures: list[Picture]) -> Picture:
+def _row(images: list[BgrImage]) -> BgrImage:
     size = (SIDE, SIDE)
-    return np.hstack([cv2.resize(p, size, interpolation=cv2.INTER_AREA) for p in pictures])
+    return np.hstack([cv2.resize(p, size, interpolation=cv2.INTER_AREA) for p in images])
 
 
-def _angles(picture: Picture) -> Floats:
+def _angles(image: BgrImage) -> FloatArray:
     """`(2,)` degrees of a camera to the right of and above the head's front."""
-    face = FaceTracker(StageTimer()).still(picture).faces[0]
+    face = FaceTracker(StageTimer()).still(image).faces[0]
     forward = HeadFinder().find(face.landmarks).rotation.T[:, 2]
     aside = np.degrees(np.arctan2(forward[0], forward[2]))
     return np.array([aside, np.degrees(np.arcsin(forward[1]))], np.float32)
 
 
-def _read(path: Path) -> Picture:
-    picture = cv2.imread(str(path))
-    if picture is None:
+def _read(path: Path) -> BgrImage:
+    image = cv2.imread(str(path))
+    if image is None:
         sys.exit(f"{path} cannot be read")
-    return np.asarray(picture, np.uint8)
+    return np.asarray(image, np.uint8)
 
 
-def _frames(path: Path) -> list[Picture]:
+def _frames(path: Path) -> list[BgrImage]:
     video = cv2.VideoCapture(str(path))
     frames = []
     while (taken := video.read())[0]:

@@ -1,4 +1,4 @@
-"""Makes the README's pictures from the demo clip: `python -m scripts.readme_pictures`.
+"""Makes the README's pictures from the demo clip: `python -m scripts.readme_images`.
 
 The grid of presets needs nothing more; the panel's screenshot needs Playwright and a Chromium.
 """
@@ -14,7 +14,7 @@ import av
 import cv2
 import numpy as np
 
-from vcam_relight.pipeline.core.image import Picture
+from vcam_relight.pipeline.core.image import BgrImage
 from vcam_relight.pipeline.engines.registry import load_engine
 from vcam_relight.pipeline.lighting.presets import load_presets
 from vcam_relight.pipeline.relighter import Relighter
@@ -34,7 +34,7 @@ def main() -> None:
     panel_screenshot(FOLDER / "panel.png")
 
 
-def presets_grid() -> Picture:
+def presets_grid() -> BgrImage:
     """One frame of the demo clip under six presets, each with its title."""
     presets, _ = load_presets()
     relighter = Relighter(load_engine("triplane"))
@@ -56,7 +56,7 @@ def presets_grid() -> Picture:
     return np.asarray(np.vstack(rows), np.uint8)
 
 
-def demo_frame(index: int) -> Picture:
+def demo_frame(index: int) -> BgrImage:
     """One frame of the demo clip."""
     with av.open(str(demo_clip())) as container:
         for number, frame in enumerate(container.decode(video=0)):

@@ -14,7 +14,7 @@ def torch_device(wish: str, engine: str) -> str:
 
     Args:
         wish: `auto` (CUDA if there is any), `cpu` or `cuda`.
-        engine: a name of `pipeline.engines.registry.ENGINES`; one without torch runs on the CPU, always.
+        engine: a name of `pipeline.engines.registry.ENGINES`; one without torch runs on the CPU.
 
     Raises:
         VcamError: `cuda` is asked for and torch finds none.

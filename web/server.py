@@ -246,13 +246,13 @@ class WebServer:
 
 
 def _check_ice_server(url: str) -> None:
-    mend = "write it like stun:stun.example.org:3478"
+    hint = "write it like stun:stun.example.org:3478"
     try:
         scheme = parse_stun_turn_uri(url)["scheme"]
     except ValueError as error:
-        raise VcamError(f"{url} is no STUN server", mend) from error
+        raise VcamError(f"{url} is no STUN server", hint) from error
     if scheme != "stun":  # TURN needs a user's name and password, and aiortc skips stuns:
-        raise VcamError(f"{url} cannot be used: only plain STUN servers are", mend)
+        raise VcamError(f"{url} cannot be used: only plain STUN servers are", hint)
 
 
 async def _json(request: web.Request, limit: int) -> dict[str, object]:

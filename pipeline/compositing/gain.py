@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 
 from vcam_relight.pipeline.core.color import brightest_channel
-from vcam_relight.pipeline.core.image import Floats
+from vcam_relight.pipeline.core.image import FloatArray
 
 _LIMIT = 2.2
 """Natural logarithm that no gain of linear light reaches (x 9): beyond, noise is what is lifted."""
@@ -12,7 +12,7 @@ _LEAST_ROOM = 0.02
 """Linear light left to those that are white already, so that nothing is divided by 0."""
 
 
-def bounded(log_gain: Floats) -> Floats:
+def bounded(log_gain: FloatArray) -> FloatArray:
     """Gains below 9 whose natural logarithm is given, any shape. Up to 4 they are nearly as given
     (what bends sooner takes the modelling out of strong lights: 0.6 dB on rendered truth); those
     that darken are exactly so, as lights have a floor of their own."""
@@ -22,7 +22,7 @@ def bounded(log_gain: Floats) -> Floats:
     return np.asarray(cv2.exp(bent), np.float32).reshape(log_gain.shape)
 
 
-def rolled_off(gain: Floats, linear: Floats) -> Floats:
+def rolled_off(gain: FloatArray, linear: FloatArray) -> FloatArray:
     """Gains that brighten are bent so that the brightest channel nears 1 and never passes it; all
     channels are held back alike, so that hue stays. A gain of 1 changes nothing.
 

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from vcam_relight.pipeline.core.image import Floats, Picture, Plane
+from vcam_relight.pipeline.core.image import BgrImage, FloatArray, Map
 from vcam_relight.pipeline.core.resample import resize
 
 _RADIUS = 3
@@ -35,8 +35,8 @@ _MARGIN = 0.01
 # 1.5 steps at gains of 0.4 to 2, by 5 at 0.1 and 4.5, and by 9 at the bound of 9.
 _V = np.arange(256, dtype=np.float32)
 _OFFSET = (0.055 * 255) * np.minimum(_V / (0.04045 * 255), 1.0)
-_LIFTED_LUT: Floats = np.ascontiguousarray((_V + _OFFSET).reshape(256, 1))
-_OFFSET_LUT: Floats = np.ascontiguousarray(_OFFSET.reshape(256, 1))
+_LIFTED_LUT: FloatArray = np.ascontiguousarray((_V + _OFFSET).reshape(256, 1))
+_OFFSET_LUT: FloatArray = np.ascontiguousarray(_OFFSET.reshape(256, 1))
 
 
 class Compositor:
@@ -45,18 +45,18 @@ class Compositor:
 
     def __init__(self, kernels: Any | None = None) -> None:
         """Args: `kernels` of `pipeline.native`, with which a frame takes a quarter of the time."""
-        self._buffers: dict[str, Floats] = {}
+        self._buffers: dict[str, FloatArray] = {}
         self._kernels = kernels
 
     def apply(
         self,
-        frame: Picture,
-        gain: Floats,
-        background: Floats | None,
-        mask: Plane,
-        luma: Plane,
+        frame: BgrImage,
+        gain: FloatArray,
+        background: FloatArray | None,
+        mask: Map,
+        luma: Map,
         insets: Sequence["Inset"] = (),
-    ) -> Picture:
+    ) -> BgrImage:
         """The frame with its linear light multiplied.
 
         Args:
@@ -96,14 +96,14 @@ class Compositor:
 
     def _field(
         self,
-        gain: Floats,
-        behind: Floats | None,
-        share_of: tuple[Plane, Plane],
-        frame: Picture,
+        gain: FloatArray,
+        behind: FloatArray | None,
+        share_of: tuple[Map, Map],
+        frame: BgrImage,
         half: "Window",
         window: "Window",
         insets: Sequence["Inset"],
-    ) -> Floats:
+    ) -> FloatArray:
         """Gain of encoded values in a window of the frame at half resolution: soft enough for
         hair, a quarter of the work."""
         size = (half.right, half.bottom)
@@ -114,7 +114,7 @@ class Compositor:
         planes = []
         for channel in range(3):  # planes: numpy broadcasts over pixels slowly
             person = resize(np.ascontiguousarray(gain[..., channel]), size)[window.slices]
-            around: Floats | np.float32 = np.float32(1)
+            around: FloatArray | np.float32 = np.float32(1)
             if behind is not None:
                 around = resize(np.ascontiguousarray(behind[..., channel]), size)[window.slices]
             change = person - around
@@ -124,7 +124,9 @@ class Compositor:
         field = self._buffer("field", (*share.shape, 3))
         return np.asarray(cv2.merge(planes, dst=field), np.float32)
 
-    def _multiply(self, frame: Picture, field: Floats, window: "Window", output: Picture) -> None:
+    def _multiply(
+        self, frame: BgrImage, field: FloatArray, window: "Window", output: BgrImage
+    ) -> None:
         part = frame[window.slices]
         gain = self._buffer("gain", part.shape)
         size = (part.shape[1], part.shape[0])
@@ -134,7 +136,7 @@ class Compositor:
         offset = cv2.LUT(part, _OFFSET_LUT, dst=gain)
         cv2.subtract(lifted, offset, dst=output[window.slices], dtype=cv2.CV_8U)
 
-    def _buffer(self, name: str, shape: tuple[int, ...]) -> Floats:
+    def _buffer(self, name: str, shape: tuple[int, ...]) -> FloatArray:
         """Memory of this shape that is used again in the next frame."""
         size = int(np.prod(shape))
         flat = self._buffers.get(name)
@@ -147,10 +149,10 @@ class Compositor:
 class Inset:
     """A square of the frame whose gain is known finer than the grid's."""
 
-    change: Floats
+    change: FloatArray
     """`(n, n, 3)` BGR, of encoded values' gains: what is to be added to those of the grid; 0 at the
     edges."""
-    middle: Floats
+    middle: FloatArray
     """`(2,)` x right and y down in pixels of the frame."""
     side: float
     """In pixels of the frame."""
@@ -161,7 +163,7 @@ class Inset:
         left, top = (self.middle / 2 - self.side / 4).tolist()
         return left, top, self.side / 2
 
-    def add_to(self, plane: Plane, channel: int, window: "Window") -> None:
+    def add_to(self, plane: Map, channel: int, window: "Window") -> None:
         """Adds one channel to a window of the half-size frame, in place."""
         left, top, side = self.place
         scale = side / self.change.shape[0]
@@ -207,13 +209,13 @@ class Window:
 
 def _compose(
     kernels: Any,
-    frame: Picture,
-    person: Floats,
-    behind: Floats | None,
-    share_of: tuple[Plane, Plane],
+    frame: BgrImage,
+    person: FloatArray,
+    behind: FloatArray | None,
+    share_of: tuple[Map, Map],
     window: Window,
     insets: Sequence[Inset],
-    output: Picture,
+    output: BgrImage,
 ) -> None:
     """`_field` and `_multiply` in one pass."""
     import torch  # of which the kernels are an extension
@@ -232,11 +234,11 @@ def _compose(
     )
 
 
-def _guided_filter(guide: Plane, mask: Plane) -> tuple[Plane, Plane]:
+def _guided_filter(guide: Map, mask: Map) -> tuple[Map, Map]:
     """Coefficients a, b on the grid: mask = a guide + b, to be cut off at 0 and 1."""
     box = (2 * _RADIUS + 1, 2 * _RADIUS + 1)
 
-    def mean(plane: Plane) -> Plane:
+    def mean(plane: Map) -> Map:
         return np.asarray(cv2.blur(plane, box, borderType=cv2.BORDER_REFLECT), np.float32)
 
     mean_guide, mean_mask = mean(guide), mean(mask)
@@ -248,7 +250,7 @@ def _guided_filter(guide: Plane, mask: Plane) -> tuple[Plane, Plane]:
     return mean(np.asarray(a)) * steep, (mean(np.asarray(b)) - np.float32(_SURE)) * steep
 
 
-def _touched(mask: Plane, half: Window) -> Window | None:
+def _touched(mask: Map, half: Window) -> Window | None:
     """The part of the half-size frame that the person may touch; None when nobody is there."""
     rows = np.flatnonzero(mask.max(axis=1) > _MARGIN)
     columns = np.flatnonzero(mask.max(axis=0) > _MARGIN)

@@ -3,11 +3,11 @@
 import numpy as np
 from numpy.typing import NDArray
 
-Picture = NDArray[np.uint8]
+BgrImage = NDArray[np.uint8]
 """`(H, W, 3)` uint8, BGR, sRGB-encoded, full range."""
 
-Plane = NDArray[np.float32]
+Map = NDArray[np.float32]
 """`(h, w)` float32."""
 
-Floats = NDArray[np.float32]
+FloatArray = NDArray[np.float32]
 """float32 of the shape that its docstring gives."""

@@ -3,7 +3,7 @@
 from typing import Any, Protocol
 
 from vcam_relight.pipeline.controls import RelightSettings
-from vcam_relight.pipeline.core.image import Picture
+from vcam_relight.pipeline.core.image import BgrImage
 from vcam_relight.pipeline.core.timing import StageTimer
 from vcam_relight.pipeline.face.types import FaceState
 from vcam_relight.pipeline.lighting import Lighting
@@ -32,12 +32,12 @@ class Engine(Protocol):
 
     def relight(
         self,
-        frame: Picture,
+        frame: BgrImage,
         faces: FaceState,
         lighting: Lighting,
         settings: RelightSettings,
         state: Any,
-    ) -> Picture:
+    ) -> BgrImage:
         """Returns `frame` under `lighting`.
 
         `state` is what this engine's `new_state` gave for the stream. `frame` is never written

@@ -1,7 +1,7 @@
 """The engine that changes nothing: the baseline of speed and quality."""
 
 from vcam_relight.pipeline.controls import RelightSettings
-from vcam_relight.pipeline.core.image import Picture
+from vcam_relight.pipeline.core.image import BgrImage
 from vcam_relight.pipeline.core.timing import StageTimer
 from vcam_relight.pipeline.engines.base import StreamState
 from vcam_relight.pipeline.face.types import FaceState
@@ -25,11 +25,11 @@ class PassthroughEngine:
 
     def relight(
         self,
-        frame: Picture,
+        frame: BgrImage,
         faces: FaceState,
         lighting: Lighting,
         settings: RelightSettings,
         state: StreamState,
-    ) -> Picture:
+    ) -> BgrImage:
         """Returns `frame` itself."""
         return frame

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from vcam_relight.pipeline.core.color import encode_srgb, luminance
-from vcam_relight.pipeline.core.image import Floats, Picture, Plane
+from vcam_relight.pipeline.core.image import BgrImage, FloatArray, Map
 from vcam_relight.pipeline.core.resample import resize
 from vcam_relight.pipeline.evaluate.metrics import Mask
 from vcam_relight.pipeline.face.types import Face, FaceState
@@ -22,7 +22,7 @@ _WHITE_LEVEL = 0.7
 0.5 is at 0.35, where cameras put faces, and clips under three times that light."""
 _DARKEST = 0.2
 """Exposure over mean irradiance below which a camera does not lift a backlit face any more."""
-_WALL: Floats = np.array([0.16, 0.18, 0.20], np.float32)
+_WALL: FloatArray = np.array([0.16, 0.18, 0.20], np.float32)
 """Linear RGB behind subjects that have no surroundings of their own."""
 _SURE = 0.99
 _MARGIN = 0.04
@@ -56,28 +56,28 @@ class Subject(Protocol):
         """Individual typology angle of the skin, degrees."""
 
     @property
-    def alpha(self) -> Plane:
+    def alpha(self) -> Map:
         """`(H, W)` the person's share of each pixel."""
 
     @property
-    def albedo(self) -> Floats:
+    def albedo(self) -> FloatArray:
         """`(H, W, 3)` linear RGB, times alpha."""
 
     @property
-    def normal(self) -> Floats:
+    def normal(self) -> FloatArray:
         """`(H, W, 3)` unit vectors in camera space; 0 where nobody is."""
 
     @property
     def lights(self) -> tuple[str, ...]:
         """Names of the lights, two or more."""
 
-    def sh(self, light: str) -> Floats:
+    def sh(self, light: str) -> FloatArray:
         """`(9, 3)` radiance coefficients of a light."""
 
-    def lit(self, light: str) -> Floats:
+    def lit(self, light: str) -> FloatArray:
         """`(H, W, 3)` linear RGB of the person under it, times alpha."""
 
-    def backdrop(self, light: str) -> Floats | None:
+    def backdrop(self, light: str) -> FloatArray | None:
         """`(h, w, 3)` linear RGB of what is behind, if anything is: out of focus, so that it may
         be smaller than the person's picture."""
 
@@ -85,7 +85,7 @@ class Subject(Protocol):
 class Finder(Protocol):
     """Finds faces in single pictures."""
 
-    def still(self, picture: Picture) -> FaceState:
+    def still(self, image: BgrImage) -> FaceState:
         """See `FaceTracker.still`."""
 
 
@@ -100,25 +100,25 @@ class Case:
     present: str
     asked: str
     """Names of lights."""
-    picture: Picture
-    truth: Picture
-    """The person under the asked light before the backdrop of `picture`, at the exposure that
+    image: BgrImage
+    truth: BgrImage
+    """The person under the asked light before the backdrop of `image`, at the exposure that
     engines keep: as much light on a face as before."""
     person: Mask
-    albedo: Floats
+    albedo: FloatArray
     """`(H, W, 3)` linear RGB of the person."""
-    normal: Floats
+    normal: FloatArray
     """`(H, W, 3)` unit vectors in camera space; 0 where nobody is."""
     background: Mask
     """What is certainly not the person."""
     faces: FaceState
     """Found in a picture of the subject under all lights together: the same for every engine."""
-    present_sh: Floats
-    asked_sh: Floats
+    present_sh: FloatArray
+    asked_sh: FloatArray
     """`(9, 3)`"""
 
     @property
-    def landmarks(self) -> Floats | None:
+    def landmarks(self) -> FloatArray | None:
         """`(468, 3)` of the largest face."""
         return largest_face(self.faces)
 
@@ -133,7 +133,7 @@ def tone_name(ita: float) -> str:
     return next(name for name, above in TONES if ita > above or above == -math.inf)
 
 
-def largest_face(faces: FaceState) -> Floats | None:
+def largest_face(faces: FaceState) -> FloatArray | None:
     """`(468, 3)` landmarks; None when nobody is seen."""
 
     def area(face: Face) -> float:
@@ -171,7 +171,7 @@ def make_cases(subject: Subject, index: int, count: int, finder: Finder) -> Iter
             tone=tone_name(subject.tone),
             present=present,
             asked=asked,
-            picture=_coded(people[first] + walls[first]),
+            image=_coded(people[first] + walls[first]),
             truth=_coded(people[second] + walls[first]),
             person=person,
             albedo=albedo,
@@ -183,33 +183,33 @@ def make_cases(subject: Subject, index: int, count: int, finder: Finder) -> Iter
         )
 
 
-def exposed(subject: Subject, light: str) -> Picture:
+def exposed(subject: Subject, light: str) -> BgrImage:
     """`(H, W, 3)` BGR picture of a subject under a light as a camera takes it."""
     return _coded(_exposed_person(subject, light) + _exposed_backdrop(subject, light))
 
 
-def camera_gain(sh: Floats) -> float:
+def camera_gain(sh: FloatArray) -> float:
     """What a camera that exposes for the face multiplies linear renders under `(9, 3)` with."""
     irradiance = max(luminance(exposure(sh)), _DARKEST * MEAN * luminance(sh[0]))
     return _WHITE_LEVEL * math.pi / irradiance
 
 
-def _exposed_person(subject: Subject, light: str) -> Floats:
+def _exposed_person(subject: Subject, light: str) -> FloatArray:
     """`(H, W, 3)` linear RGB, premultiplied."""
     return subject.lit(light) * np.float32(camera_gain(subject.sh(light)))
 
 
-def _exposed_backdrop(subject: Subject, light: str) -> Floats:
+def _exposed_backdrop(subject: Subject, light: str) -> FloatArray:
     """`(H, W, 3)` linear RGB of what the person leaves free of what is behind."""
     backdrop = subject.backdrop(light)
     wall = _WALL
     if backdrop is not None:
         height, width = subject.alpha.shape
         wall = resize(backdrop, (width, height)) * np.float32(camera_gain(subject.sh(light)))
-    result: Floats = wall * (1 - subject.alpha[..., None])
+    result: FloatArray = wall * (1 - subject.alpha[..., None])
     return result
 
 
-def _coded(linear: Floats) -> Picture:
+def _coded(linear: FloatArray) -> BgrImage:
     coded = np.round(encode_srgb(linear[..., ::-1]) * 255).astype(np.uint8)
     return np.ascontiguousarray(coded)

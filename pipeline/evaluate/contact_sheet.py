@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 
 from vcam_relight.pipeline.core.color import encode_srgb
-from vcam_relight.pipeline.core.image import Floats, Picture
+from vcam_relight.pipeline.core.image import BgrImage, FloatArray
 from vcam_relight.pipeline.evaluate.cases import camera_gain
 from vcam_relight.pipeline.lighting.sh import irradiance
 
@@ -28,10 +28,10 @@ class Sheet:
         self._rows = [_text_line(columns, _SIDE)]
         self._width, self._most = len(columns) * _SIDE, most + 1
 
-    def add(self, title: str, pictures: Sequence[Picture]) -> None:
+    def add(self, title: str, images: Sequence[BgrImage]) -> None:
         """Adds a row: one square or wide picture for each column."""
         if len(self._rows) < self._most:
-            shown = np.hstack([_thumbnail(picture) for picture in pictures])
+            shown = np.hstack([_thumbnail(image) for image in images])
             self._rows.append(np.vstack([_text_line([title], self._width), shown]))
 
     def write(self, path: Path) -> None:
@@ -46,7 +46,7 @@ class Sheet:
         path.write_bytes(coded.tobytes())
 
 
-def light_ball(sh: Floats, side: int) -> Picture:
+def light_ball(sh: FloatArray, side: int) -> BgrImage:
     """`(side, side, 3)` BGR: a matte ball under lighting `(9, 3)`, exposed as faces are."""
     axis = (np.arange(side, dtype=np.float32) + 0.5) / side * 2 - 1
     x, y = np.meshgrid(axis, -axis)
@@ -58,19 +58,19 @@ def light_ball(sh: Floats, side: int) -> Picture:
     return np.where(radius[..., None] < 1, coded, 40).astype(np.uint8)
 
 
-def _thumbnail(picture: Picture) -> Picture:
-    height, width = picture.shape[:2]
+def _thumbnail(image: BgrImage) -> BgrImage:
+    height, width = image.shape[:2]
     scale = _SIDE / max(height, width)
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
     method = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
-    small = cv2.resize(picture, size, interpolation=method)
+    small = cv2.resize(image, size, interpolation=method)
     square = np.zeros((_SIDE, _SIDE, 3), np.uint8)
     top, left = (_SIDE - size[1]) // 2, (_SIDE - size[0]) // 2
     square[top : top + size[1], left : left + size[0]] = small
     return square
 
 
-def _text_line(texts: Sequence[str], width: int) -> Picture:
+def _text_line(texts: Sequence[str], width: int) -> BgrImage:
     line = np.full((_LINE, len(texts) * width, 3), 255, np.uint8)
     for index, text in enumerate(texts):
         place = (index * width + 4, _LINE - 7)

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from vcam_relight.pipeline.controls import RelightSettings
-from vcam_relight.pipeline.core.image import Floats, Picture
+from vcam_relight.pipeline.core.image import BgrImage, FloatArray
 from vcam_relight.pipeline.core.timing import StageTimer
 from vcam_relight.pipeline.engines.paper import CheckpointError
 from vcam_relight.pipeline.engines.paper.crop import largest
@@ -60,14 +60,14 @@ class DprEngine:
 
     def relight(
         self,
-        frame: Picture,
+        frame: BgrImage,
         faces: FaceState,
         lighting: Lighting,
         settings: RelightSettings,
         state: Any,
-    ) -> Picture:
-        """See `pipeline.engines.base.Engine`; no control but the light's shape is followed, and none
-        of its colour: DPR relights luminance."""
+    ) -> BgrImage:
+        """See `pipeline.engines.base.Engine`; no control but the light's shape is followed,
+        and none of its colour: DPR relights luminance."""
         if not faces.faces or lighting.mode != "sh":
             return frame
         square = _square(faces)
@@ -86,7 +86,7 @@ class DprEngine:
         return result
 
 
-def dpr_light(sh: Floats) -> Floats:
+def dpr_light(sh: FloatArray) -> FloatArray:
     """`(9,)` gray coefficients as DPR does best with, of lighting `(9, 3)`."""
     gray = sh.mean(axis=1)
     light = gray / max(float(gray[0]), 1e-6) * np.float32(_FIRST * _DIRECTED)

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from vcam_relight.pipeline.core.image import Floats, Picture
+from vcam_relight.pipeline.core.image import BgrImage, FloatArray
 from vcam_relight.pipeline.core.timing import StageTimer
 from vcam_relight.pipeline.evaluate.cases import (
     TONES,
@@ -159,8 +159,8 @@ class Evaluation:
             notes=notes,
         )
         found: list[tuple[str, str, str, Figures]] = []
-        inputs: list[Floats] = []
-        faces: list[Floats] = []
+        inputs: list[FloatArray] = []
+        faces: list[FloatArray] = []
         for index, subject in enumerate(chosen):
             report.subjects[subject.renderer] = report.subjects.get(subject.renderer, 0) + 1
             found += self._subject(subject, index, inputs)
@@ -192,13 +192,13 @@ class Evaluation:
         return report
 
     def _subject(
-        self, subject: Subject, index: int, inputs: list[Floats]
+        self, subject: Subject, index: int, inputs: list[FloatArray]
     ) -> list[tuple[str, str, str, Figures]]:
         """Renderer, tone, contestant and figures of each answer to the subject's cases."""
         found = []
         cases = make_cases(subject, index, self._subset.cases, self._finder)
         for number, case in enumerate(cases):
-            shown = [case.picture, light_ball(case.asked_sh, case.picture.shape[0]), case.truth]
+            shown = [case.image, light_ball(case.asked_sh, case.image.shape[0]), case.truth]
             contestants: list[Contestant] = [Truth(), BestGain(), *self._engines]
             for contestant in contestants:
                 answer = contestant.answer(case)
@@ -207,26 +207,26 @@ class Evaluation:
                     figures |= self._meter.no_op(contestant, case)
                 found.append((subject.renderer, case.tone, contestant.name, figures))
                 if isinstance(contestant, EngineContestant):
-                    shown.append(answer.picture)
+                    shown.append(answer.image)
             if number == 0:
                 columns = ["input", "asked light", "truth", *(e.name for e in self._engines)]
                 sheet = self.sheets.setdefault(subject.renderer, Sheet(columns, _SHEET_ROWS))
                 sheet.add(f"{case.subject}: {case.present} to {case.asked}", shown)
-                inputs += self._meter.embeddings(case.picture, case.landmarks)
+                inputs += self._meter.embeddings(case.image, case.landmarks)
         return found
 
     def _portraits(
-        self, portraits: list[tuple[str, Picture]], embeddings: list[Floats], steps: "_Steps"
+        self, portraits: list[tuple[str, BgrImage]], embeddings: list[FloatArray], steps: "_Steps"
     ) -> Rows:
         found = []
         columns = ["input", "asked light", *(engine.name for engine in self._engines)]
-        for index, (name, picture) in enumerate(portraits):
+        for index, (name, image) in enumerate(portraits):
             light: Lighting = self._lights[index % 2]
-            landmarks = largest_face(self._finder.still(picture))
-            embeddings += self._meter.embeddings(picture, landmarks)
-            shown = [picture, light_ball(light.sh, picture.shape[0])]
+            landmarks = largest_face(self._finder.still(image))
+            embeddings += self._meter.embeddings(image, landmarks)
+            shown = [image, light_ball(light.sh, image.shape[0])]
             for engine in self._engines:
-                figures, relit = self._meter.portrait(engine, picture, light)
+                figures, relit = self._meter.portrait(engine, image, light)
                 found.append((engine.name, figures))
                 shown.append(relit)
             sheet = self.sheets.setdefault("portraits", Sheet(columns, _SHEET_ROWS))
@@ -242,8 +242,8 @@ class Evaluation:
             tone = tone_name(subject.tone)
             if tone not in made:
                 light = max(subject.lights, key=lambda name: _frontal(subject.sh(name)))
-                picture = exposed(subject, light)
-                made[tone] = moving_clip(tone, picture, self._subset.tone_frames, seed=index)
+                image = exposed(subject, light)
+                made[tone] = moving_clip(tone, image, self._subset.tone_frames, seed=index)
         return made
 
 
@@ -256,7 +256,7 @@ class _Steps:
         self._progress(self._count, self._total)
 
 
-def _frontal(sh: Floats) -> float:
+def _frontal(sh: FloatArray) -> float:
     return float(exposure(sh).mean() / max(float(sh[0].mean()), 1e-6))
 
 
@@ -271,7 +271,7 @@ def _spread(subjects: Sequence[Subject], most: int) -> list[Subject]:
     return chosen
 
 
-def _strangers(groups: dict[str, list[Floats]]) -> dict[str, float]:
+def _strangers(groups: dict[str, list[FloatArray]]) -> dict[str, float]:
     means = {}
     for name, embeddings in groups.items():
         pairs = [cosine(a, b) for a, b in itertools.combinations(embeddings, 2)]

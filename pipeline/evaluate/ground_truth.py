@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vcam_relight.pipeline.core.image import Floats, Plane
-from vcam_relight.pipeline.evaluate.ground_truth_video import decode_pictures, encode_pictures
+from vcam_relight.pipeline.core.image import FloatArray, Map
+from vcam_relight.pipeline.evaluate.ground_truth_video import decode_images, encode_images
 from vcam_relight.pipeline.lightstage.light.light_map import (
     LightMap,
     sphere_directions,
@@ -33,7 +33,7 @@ OLAT = 64
 
 _LIGHTS = "lights.npz"
 _FORMAT = 1
-_MEND = (
+_HINT = (
     "; get it again with git checkout, or make it with python -m vcam_relight.pipeline.lightstage"
 )
 
@@ -44,16 +44,16 @@ class NamedLight:
 
     radiance: LightMap
     """`(32, 64, 3)` float32, linear, in the world's axes."""
-    backdrop: Floats | None
+    backdrop: FloatArray | None
     """`(H, W, 3)` float32 linear RGB of what is behind the person; None in a studio."""
 
     @cached_property
-    def sh(self) -> Floats:
+    def sh(self) -> FloatArray:
         """`(9, 3)` radiance coefficients in the order of `pipeline.lighting.sh`."""
         return to_sh(self.radiance)
 
     @cached_property
-    def lobes(self) -> Floats:
+    def lobes(self) -> FloatArray:
         """`(OLAT, 3)` irradiance on surfaces that face the lights of a one-light-at-a-time set."""
         return to_lobes(self.radiance, OLAT)
 
@@ -72,28 +72,30 @@ class Subject:
     """What else is known of the person: how it was sampled and posed."""
     lights: tuple[str, ...]
     """Names of the test lights."""
-    alpha: Plane = field(repr=False)
+    alpha: Map = field(repr=False)
     """`(H, W)` in 0..1."""
     path: Path
     named: dict[str, NamedLight] = field(repr=False)
     """The test lights by name."""
 
     @property
-    def albedo(self) -> Floats:
+    def albedo(self) -> FloatArray:
         """`(H, W, 3)` linear RGB, premultiplied by alpha."""
-        picture: Floats = self._layers[0]
-        return picture
+        image: FloatArray = self._layers[0]
+        return image
 
     @cached_property
-    def normal(self) -> Floats:
+    def normal(self) -> FloatArray:
         """`(H, W, 3)` unit vectors in the world's axes; 0 where nobody is."""
         vectors = self._layers[1] * 2 - 1
         length = np.linalg.norm(vectors, axis=-1, keepdims=True)
         seen = (self.alpha > 0)[..., None]
-        result: Floats = np.where(seen, vectors / np.maximum(length, 1e-6), 0).astype(np.float32)
+        result: FloatArray = np.where(seen, vectors / np.maximum(length, 1e-6), 0).astype(
+            np.float32
+        )
         return result
 
-    def sh(self, light: str) -> Floats:
+    def sh(self, light: str) -> FloatArray:
         """`(9, 3)` radiance coefficients of a test light.
 
         Raises:
@@ -101,7 +103,7 @@ class Subject:
         """
         return self.named[light].sh
 
-    def lit(self, light: str) -> Floats:
+    def lit(self, light: str) -> FloatArray:
         """`(H, W, 3)` float32 linear RGB of the person under a test light, premultiplied by alpha.
 
         Raises:
@@ -112,10 +114,10 @@ class Subject:
             raise KeyError(light)
         if self.renderer == "mitsuba":
             return self.relit(self.named[light].lobes)
-        picture: Floats = _pictures(self.path)[self.lights.index(light)]
-        return picture
+        image: FloatArray = _images(self.path)[self.lights.index(light)]
+        return image
 
-    def relit(self, lobes: Floats) -> Floats:
+    def relit(self, lobes: FloatArray) -> FloatArray:
         """`(H, W, 3)` under any mixture of the lights of a one-light-at-a-time set.
 
         Args:
@@ -127,15 +129,15 @@ class Subject:
         """
         if self.renderer != "mitsuba":
             raise ValueError(f"{self.name} has pictures of its test lights only")
-        picture: Floats = np.einsum("lc,lhwc->hwc", lobes, _pictures(self.path), optimize=False)
-        return picture
+        image: FloatArray = np.einsum("lc,lhwc->hwc", lobes, _images(self.path), optimize=False)
+        return image
 
-    def backdrop(self, light: str) -> Floats | None:
+    def backdrop(self, light: str) -> FloatArray | None:
         """`(H, W, 3)` linear RGB of what is behind the person, if anything."""
         return self.named[light].backdrop
 
     @cached_property
-    def _layers(self) -> Floats:
+    def _layers(self) -> FloatArray:
         return _decode(self.path, "layers")
 
 
@@ -148,7 +150,7 @@ def load_subjects(folder: Path = TRUTH) -> list[Subject]:
     lights = load_lights(folder)
     paths = sorted(path for path in folder.glob("*.npz") if path.name != _LIGHTS)
     if not paths:
-        raise OSError(f"{folder}: no subjects there{_MEND}")
+        raise OSError(f"{folder}: no subjects there{_HINT}")
     return [_load_subject(path, lights) for path in paths]
 
 
@@ -169,7 +171,7 @@ def load_lights(folder: Path = TRUTH) -> dict[str, NamedLight]:
                 radiance, None if backdrop is None else backdrop.astype(np.float32)
             )
     except KeyError as error:
-        raise OSError(f"{path}: not a sound file of lights ({error}){_MEND}") from error
+        raise OSError(f"{path}: not a sound file of lights ({error}){_HINT}") from error
     return lights
 
 
@@ -189,8 +191,8 @@ def save_subject(
     tone: float,
     description: dict[str, Any],
     lights: tuple[str, ...],
-    pictures: Floats,
-    layers: tuple[Plane, Floats, Floats],
+    images: FloatArray,
+    layers: tuple[Map, FloatArray, FloatArray],
     crf: float,
 ) -> None:
     """Writes one subject.
@@ -203,8 +205,8 @@ def save_subject(
         crf: quality of the video.
     """
     alpha, normal, albedo = layers
-    white = float(np.quantile(pictures, 0.99999))
-    order = _tour(sphere_directions(OLAT)) if renderer == "mitsuba" else np.arange(len(pictures))
+    white = float(np.quantile(images, 0.99999))
+    order = _tour(sphere_directions(OLAT)) if renderer == "mitsuba" else np.arange(len(images))
     about = {
         "format": _FORMAT,
         "renderer": renderer,
@@ -219,8 +221,8 @@ def save_subject(
             "about": np.array(json.dumps(about)),
             "order": order.astype(np.uint8),
             "alpha": np.rint(alpha * 255).astype(np.uint8),
-            "pictures": _bytes(encode_pictures(pictures[order] / white, crf)),
-            "layers": _bytes(encode_pictures(np.stack([albedo, (normal + 1) / 2]), None)),
+            "pictures": _bytes(encode_images(images[order] / white, crf)),
+            "layers": _bytes(encode_images(np.stack([albedo, (normal + 1) / 2]), None)),
         },
     )
 
@@ -245,30 +247,30 @@ def _load_subject(path: Path, lights: dict[str, NamedLight]) -> Subject:
         if missing:
             raise ValueError(f"{_LIGHTS} has no light {', '.join(sorted(missing))}")
     except (KeyError, ValueError) as error:
-        raise OSError(f"{path}: not a sound subject ({error}){_MEND}") from error
+        raise OSError(f"{path}: not a sound subject ({error}){_HINT}") from error
     return subject
 
 
 @lru_cache(maxsize=2)
-def _pictures(path: Path) -> Floats:
+def _images(path: Path) -> FloatArray:
     """All pictures of a subject in their own order; two subjects' at a time are 100 MB."""
     arrays = _read(path)
     coded = _decode(path, "pictures")
     try:
         white = float(json.loads(str(arrays["about"]))["white"])
-        pictures = np.empty_like(coded)
-        pictures[arrays["order"]] = coded * np.float32(white)
+        images = np.empty_like(coded)
+        images[arrays["order"]] = coded * np.float32(white)
     except (KeyError, ValueError, IndexError) as error:
-        raise OSError(f"{path}: not a sound subject ({error}){_MEND}") from error
-    pictures.setflags(write=False)
-    return pictures
+        raise OSError(f"{path}: not a sound subject ({error}){_HINT}") from error
+    images.setflags(write=False)
+    return images
 
 
-def _decode(path: Path, key: str) -> Floats:
+def _decode(path: Path, key: str) -> FloatArray:
     try:
-        return decode_pictures(_read(path)[key].tobytes())
+        return decode_images(_read(path)[key].tobytes())
     except (KeyError, ValueError) as error:
-        raise OSError(f"{path}: not a sound subject ({error}){_MEND}") from error
+        raise OSError(f"{path}: not a sound subject ({error}){_HINT}") from error
 
 
 def _read(path: Path) -> dict[str, NDArray[Any]]:
@@ -276,9 +278,9 @@ def _read(path: Path) -> dict[str, NDArray[Any]]:
         with np.load(path, allow_pickle=False) as archive:
             return {name: archive[name] for name in archive.files}
     except FileNotFoundError as error:
-        raise OSError(f"{path}: no such file{_MEND}") from error
+        raise OSError(f"{path}: no such file{_HINT}") from error
     except (ValueError, EOFError, zipfile.BadZipFile, zlib.error, NotImplementedError) as error:
-        raise OSError(f"{path}: damaged ({error}){_MEND}") from error
+        raise OSError(f"{path}: damaged ({error}){_HINT}") from error
 
 
 def _write(path: Path, arrays: dict[str, NDArray[Any]]) -> None:
@@ -294,7 +296,7 @@ def _bytes(data: bytes) -> NDArray[np.uint8]:
     return np.frombuffer(data, np.uint8)
 
 
-def _tour(directions: Floats) -> NDArray[np.intp]:
+def _tour(directions: FloatArray) -> NDArray[np.intp]:
     """An order of directions in which each is near the one before."""
     left = list(range(len(directions)))
     tour = [left.pop(0)]

@@ -9,7 +9,7 @@ import av.error
 import numpy as np
 from numpy.typing import NDArray
 
-from vcam_relight.pipeline.core.image import Floats
+from vcam_relight.pipeline.core.image import FloatArray
 
 _MAX = 4095
 _FORMAT = "yuv444p12le"
@@ -17,7 +17,7 @@ _LUMA = np.array([0.2126, 0.7152, 0.0722], np.float32)  # ITU-R BT.709
 _BLUE, _RED = 2 * (1 - 0.0722), 2 * (1 - 0.2126)
 
 
-def encode_pictures(pictures: Floats, crf: float | None) -> bytes:
+def encode_images(images: FloatArray, crf: float | None) -> bytes:
     """Compresses pictures, best in an order in which each resembles the one before.
 
     Args:
@@ -31,7 +31,7 @@ def encode_pictures(pictures: Floats, crf: float | None) -> bytes:
     file = io.BytesIO()
     with av.open(file, "w", format="matroska") as container:
         stream = container.add_stream("libx265", rate=25)
-        stream.height, stream.width = pictures.shape[1:3]
+        stream.height, stream.width = images.shape[1:3]
         stream.pix_fmt = _FORMAT
         stream.time_base = Fraction(1, 25)
         quality = "lossless=1" if crf is None else f"crf={crf}"
@@ -40,9 +40,9 @@ def encode_pictures(pictures: Floats, crf: float | None) -> bytes:
             "tune": "psnr",
             "x265-params": f"log-level=error:keyint=-1:{quality}",
         }
-        for index, picture in enumerate(pictures):
-            frame = av.VideoFrame(picture.shape[1], picture.shape[0], _FORMAT)
-            for plane, values in zip(frame.planes, _to_planes(picture), strict=True):
+        for index, image in enumerate(images):
+            frame = av.VideoFrame(image.shape[1], image.shape[0], _FORMAT)
+            for plane, values in zip(frame.planes, _to_planes(image), strict=True):
                 rows = np.zeros((plane.height, plane.line_size // 2), "<u2")
                 rows[:, : plane.width] = values
                 plane.update(rows.tobytes())
@@ -52,13 +52,13 @@ def encode_pictures(pictures: Floats, crf: float | None) -> bytes:
     return file.getvalue()
 
 
-def decode_pictures(video: bytes) -> Floats:
-    """`(N, H, W, 3)` float32 linear RGB in 0..1 of what `encode_pictures` made.
+def decode_images(video: bytes) -> FloatArray:
+    """`(N, H, W, 3)` float32 linear RGB in 0..1 of what `encode_images` made.
 
     Raises:
         ValueError: it is damaged.
     """
-    pictures: list[Floats] = []
+    images: list[FloatArray] = []
     try:
         with av.open(io.BytesIO(video), "r") as container:
             for frame in container.decode(video=0):
@@ -68,22 +68,22 @@ def decode_pictures(video: bytes) -> Floats:
                     np.frombuffer(memoryview(plane), "<u2").reshape(frame.height, -1)
                     for plane in frame.planes
                 ]
-                pictures.append(_from_planes([plane[:, : frame.width] for plane in planes]))
+                images.append(_from_planes([plane[:, : frame.width] for plane in planes]))
     except (av.error.FFmpegError, IndexError) as error:
         raise ValueError("its video is damaged") from error
-    return np.stack(pictures) if pictures else np.zeros((0, 0, 0, 3), np.float32)
+    return np.stack(images) if images else np.zeros((0, 0, 0, 3), np.float32)
 
 
-def _to_planes(picture: Floats) -> list[NDArray[np.uint16]]:
-    root = np.sqrt(np.clip(picture, 0, 1))
+def _to_planes(image: FloatArray) -> list[NDArray[np.uint16]]:
+    root = np.sqrt(np.clip(image, 0, 1))
     y = root @ _LUMA
     planes = (y, (root[..., 2] - y) / _BLUE + 0.5, (root[..., 0] - y) / _RED + 0.5)
     return [np.clip(np.rint(plane * _MAX), 0, _MAX).astype("<u2") for plane in planes]
 
 
-def _from_planes(planes: Sequence[NDArray[np.uint16]]) -> Floats:
+def _from_planes(planes: Sequence[NDArray[np.uint16]]) -> FloatArray:
     y, blue, red = (plane.astype(np.float32) / _MAX for plane in planes)
     r, b = y + _RED * (red - 0.5), y + _BLUE * (blue - 0.5)
     g = (y - _LUMA[0] * r - _LUMA[2] * b) / _LUMA[1]
-    root: Floats = np.clip(np.stack([r, g, b], axis=-1), 0, 1)
+    root: FloatArray = np.clip(np.stack([r, g, b], axis=-1), 0, 1)
     return root * root

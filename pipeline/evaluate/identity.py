@@ -14,7 +14,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from vcam_relight.pipeline.core.image import Floats, Picture
+from vcam_relight.pipeline.core.image import BgrImage, FloatArray
 
 NAME = "dlib face recognition ResNet v1"
 INSTALL = "pip install 'vcam-relight[eval]'"
@@ -25,7 +25,7 @@ _PADDING = 0.25
 _POINTS = [263, 362, 33, 133, 2]
 """Of the face mesh: outer and inner corner of the eye on the right of the picture, of the one on
 the left, and the base of the nose."""
-_MEAN_SHAPE: Floats = np.array(
+_MEAN_SHAPE: FloatArray = np.array(
     # where dlib's alignment (chip_details, 5 points) puts them in a unit square
     [[0.8596, 0.2135], [0.6461, 0.2290], [0.1206, 0.2137], [0.3341, 0.2291], [0.4901, 0.6278]],
     np.float32,
@@ -51,29 +51,29 @@ class FaceEmbedder:
             raise ImportError(f"{weights} is missing")
         self._network: Any = dlib.face_recognition_model_v1(str(weights))
 
-    def embed(self, picture: Picture, landmarks: Floats) -> Floats:
+    def embed(self, image: BgrImage, landmarks: FloatArray) -> FloatArray:
         """`(128,)` float32 of the face with `(468, 3)` landmarks in a BGR picture."""
-        chip = cv2.cvtColor(aligned(picture, landmarks), cv2.COLOR_BGR2RGB)
+        chip = cv2.cvtColor(aligned(image, landmarks), cv2.COLOR_BGR2RGB)
         return np.array(self._network.compute_face_descriptor(chip), np.float32)
 
 
-def aligned(picture: Picture, landmarks: Floats) -> Picture:
+def aligned(image: BgrImage, landmarks: FloatArray) -> BgrImage:
     """`(150, 150, 3)` the face turned, shifted and scaled as dlib's network was trained."""
     wanted = (_MEAN_SHAPE + _PADDING) / (1 + 2 * _PADDING) * _SIDE
     matrix = _similarity(landmarks[_POINTS, :2], wanted)
     shrink = float(np.hypot(matrix[0, 0], matrix[0, 1]))
     if shrink < 0.5:  # bilinear sampling sees 2 pixels: larger steps would alias
-        picture = np.asarray(cv2.GaussianBlur(picture, (0, 0), 0.4 / shrink), np.uint8)
-    chip = cv2.warpAffine(picture, matrix, (_SIDE, _SIDE), flags=cv2.INTER_LINEAR)
+        image = np.asarray(cv2.GaussianBlur(image, (0, 0), 0.4 / shrink), np.uint8)
+    chip = cv2.warpAffine(image, matrix, (_SIDE, _SIDE), flags=cv2.INTER_LINEAR)
     return np.asarray(chip, np.uint8)
 
 
-def cosine(a: Floats, b: Floats) -> float:
+def cosine(a: FloatArray, b: FloatArray) -> float:
     """-1..1."""
     return float(a @ b / (np.linalg.norm(a) * np.linalg.norm(b)))
 
 
-def _similarity(source: Floats, target: Floats) -> Floats:
+def _similarity(source: FloatArray, target: FloatArray) -> FloatArray:
     """`(2, 3)` least-squares rotation, scale and shift of points `(n, 2)` onto others, without
     mirroring (Umeyama 1991, in complex numbers)."""
     a = source[:, 0] + 1j * source[:, 1]

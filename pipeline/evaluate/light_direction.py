@@ -5,7 +5,7 @@ import math
 import numpy as np
 
 from vcam_relight.pipeline.core.color import DECODE_8BIT
-from vcam_relight.pipeline.core.image import Floats, Picture
+from vcam_relight.pipeline.core.image import BgrImage, FloatArray
 from vcam_relight.pipeline.engines.geometry.engine import GeometryEngine
 from vcam_relight.pipeline.evaluate.metrics import Mask
 from vcam_relight.pipeline.face.types import FaceState
@@ -30,8 +30,8 @@ _LEAST_PIXELS, _PIXELS = 100, 3000
 
 
 def shown_direction(
-    picture: Picture, albedo: Floats, normal: Floats, person: Mask
-) -> Floats | None:
+    image: BgrImage, albedo: FloatArray, normal: FloatArray, person: Mask
+) -> FloatArray | None:
     """`(3,)` where the light in a picture of a rendered person comes from: the dominant direction
     of the order-2 lighting that explains it best.
 
@@ -48,7 +48,7 @@ def shown_direction(
     Returns:
         None when the picture is too dark or too bright to tell.
     """
-    linear = DECODE_8BIT[picture[..., ::-1]]
+    linear = DECODE_8BIT[image[..., ::-1]]
     told = (linear.max(2) < _CLIPPED) & (albedo.max(2) > _DARKEST) & (normal != 0).any(2)
     places = np.flatnonzero(person & told)
     if len(places) < _LEAST_PIXELS:
@@ -70,32 +70,32 @@ class LightMeter:
     def __init__(self) -> None:
         self._engine = GeometryEngine()
 
-    def present(self, picture: Picture, faces: FaceState) -> Floats | None:
+    def present(self, image: BgrImage, faces: FaceState) -> FloatArray | None:
         """`(9, 3)` radiance of the light in a BGR picture; None when too little skin is seen.
 
         Args:
             faces: the faces of the picture; the same for all engines that are compared.
         """
-        return self._engine.present_light(faces, picture)
+        return self._engine.present_light(faces, image)
 
 
-def direction_of(sh: Floats) -> Floats:
+def direction_of(sh: FloatArray) -> FloatArray:
     """`(3,)` dominant direction of lighting `(9, 3)`, each channel first divided by its first
     coefficient, so that no colour of light or skin counts more."""
     return dominant_direction(_normalised(sh))
 
 
-def has_direction(sh: Floats) -> bool:
+def has_direction(sh: FloatArray) -> bool:
     """Whether lighting `(9, 3)` comes from one side enough for an angle to mean something, and from
     one that a picture shows."""
     directed = float(np.linalg.norm(_normalised(sh)[1:4].mean(axis=1))) > _DIRECTED
     return directed and float(direction_of(sh)[2]) > _BEHIND
 
 
-def angle_between(a: Floats, b: Floats) -> float:
+def angle_between(a: FloatArray, b: FloatArray) -> float:
     """Degrees between two unit vectors."""
     return math.degrees(math.acos(float(np.clip(a @ b, -1.0, 1.0))))
 
 
-def _normalised(sh: Floats) -> Floats:
+def _normalised(sh: FloatArray) -> FloatArray:
     return np.asarray(sh / np.maximum(sh[:1], 1e-6), np.float32)

@@ -8,7 +8,7 @@ import av
 import cv2
 import numpy as np
 
-from vcam_relight.pipeline.core.image import Picture
+from vcam_relight.pipeline.core.image import BgrImage
 
 VIDEO_FOLDERS = ("webcam",)
 FRAME_FOLDERS = ("seed/video",)
@@ -30,14 +30,14 @@ class Clip:
     """Frames of one stream."""
 
     name: str
-    pictures: tuple[Picture, ...]
+    images: tuple[BgrImage, ...]
     rate: float
     """Frames per second."""
 
     @property
     def times(self) -> list[float]:
         """Media time of each frame in seconds."""
-        return [index / self.rate for index in range(len(self.pictures))]
+        return [index / self.rate for index in range(len(self.images))]
 
 
 def clips_of(folder: Path, frames: int) -> Iterator[Clip]:
@@ -61,18 +61,18 @@ def read_clip(file: Path, frames: int) -> Clip:
     Raises:
         OSError: it cannot be read.
     """
-    pictures = []
+    images = []
     with av.open(str(file)) as container:
         stream = container.streams.video[0]
         rate = float(stream.average_rate or 30)
         for frame in container.decode(stream):
-            pictures.append(_fitted(np.asarray(frame.to_ndarray(format="bgr24"), np.uint8)))
-            if len(pictures) == frames:
+            images.append(_fitted(np.asarray(frame.to_ndarray(format="bgr24"), np.uint8)))
+            if len(images) == frames:
                 break
-    return Clip(file.stem, tuple(pictures), rate)
+    return Clip(file.stem, tuple(images), rate)
 
 
-def portraits_of(folder: Path, count: int) -> list[tuple[str, Picture]]:
+def portraits_of(folder: Path, count: int) -> list[tuple[str, BgrImage]]:
     """`count` pictures of a media folder with their names, taken evenly.
 
     Raises:
@@ -85,17 +85,17 @@ def portraits_of(folder: Path, count: int) -> list[tuple[str, Picture]]:
     return [(files[index].stem, _fitted(_read(files[index]))) for index in chosen]
 
 
-def moving_clip(name: str, picture: Picture, frames: int, seed: int) -> Clip:
+def moving_clip(name: str, image: BgrImage, frames: int, seed: int) -> Clip:
     """A clip made of a still: it moves to the side and back, with sensor noise of its own in each
     frame. What moves is known, and so is the light: it does not change."""
-    height, width = picture.shape[:2]
+    height, width = image.shape[:2]
     random = np.random.default_rng(seed)
     made = []
     for index in range(frames):
         shift = _PAN * width * np.sin(2 * np.pi * index / 30)
         matrix = np.array([[1, 0, shift], [0, 1, 0]], np.float32)
-        moved = cv2.warpAffine(picture, matrix, (width, height), borderMode=cv2.BORDER_REPLICATE)
-        noisy = moved + random.normal(0.0, _NOISE, picture.shape)
+        moved = cv2.warpAffine(image, matrix, (width, height), borderMode=cv2.BORDER_REPLICATE)
+        noisy = moved + random.normal(0.0, _NOISE, image.shape)
         made.append(np.clip(np.round(noisy), 0, 255).astype(np.uint8))
     return Clip(name, tuple(made), 30.0)
 
@@ -106,16 +106,16 @@ def _files(folder: Path, endings: set[str]) -> list[Path]:
     return sorted(file for file in folder.iterdir() if file.suffix.lower() in endings)
 
 
-def _read(file: Path) -> Picture:
-    picture = cv2.imdecode(np.fromfile(file, np.uint8), cv2.IMREAD_COLOR)
-    if picture is None:
+def _read(file: Path) -> BgrImage:
+    image = cv2.imdecode(np.fromfile(file, np.uint8), cv2.IMREAD_COLOR)
+    if image is None:
         raise OSError(f"{file} is no picture")
-    return np.asarray(picture, np.uint8)
+    return np.asarray(image, np.uint8)
 
 
-def _fitted(picture: Picture) -> Picture:
-    scale = _LARGEST_SIDE / max(picture.shape[:2])
+def _fitted(image: BgrImage) -> BgrImage:
+    scale = _LARGEST_SIDE / max(image.shape[:2])
     if scale >= 1:
-        return picture
-    size = (round(picture.shape[1] * scale), round(picture.shape[0] * scale))
-    return np.asarray(cv2.resize(picture, size, interpolation=cv2.INTER_AREA), np.uint8)
+        return image
+    size = (round(image.shape[1] * scale), round(image.shape[0] * scale))
+    return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA), np.uint8)

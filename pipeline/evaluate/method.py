@@ -7,7 +7,7 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 
 from vcam_relight.pipeline.controls import RelightSettings
-from vcam_relight.pipeline.core.image import Floats, Picture
+from vcam_relight.pipeline.core.image import BgrImage, FloatArray
 from vcam_relight.pipeline.engines.base import Engine
 from vcam_relight.pipeline.engines.passthrough import PassthroughEngine
 from vcam_relight.pipeline.evaluate.cases import Case
@@ -24,7 +24,7 @@ COPY_INPUT, BEST_GAIN, TRUTH = "copy-input", "best gain", "truth"
 class Answer:
     """What a contestant made of a case."""
 
-    picture: Picture
+    image: BgrImage
     missed: bool = False
     """No face was found; the picture is the input."""
 
@@ -42,7 +42,7 @@ class Contestant(Protocol):
 class ReadsLight(Protocol):
     """An engine that tells what it takes the present light for."""
 
-    def present_light(self, faces: FaceState, frame: Picture) -> Floats | None:
+    def present_light(self, faces: FaceState, frame: BgrImage) -> FloatArray | None:
         """`(9, 3)` radiance of the light on the faces of one frame."""
 
 
@@ -60,27 +60,27 @@ class EngineContestant:
 
     def answer(self, case: Case) -> Answer:
         """The case's picture under the asked light."""
-        return self.still(case.picture, case.lighting)
+        return self.still(case.image, case.lighting)
 
-    def still(self, picture: Picture, lighting: Lighting) -> Answer:
+    def still(self, image: BgrImage, lighting: Lighting) -> Answer:
         """Any picture under any light."""
-        relit = self._relighter.still(picture, lighting, RelightSettings())
-        return Answer(relit, missed=self._needs_faces and relit is picture)
+        relit = self._relighter.still(image, lighting, RelightSettings())
+        return Answer(relit, missed=self._needs_faces and relit is image)
 
-    def present_light(self, picture: Picture, faces: FaceState) -> Floats | None:
+    def present_light(self, image: BgrImage, faces: FaceState) -> FloatArray | None:
         """`(9, 3)` radiance of the light that the engine itself sees in a picture; None when it
         does not tell, or cannot."""
         if isinstance(self._relighter.engine, ReadsLight):
-            return self._relighter.engine.present_light(faces, picture)
+            return self._relighter.engine.present_light(faces, image)
         return None
 
-    def stream(self, clip: Clip, lightings: Sequence[Lighting]) -> list[Picture]:
+    def stream(self, clip: Clip, lightings: Sequence[Lighting]) -> list[BgrImage]:
         """The frames of a clip, each under its own light."""
         self._relighter.reset()
         settings = RelightSettings()
         return [
-            self._relighter.process(picture, time, lighting, settings)
-            for picture, time, lighting in zip(clip.pictures, clip.times, lightings, strict=False)
+            self._relighter.process(image, time, lighting, settings)
+            for image, time, lighting in zip(clip.images, clip.times, lightings, strict=False)
         ]
 
 
@@ -92,8 +92,8 @@ class BestGain:
 
     def answer(self, case: Case) -> Answer:
         """Knows the truth, as no engine does."""
-        gained = with_gain(case.picture, best_gain(case.picture, case.truth, case.person))
-        return Answer(np.where(case.person[..., None], gained, case.picture))
+        gained = with_gain(case.image, best_gain(case.image, case.truth, case.person))
+        return Answer(np.where(case.person[..., None], gained, case.image))
 
 
 class Truth:

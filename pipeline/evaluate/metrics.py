@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vcam_relight.pipeline.core.color import DECODE_8BIT, encode_srgb
-from vcam_relight.pipeline.core.image import Floats, Picture
+from vcam_relight.pipeline.core.image import BgrImage, FloatArray
 
 Mask = NDArray[np.bool_]
 """`(H, W)` which pixels count."""
@@ -18,29 +18,29 @@ Mask = NDArray[np.bool_]
 LARGEST_DB = 60.0
 """PSNR of equal pictures; a difference of one step in a tenth of all values is 58 dB."""
 
-_LOG_GAINS: Floats = np.linspace(-np.log(16), np.log(16), 1201, dtype=np.float32)
+_LOG_GAINS: FloatArray = np.linspace(-np.log(16), np.log(16), 1201, dtype=np.float32)
 """Gains of 1/16 to 16 in steps of 0.5%; the middle one is exactly 1."""
 _C1, _C2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
 
 
-def psnr(picture: Picture, truth: Picture, mask: Mask) -> float:
+def psnr(image: BgrImage, truth: BgrImage, mask: Mask) -> float:
     """Peak signal-to-noise ratio in dB over the mask's pixels and all channels, at most
     `LARGEST_DB`."""
-    difference = picture[mask].astype(np.float64) - truth[mask]
+    difference = image[mask].astype(np.float64) - truth[mask]
     error = float(np.mean(difference * difference))
     if error == 0:
         return LARGEST_DB
     return min(10 * float(np.log10(255.0**2 / error)), LARGEST_DB)
 
 
-def ssim(picture: Picture, truth: Picture, mask: Mask) -> float:
+def ssim(image: BgrImage, truth: BgrImage, mask: Mask) -> float:
     """Structural similarity of luma (Wang et al. 2004: Gaussian window of 11 pixels, sigma 1.5,
     K1 = 0.01, K2 = 0.03), the mean over the mask.
 
     Outside of the mask both pictures are taken as the truth, so that windows at the person's edge
     compare the person alone.
     """
-    inside = np.where(mask[..., None], picture, truth)
+    inside = np.where(mask[..., None], image, truth)
     x = cv2.cvtColor(inside, cv2.COLOR_BGR2GRAY).astype(np.float64)
     y = cv2.cvtColor(truth, cv2.COLOR_BGR2GRAY).astype(np.float64)
     mean_x, mean_y = _window(x), _window(y)
@@ -53,10 +53,10 @@ def ssim(picture: Picture, truth: Picture, mask: Mask) -> float:
     return float(likeness[mask].mean())
 
 
-def best_gain(picture: Picture, truth: Picture, mask: Mask) -> float:
+def best_gain(image: BgrImage, truth: BgrImage, mask: Mask) -> float:
     """The one gain of linear light, for all channels, with the smallest squared error of
-    sRGB-coded values; the exposure that suits `picture` best. Never worse than 1."""
-    values, wanted = picture[mask].ravel(), truth[mask].ravel().astype(np.float64)
+    sRGB-coded values; the exposure that suits `image` best. Never worse than 1."""
+    values, wanted = image[mask].ravel(), truth[mask].ravel().astype(np.float64)
     count = np.bincount(values, minlength=256).astype(np.float64)
     total = np.bincount(values, wanted, 256)
     coded = _gained(np.exp(_LOG_GAINS)[:, None])
@@ -67,10 +67,10 @@ def best_gain(picture: Picture, truth: Picture, mask: Mask) -> float:
     return 1.0 if error[best] >= error[middle] else float(np.exp(_LOG_GAINS[best]))
 
 
-def with_gain(picture: Picture, gain: float) -> Picture:
-    """`picture` with its linear light multiplied, clipped and coded to 8 bits again."""
+def with_gain(image: BgrImage, gain: float) -> BgrImage:
+    """`image` with its linear light multiplied, clipped and coded to 8 bits again."""
     lut = _gained(np.array([[gain]], np.float32))[0].astype(np.uint8)
-    return np.asarray(cv2.LUT(picture, lut), np.uint8)
+    return np.asarray(cv2.LUT(image, lut), np.uint8)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +83,7 @@ class BackgroundChange:
     """0..1, of pixels in which a channel changed by more than 3 levels."""
 
 
-def background_change(output: Picture, frame: Picture, background: Mask) -> BackgroundChange:
+def background_change(output: BgrImage, frame: BgrImage, background: Mask) -> BackgroundChange:
     """Compares an output with its input on the background's pixels."""
     if not background.any():
         return BackgroundChange(0.0, 0.0)
@@ -97,6 +97,6 @@ def _window(plane: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.asarray(blurred, np.float64)
 
 
-def _gained(gains: Floats) -> NDArray[np.float64]:
+def _gained(gains: FloatArray) -> NDArray[np.float64]:
     """`(N, 256)` the 8-bit value that each 8-bit value becomes under `(N, 1)` gains."""
     return np.round(encode_srgb(DECODE_8BIT[None] * gains).astype(np.float64) * 255)

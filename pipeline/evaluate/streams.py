@@ -34,19 +34,18 @@ class ClipMeter:
         self._clip, self._lights = clip, lights
         tracker = FaceTracker(StageTimer())
         states = [
-            tracker.update(picture, time)
-            for picture, time in zip(clip.pictures, clip.times, strict=True)
+            tracker.update(image, time) for image, time in zip(clip.images, clip.times, strict=True)
         ]
-        self._paths: Paths = follow(clip.pictures, states)
-        self._error = warping_error(clip.pictures, self._paths)
-        self._jitter = luminance_jitter(clip.pictures, self._paths)
+        self._paths: Paths = follow(clip.images, states)
+        self._error = warping_error(clip.images, self._paths)
+        self._jitter = luminance_jitter(clip.images, self._paths)
 
     def measure(self, contestant: EngineContestant, *, with_lag: bool) -> Figures:
         """`warping_ratio` and `jitter_ratio` (out / in; 1 is the input's own flicker),
         `flicker_ratio` (out / with a light change that only moves along), `lag_frames` (0: the
         first frame shows the new light) where asked for."""
         first, second = self._lights
-        length = len(self._clip.pictures)
+        length = len(self._clip.images)
         steady = contestant.stream(self._clip, [first] * length)
         error = warping_error(steady, self._paths)
         figures: Figures = {

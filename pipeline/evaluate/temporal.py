@@ -12,7 +12,7 @@ import numpy as np
 from cv2.typing import MatLike
 
 from vcam_relight.pipeline.core.color import DECODE_8BIT, LUMA_BGR
-from vcam_relight.pipeline.core.image import Floats, Picture
+from vcam_relight.pipeline.core.image import BgrImage, FloatArray
 from vcam_relight.pipeline.evaluate.metrics import Mask
 from vcam_relight.pipeline.face.types import FaceState
 
@@ -33,7 +33,7 @@ _ARRIVED = 0.9
 class _Step:
     """From one frame to the next."""
 
-    back: Floats
+    back: FloatArray
     """`(H, W, 2)` where each pixel was in the frame before, in pixels."""
     seen: Mask
     """Pixels of the person that both frames show."""
@@ -43,14 +43,14 @@ class _Step:
 class Paths:
     """How a clip's pixels move, and where its face is."""
 
-    pictures: Sequence[Picture]
+    images: Sequence[BgrImage]
     steps: tuple[_Step, ...]
     """One fewer than pictures."""
     faces: tuple[Mask, ...]
     """Per picture; empty where no face was found."""
 
 
-def follow(pictures: Sequence[Picture], states: Sequence[FaceState]) -> Paths:
+def follow(images: Sequence[BgrImage], states: Sequence[FaceState]) -> Paths:
     """Optical flow (OpenCV DIS) of a clip, with what is hidden masked by going forth and back.
 
     Args:
@@ -58,7 +58,7 @@ def follow(pictures: Sequence[Picture], states: Sequence[FaceState]) -> Paths:
         states: what the tracker found in each.
     """
     dis = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
-    grays = [cv2.cvtColor(picture, cv2.COLOR_BGR2GRAY) for picture in pictures]
+    grays = [cv2.cvtColor(image, cv2.COLOR_BGR2GRAY) for image in images]
     height, width = grays[0].shape
     x, y = np.meshgrid(np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32))
     steps = []
@@ -72,29 +72,29 @@ def follow(pictures: Sequence[Picture], states: Sequence[FaceState]) -> Paths:
         seen = inside & (np.hypot(returned[..., 0], returned[..., 1]) < _CONSISTENT) & person
         steps.append(_Step(back, seen))
     faces = tuple(_face_mask(state, (height, width)) for state in states)
-    return Paths(pictures, tuple(steps), faces)
+    return Paths(images, tuple(steps), faces)
 
 
-def warping_error(outputs: Sequence[Picture], paths: Paths) -> float:
+def warping_error(outputs: Sequence[BgrImage], paths: Paths) -> float:
     """Mean squared difference of each frame to the frame before, warped onto it, over the person's
     pixels that both show; in sRGB-coded values over the person's mean, so that a darker picture
     is not a calmer one."""
-    return _error([picture.astype(np.float32) for picture in outputs[1:]], outputs, paths)
+    return _error([image.astype(np.float32) for image in outputs[1:]], outputs, paths)
 
 
-def carried(outputs: Sequence[Picture], paths: Paths) -> float:
+def carried(outputs: Sequence[BgrImage], paths: Paths) -> float:
     """The `warping_error` that `outputs` would have if each frame's light change were the frame
     before's, carried along the flow: what is then left is the input's own flicker, as the new light
     shows it, and errors of the flow."""
     steady = []
-    frames = zip(paths.pictures[:-1], paths.pictures[1:], outputs[:-1], paths.steps, strict=True)
+    frames = zip(paths.images[:-1], paths.images[1:], outputs[:-1], paths.steps, strict=True)
     for last, this, lit, step in frames:
         gain = _warped(_smooth(lit) / _smooth(last), step.back)
         steady.append(np.clip((this + np.float32(_TOE)) * gain - np.float32(_TOE), 0, 255))
     return _error(steady, outputs, paths)
 
 
-def _error(shown: Sequence[Floats], outputs: Sequence[Picture], paths: Paths) -> float:
+def _error(shown: Sequence[FloatArray], outputs: Sequence[BgrImage], paths: Paths) -> float:
     """Of frames from the second on against the outputs before them."""
     errors, levels, count = 0.0, 0.0, 0
     for last, this, step in zip(outputs[:-1], shown, paths.steps, strict=True):
@@ -110,20 +110,20 @@ def _error(shown: Sequence[Floats], outputs: Sequence[Picture], paths: Paths) ->
     return errors / count / (levels / count) ** 2
 
 
-def luminance_jitter(outputs: Sequence[Picture], paths: Paths) -> float:
+def luminance_jitter(outputs: Sequence[BgrImage], paths: Paths) -> float:
     """Standard deviation of the change from frame to frame of the face's mean log luminance."""
     means = [
-        float(np.log(_luminance(picture[mask]) + _DARKEST).mean())
-        for picture, mask in zip(outputs, paths.faces, strict=True)
+        float(np.log(_luminance(image[mask]) + _DARKEST).mean())
+        for image, mask in zip(outputs, paths.faces, strict=True)
         if mask.any()
     ]
     return float(np.std(np.diff(means))) if len(means) > 2 else 0.0
 
 
 def lag(
-    before: Sequence[Picture],
-    after: Sequence[Picture],
-    switched: Sequence[Picture],
+    before: Sequence[BgrImage],
+    after: Sequence[BgrImage],
+    switched: Sequence[BgrImage],
     start: int,
     paths: Paths,
 ) -> int | None:
@@ -151,26 +151,26 @@ def lag(
     return len(switched) - start
 
 
-def _flow(dis: cv2.DISOpticalFlow, source: MatLike, target: MatLike) -> Floats:
+def _flow(dis: cv2.DISOpticalFlow, source: MatLike, target: MatLike) -> FloatArray:
     """`(H, W, 2)` how far each pixel of `source` moves to where it is in `target`."""
     return np.asarray(dis.calc(source, target, np.zeros((*source.shape, 2), np.float32)))
 
 
-def _warped(picture: Floats, places: Floats) -> Floats:
-    """`picture` sampled at `(H, W, 2)` places in pixels."""
+def _warped(image: FloatArray, places: FloatArray) -> FloatArray:
+    """`image` sampled at `(H, W, 2)` places in pixels."""
     x, y = np.ascontiguousarray(places[..., 0]), np.ascontiguousarray(places[..., 1])
-    warped = cv2.remap(picture, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    warped = cv2.remap(image, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     return np.asarray(warped, np.float32)
 
 
-def _smooth(picture: Picture) -> Floats:
+def _smooth(image: BgrImage) -> FloatArray:
     """Where a light change can be read from the quotient of two pictures."""
-    lifted = picture + np.float32(_TOE)
+    lifted = image + np.float32(_TOE)
     return np.asarray(cv2.GaussianBlur(lifted, (0, 0), _GAIN_SIGMA), np.float32)
 
 
-def _luminance(pixels: Picture) -> Floats:
-    result: Floats = DECODE_8BIT[pixels] @ LUMA_BGR
+def _luminance(pixels: BgrImage) -> FloatArray:
+    result: FloatArray = DECODE_8BIT[pixels] @ LUMA_BGR
     return result
 
 

@@ -3,7 +3,7 @@
 import cv2
 import numpy as np
 
-from vcam_relight.pipeline.core.image import Floats, Picture
+from vcam_relight.pipeline.core.image import BgrImage, FloatArray
 from vcam_relight.pipeline.face.models import TfLiteModel
 from vcam_relight.pipeline.face.region import Region
 
@@ -14,7 +14,7 @@ class FaceLandmarker:
     def __init__(self) -> None:
         self._model = TfLiteModel("face_landmark.tflite")
 
-    def find(self, picture: Picture, region: Region) -> tuple[Floats, float]:
+    def find(self, image: BgrImage, region: Region) -> tuple[FloatArray, float]:
         """Landmarks in a region of a BGR picture.
 
         Returns:
@@ -22,8 +22,8 @@ class FaceLandmarker:
             probability that there is a face at all.
         """
         size = self._model.width
-        crop = region.crop(picture, size)
-        image = cv2.cvtColor(crop, cv2.COLOR_BGR2RGB).astype(np.float32) * (1 / 255)
-        points, logit = self._model(image)
-        landmarks = region.to_picture(points.reshape(468, 3), size)
+        crop = region.crop(image, size)
+        pixels = cv2.cvtColor(crop, cv2.COLOR_BGR2RGB).astype(np.float32) * (1 / 255)
+        points, logit = self._model(pixels)
+        landmarks = region.to_image(points.reshape(468, 3), size)
         return landmarks, float(1 / (1 + np.exp(-np.clip(logit.item(), -80, 80))))

@@ -4,7 +4,7 @@ import numpy as np
 from ai_edge_litert.interpreter import Interpreter
 from numpy.typing import NDArray
 
-from vcam_relight.pipeline.core.image import Floats
+from vcam_relight.pipeline.core.image import FloatArray
 from vcam_relight.pipeline.core.resources import MEDIAPIPE
 
 FOLDER = MEDIAPIPE
@@ -36,7 +36,7 @@ class TfLiteModel:
         _, self.height, self.width, _ = (int(n) for n in details["shape"])
         self._outputs = [d["index"] for d in self._interpreter.get_output_details()]
 
-    def __call__(self, image: Floats) -> list[Floats]:
+    def __call__(self, image: FloatArray) -> list[FloatArray]:
         """Runs the model.
 
         Args:
@@ -55,7 +55,7 @@ def load_triangles() -> np.ndarray[tuple[int, ...], np.dtype[np.int32]]:
     return np.loadtxt(FOLDER / "face_mesh_triangles.txt", dtype=np.int32)
 
 
-def load_pose_basis() -> tuple[NDArray[np.int64], Floats, Floats]:
+def load_pose_basis() -> tuple[NDArray[np.int64], FloatArray, FloatArray]:
     """The landmarks that tell how a head is turned: `(33,)` indices, `(33,)` weights, and `(33, 3)`
     positions on the canonical face, in centimetres and camera space."""
     rows = np.loadtxt(FOLDER / "face_pose_basis.txt", dtype=np.float32)

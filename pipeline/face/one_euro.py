@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from vcam_relight.pipeline.core.image import Floats
+from vcam_relight.pipeline.core.image import FloatArray
 
 
 class OneEuroFilter:
@@ -21,14 +21,14 @@ class OneEuroFilter:
         self._min_cutoff = min_cutoff
         self._beta = beta
         self._rest = rest
-        self._value: Floats | None = None
-        self._speed: Floats | None = None
+        self._value: FloatArray | None = None
+        self._speed: FloatArray | None = None
 
     def reset(self) -> None:
         """The next value is taken as it is."""
         self._value = self._speed = None
 
-    def update(self, value: Floats, dt: float, unit: float) -> Floats:
+    def update(self, value: FloatArray, dt: float, unit: float) -> FloatArray:
         """The filtered value.
 
         Args:
@@ -51,6 +51,6 @@ class OneEuroFilter:
         return self._value
 
 
-def _share(cutoff: Floats | float, dt: float) -> Floats | float:
+def _share(cutoff: FloatArray | float, dt: float) -> FloatArray | float:
     r = 2 * math.pi * cutoff * dt
     return r / (r + 1)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from vcam_relight.pipeline.core.image import Floats, Picture
+from vcam_relight.pipeline.core.image import BgrImage, FloatArray
 
 RIGHT_EYE, LEFT_EYE = 33, 263
 """Outer eye corners of the person in the face mesh: on the left and right of the picture."""
@@ -30,7 +30,7 @@ class Region:
     """Radians, clockwise on the screen."""
 
     @staticmethod
-    def around(points: Floats, left: Floats, right: Floats) -> "Region":
+    def around(points: FloatArray, left: FloatArray, right: FloatArray) -> "Region":
         """The region for a face.
 
         Args:
@@ -50,7 +50,7 @@ class Region:
         return Region(float(centre[0]), float(centre[1]), side, angle)
 
     @staticmethod
-    def of_landmarks(landmarks: Floats) -> "Region":
+    def of_landmarks(landmarks: FloatArray) -> "Region":
         """The region for `(468, 3)` landmarks of the frame before."""
         points = landmarks[:, :2]
         return Region.around(points, points[RIGHT_EYE], points[LEFT_EYE])
@@ -69,21 +69,21 @@ class Region:
         shift = math.hypot(detected.x - self.x, detected.y - self.y) / self.side
         return shift > _SLIP_SHIFT or abs(math.log(detected.side / self.side)) > _SLIP_SCALE
 
-    def crop(self, picture: Picture, size: int) -> Picture:
+    def crop(self, image: BgrImage, size: int) -> BgrImage:
         """`(size, size, 3)` pixels of the region, black outside the picture."""
-        forward = cv2.invertAffineTransform(self._to_picture(size))
-        crop = cv2.warpAffine(picture, forward, (size, size), flags=cv2.INTER_LINEAR)
+        forward = cv2.invertAffineTransform(self._to_image(size))
+        crop = cv2.warpAffine(image, forward, (size, size), flags=cv2.INTER_LINEAR)
         return np.asarray(crop, np.uint8)
 
-    def to_picture(self, points: Floats, size: int) -> Floats:
+    def to_image(self, points: FloatArray, size: int) -> FloatArray:
         """`(n, 3)` points of the crop of that size, in pixels of the picture; z is scaled alike."""
-        matrix = self._to_picture(size)
+        matrix = self._to_image(size)
         out = np.empty_like(points)
         out[:, :2] = points[:, :2] @ matrix[:, :2].T + matrix[:, 2]
         out[:, 2] = points[:, 2] * (self.side / size)
         return out
 
-    def _to_picture(self, size: int) -> Floats:
+    def _to_image(self, size: int) -> FloatArray:
         scale = self.side / size
         c, s = math.cos(self.angle) * scale, math.sin(self.angle) * scale
         half = size / 2

@@ -3,7 +3,7 @@
 import cv2
 import numpy as np
 
-from vcam_relight.pipeline.core.image import Picture, Plane
+from vcam_relight.pipeline.core.image import BgrImage, Map
 from vcam_relight.pipeline.core.resample import resize
 from vcam_relight.pipeline.face.models import TfLiteModel
 
@@ -20,13 +20,13 @@ class PersonSegmenter:
     def __init__(self) -> None:
         self._wide = TfLiteModel("selfie_segmentation_landscape.tflite")
         self._square = TfLiteModel("selfie_segmentation.tflite")
-        self._last: Plane | None = None
+        self._last: Map | None = None
 
     def reset(self) -> None:
         """Forget the frames before."""
         self._last = None
 
-    def segment(self, picture: Picture) -> Plane:
+    def segment(self, image: BgrImage) -> Map:
         """The persons' share of each pixel.
 
         Args:
@@ -35,12 +35,12 @@ class PersonSegmenter:
         Returns:
             `(h, w)` in 0..1 at the model's resolution, stretched over the whole picture.
         """
-        height, width = picture.shape[:2]
+        height, width = image.shape[:2]
         wide = width > height * _WIDE
         model = self._wide if wide else self._square
-        small = resize(picture, (model.width, model.height))
-        image = cv2.cvtColor(small, cv2.COLOR_BGR2RGB).astype(np.float32) * (1 / 255)
-        mask: Plane = np.ascontiguousarray(model(image)[0][0, :, :, 0])
+        small = resize(image, (model.width, model.height))
+        pixels = cv2.cvtColor(small, cv2.COLOR_BGR2RGB).astype(np.float32) * (1 / 255)
+        mask: Map = np.ascontiguousarray(model(pixels)[0][0, :, :, 0])
         last = self._last
         if last is not None and last.shape == mask.shape:
             change = mask - last

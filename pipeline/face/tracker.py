@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import cv2
 import numpy as np
 
-from vcam_relight.pipeline.core.image import Floats, Picture
+from vcam_relight.pipeline.core.image import BgrImage, FloatArray
 from vcam_relight.pipeline.core.resample import resize
 from vcam_relight.pipeline.core.timing import StageTimer
 from vcam_relight.pipeline.face.detector import Detection, FaceDetector, iou
@@ -40,7 +40,7 @@ _THUMB = (32, 18)
 class _Track:
     ident: int
     region: Region
-    landmarks: Floats
+    landmarks: FloatArray
     weight: float = 0.0
     seen: bool = True
     filter: OneEuroFilter = field(
@@ -49,7 +49,7 @@ class _Track:
         default_factory=lambda: OneEuroFilter(min_cutoff=1.5, beta=60.0, rest=2e-4)
     )
 
-    def box(self) -> Floats:
+    def box(self) -> FloatArray:
         low, high = self.landmarks[:, :2].min(axis=0), self.landmarks[:, :2].max(axis=0)
         return np.concatenate([low, high])
 
@@ -72,7 +72,7 @@ class FaceTracker:
         self._next_ident = 1
         self._time: float | None = None
         self._looked = 0.0
-        self._thumb: Floats | None = None
+        self._thumb: FloatArray | None = None
         self._size = (0, 0)
 
     def reset(self) -> None:
@@ -82,18 +82,18 @@ class FaceTracker:
         self._thumb = None
         self._segmenter.reset()
 
-    def update(self, picture: Picture, time: float) -> FaceState:
+    def update(self, image: BgrImage, time: float) -> FaceState:
         """Finds the people in the next frame.
 
         Args:
             picture: `(H, W, 3)` uint8 BGR.
             time: media time in seconds; a step back or a long gap starts anew.
         """
-        height, width = picture.shape[:2]
+        height, width = image.shape[:2]
         scale = min(1.0, ANALYSIS_SIDE / max(height, width))
         with self._timer.stage("scale"):
             size = (max(1, round(width * scale)), max(1, round(height * scale)))
-            small = resize(picture, size)
+            small = resize(image, size)
             thumb = _thumbnail(small)
             cut = size != self._size or self._is_cut(thumb, time)
             if cut:
@@ -119,14 +119,14 @@ class FaceTracker:
         faces = tuple(Face(t.ident, t.landmarks * grow, t.weight, t.seen) for t in self._tracks)
         return FaceState((width, height), time, faces, mask, cut)
 
-    def still(self, picture: Picture) -> FaceState:
+    def still(self, image: BgrImage) -> FaceState:
         """The people in a picture that is not part of a stream."""
         self.reset()
-        state = self.update(picture, 0.0)
+        state = self.update(image, 0.0)
         self.reset()
         return state
 
-    def _is_cut(self, thumb: Floats, time: float) -> bool:
+    def _is_cut(self, thumb: FloatArray, time: float) -> bool:
         last = self._thumb
         if self._time is None or last is None:
             return True
@@ -138,7 +138,7 @@ class FaceTracker:
         # Correlation rather than difference: a lamp switched on is no cut.
         return float((thumb * last).sum()) / (lengths[0] * lengths[1]) < _CUT_CORRELATION
 
-    def _follow(self, small: Picture, dt: float) -> None:
+    def _follow(self, small: BgrImage, dt: float) -> None:
         for track in self._tracks:
             landmarks, presence = self._landmarker.find(small, track.region)
             track.seen = presence > _MIN_PRESENCE
@@ -151,12 +151,12 @@ class FaceTracker:
         self._tracks = older
 
     @staticmethod
-    def _move(track: _Track, landmarks: Floats, dt: float) -> None:
+    def _move(track: _Track, landmarks: FloatArray, dt: float) -> None:
         wanted = Region.of_landmarks(landmarks)
         track.landmarks = track.filter.update(landmarks, dt, unit=wanted.side)
         track.region = track.region.settle(wanted)
 
-    def _look(self, small: Picture, time: float) -> None:
+    def _look(self, small: BgrImage, time: float) -> None:
         following = any(track.seen for track in self._tracks)
         if following and 0 <= time - self._looked < _LOOK_EVERY:
             return
@@ -164,7 +164,7 @@ class FaceTracker:
         for found in self._detector.detect(small)[:MAX_FACES]:
             self._meet(small, found)
 
-    def _meet(self, small: Picture, found: Detection) -> None:
+    def _meet(self, small: BgrImage, found: Detection) -> None:
         """Takes up a detected face: a new one, one that was lost, or one whose landmarks have
         slipped (a hand in front of a mouth makes a fine face to the landmark model)."""
         box = np.array(found.box, np.float32)
@@ -198,9 +198,9 @@ class FaceTracker:
         self._tracks = [track for track in self._tracks if track.seen or track.weight > 0]
 
 
-def _thumbnail(picture: Picture) -> Floats:
+def _thumbnail(image: BgrImage) -> FloatArray:
     """A few gray pixels around their mean."""
-    small = resize(picture, _THUMB)
+    small = resize(image, _THUMB)
     gray = cv2.cvtColor(small, cv2.COLOR_BGR2GRAY).astype(np.float32)
-    result: Floats = gray - gray.mean()
+    result: FloatArray = gray - gray.mean()
     return result

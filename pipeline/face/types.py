@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from vcam_relight.pipeline.core.image import Floats, Plane
+from vcam_relight.pipeline.core.image import FloatArray, Map
 
 
 @dataclass(frozen=True, slots=True)
@@ -11,7 +11,7 @@ class Face:
 
     ident: int
     """Stays the same while the face is followed."""
-    landmarks: Floats
+    landmarks: FloatArray
     """`(468, 3)` MediaPipe face mesh: x right and y down in pixels of the frame, z in the same
     scale, growing away from the camera."""
     weight: float
@@ -29,7 +29,7 @@ class FaceState:
     time: float
     """Media time of the frame in seconds."""
     faces: tuple[Face, ...]
-    mask: Plane
+    mask: Map
     """`(h, w)` in 0..1, the persons' share of each pixel, at reduced resolution."""
     cut: bool
     """The scene changed: forget what was believed about it."""

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from vcam_relight.pipeline.core.image import Floats, Picture
+from vcam_relight.pipeline.core.image import BgrImage, FloatArray
 from vcam_relight.pipeline.core.resample import resize
 from vcam_relight.pipeline.head.pose import Head
 
@@ -14,7 +14,7 @@ from vcam_relight.pipeline.head.pose import Head
 class HeadCrop:
     """In pixels of the frame; may reach beyond it."""
 
-    middle: Floats
+    middle: FloatArray
     """`(2,)` x right and y down; the first pixel's middle is at 0.5."""
     side: float
 
@@ -27,7 +27,7 @@ class HeadCrop:
         """The same in a frame of `factor` times the size."""
         return HeadCrop(self.middle * np.float32(factor), self.side * factor)
 
-    def cut(self, frame: Picture, size: int) -> Picture:
+    def cut(self, frame: BgrImage, size: int) -> BgrImage:
         """`(size, size, ...)` of a frame, BGR or luma alone; what is outside it is the edge's."""
         full = _fine(self.side, size)
         crop = cv2.warpAffine(
@@ -36,7 +36,7 @@ class HeadCrop:
         )  # fmt: skip
         return resize(np.asarray(crop, np.uint8), (size, size))
 
-    def cut_map(self, values: Floats, size: int) -> Floats:
+    def cut_map(self, values: FloatArray, size: int) -> FloatArray:
         """The same of float32 maps of the frame; outside it they are 0."""
         full = _fine(self.side, size)
         crop = cv2.warpAffine(
@@ -45,7 +45,7 @@ class HeadCrop:
         )  # fmt: skip
         return resize(np.asarray(crop, np.float32), (size, size))
 
-    def _matrix(self, size: int) -> Floats:
+    def _matrix(self, size: int) -> FloatArray:
         """`(2, 3)` from pixels of a crop of that size to those of the frame, as OpenCV counts."""
         scale = self.side / size
         corner = self.middle - self.side / 2 + scale / 2 - 0.5

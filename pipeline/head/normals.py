@@ -9,7 +9,7 @@ from functools import cache
 import cv2
 import numpy as np
 
-from vcam_relight.pipeline.core.image import Floats, Plane
+from vcam_relight.pipeline.core.image import FloatArray, Map
 from vcam_relight.pipeline.core.resample import resize
 from vcam_relight.pipeline.face.models import load_triangles
 from vcam_relight.pipeline.face.types import FaceState
@@ -36,7 +36,7 @@ class NormalMapper:
     def __init__(self) -> None:
         self._triangles = load_triangles()
 
-    def normals(self, state: FaceState, mask: Plane) -> tuple[Floats, Plane]:
+    def normals(self, state: FaceState, mask: Map) -> tuple[FloatArray, Map]:
         """Normals for one frame.
 
         Args:
@@ -67,7 +67,7 @@ class NormalMapper:
             face_share[window] = np.maximum(face_share[window], own_share)
         return _unit(normals), face_share
 
-    def _face(self, landmarks: Floats, width: int, height: int) -> tuple[Floats, Plane, Plane]:
+    def _face(self, landmarks: FloatArray, width: int, height: int) -> tuple[FloatArray, Map, Map]:
         """Normals of one face spread beyond its edge, where they are its own, and how much they
         count when blended."""
         face_width = float(np.ptp(landmarks[:, 0])) + 1.0
@@ -83,15 +83,15 @@ class NormalMapper:
         drawn[:, 3] = np.bincount(index, minlength=size)
         # Density differs between small and large triangles: a mean per pixel, counted once.
         drawn /= np.maximum(drawn[:, 3:], 1.0)
-        picture = drawn.reshape(height, width, 4)
-        fine = cv2.GaussianBlur(picture, (0, 0), max(0.8, face_width * 0.012))
-        wide = _wide_blur(picture, max(1.5, face_width * 0.10))
+        image = drawn.reshape(height, width, 4)
+        fine = cv2.GaussianBlur(image, (0, 0), max(0.8, face_width * 0.012))
+        wide = _wide_blur(image, max(1.5, face_width * 0.10))
         covered = np.clip(fine[..., 3] * 2.0, 0.0, 1.0)
         soft = np.clip(wide[..., 3] * 1.6 - 0.15, 0.0, 1.0)
         own = _unit(fine[..., :3] + wide[..., :3] * 0.02)
         return own, covered, np.maximum(covered * soft, soft * soft)
 
-    def _sample(self, landmarks: Floats, rows: int) -> tuple[Floats, Floats]:
+    def _sample(self, landmarks: FloatArray, rows: int) -> tuple[FloatArray, FloatArray]:
         """`(n, 2)` points all over the mesh and their `(n, 3)` normals in camera space."""
         corners = landmarks[self._triangles]
         faces = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
@@ -107,7 +107,7 @@ class NormalMapper:
         return samples[:, :2], samples[:, 2:]
 
 
-def surroundings(state: FaceState, mask: Plane) -> Floats:
+def surroundings(state: FaceState, mask: Map) -> FloatArray:
     """Normals of bodies, and of heads without what is known of their faces.
 
     Args:
@@ -122,23 +122,23 @@ def surroundings(state: FaceState, mask: Plane) -> Floats:
     return _unit(_surroundings(faces, mask))
 
 
-def _unit(vectors: Floats) -> Floats:
+def _unit(vectors: FloatArray) -> FloatArray:
     x, y, z = vectors[..., 0], vectors[..., 1], vectors[..., 2]
     length = np.sqrt(x * x + y * y + z * z) + np.float32(1e-6)
-    result: Floats = vectors / length[..., None]
+    result: FloatArray = vectors / length[..., None]
     return result
 
 
-def _wide_blur(picture: Floats, sigma: float) -> Floats:
+def _wide_blur(image: FloatArray, sigma: float) -> FloatArray:
     """A Gaussian blur too wide to need every pixel."""
-    height, width = picture.shape[:2]
+    height, width = image.shape[:2]
     step = max(1, int(sigma / 2))
     size = (max(1, -(-width // step)), max(1, -(-height // step)))
-    small = np.asarray(cv2.GaussianBlur(resize(picture, size), (0, 0), sigma / step), np.float32)
+    small = np.asarray(cv2.GaussianBlur(resize(image, size), (0, 0), sigma / step), np.float32)
     return resize(small, (width, height))
 
 
-def _surroundings(faces: list[tuple[Floats, np.float32]], mask: Plane) -> Floats:
+def _surroundings(faces: list[tuple[FloatArray, np.float32]], mask: Map) -> FloatArray:
     """Coarse normals of everything but faces: bodies, and heads around the faces, each with its
     weight."""
     height, width = mask.shape
@@ -156,7 +156,7 @@ def _surroundings(faces: list[tuple[Floats, np.float32]], mask: Plane) -> Floats
 
 
 @cache
-def _samples(rows: int) -> Floats:
+def _samples(rows: int) -> FloatArray:
     """Barycentric coordinates of points spread evenly over a triangle, `(n, 3)`."""
     points = []
     for i in range(rows):
@@ -166,9 +166,9 @@ def _samples(rows: int) -> Floats:
     return np.array(points, np.float32)
 
 
-def _cushion(mask: Plane, reach: float) -> Floats:
+def _cushion(mask: Map, reach: float) -> FloatArray:
     """Normals that lean outwards near the mask's edge and face the camera inside."""
-    normals: Floats = np.empty((*mask.shape, 3), np.float32)
+    normals: FloatArray = np.empty((*mask.shape, 3), np.float32)
     normals[..., 2] = 0.75
     normals[..., :2] = 0.0
     if min(mask.shape) < 2:
@@ -182,7 +182,7 @@ def _cushion(mask: Plane, reach: float) -> Floats:
     return _unit(normals)
 
 
-def _ellipsoid(landmarks: Floats, width: int, height: int) -> tuple[Floats, Plane]:
+def _ellipsoid(landmarks: FloatArray, width: int, height: int) -> tuple[FloatArray, Map]:
     """Normals of an ellipsoid around the head, and how much they count."""
     chin, forehead = landmarks[_CHIN], landmarks[_FOREHEAD]
     ears = landmarks[_LEFT_EAR] - landmarks[_RIGHT_EAR]

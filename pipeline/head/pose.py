@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from vcam_relight.pipeline.core.image import Floats
+from vcam_relight.pipeline.core.image import FloatArray
 from vcam_relight.pipeline.face.models import load_pose_basis
 from vcam_relight.pipeline.head.space import HALF, HeadPose
 
@@ -17,11 +17,11 @@ _FLIP = np.array([1, -1, -1], np.float32)
 class Head:
     """One head in a picture."""
 
-    rotation: Floats
+    rotation: FloatArray
     """`(3, 3)` from head to camera axes."""
     scale: float
     """Pixels per decimetre."""
-    origin: Floats
+    origin: FloatArray
     """`(3,)` of head space: x right and y down in pixels, z in the same scale, away."""
 
     @property
@@ -40,7 +40,7 @@ class HeadFinder:
         self._points = points / 10 - self._mean
         self._size = float((self._weights * self._points**2).sum())
 
-    def find(self, landmarks: Floats) -> Head:
+    def find(self, landmarks: FloatArray) -> Head:
         """The head of `(468, 3)` landmarks, as in `pipeline.face.types.Face`."""
         seen = landmarks[self._indices] * _FLIP
         mean = (self._weights * seen).sum(0)
@@ -52,7 +52,7 @@ class HeadFinder:
         return Head(rotation.astype(np.float32), scale, origin.astype(np.float32))
 
 
-def pose_in_crop(head: Head, middle: Floats, side: float) -> HeadPose:
+def pose_in_crop(head: Head, middle: FloatArray, side: float) -> HeadPose:
     """The head in a square crop of a middle `(2,)` and a side in pixels, as a batch of one."""
     shift = (head.origin[:2] - middle) * (2 / side)
     return HeadPose(

@@ -3,13 +3,13 @@
 import numpy as np
 
 from vcam_relight.pipeline.core.color import LUMA_BGR
-from vcam_relight.pipeline.core.image import Floats, Plane
+from vcam_relight.pipeline.core.image import FloatArray, Map
 from vcam_relight.pipeline.lighting.estimation import exposure
 from vcam_relight.pipeline.lighting.lights import Light, lights_to_sh
 
 _EVEN = 0.45
 """Share kept of the present light's directions."""
-_FRONT: Floats = lights_to_sh([Light(6.0, 20.0, (1.2, 1.2, 1.2), 0.8)], (0.5, 0.5, 0.5))
+_FRONT: FloatArray = lights_to_sh([Light(6.0, 20.0, (1.2, 1.2, 1.2), 0.8)], (0.5, 0.5, 0.5))
 _WHITE = 0.55
 """Linear light that the brightest hundredth of a well exposed picture reaches."""
 _BACKLIT = 5.0
@@ -18,13 +18,13 @@ reaches 8, so that lifting starts late and is partial: skin must not be taken fo
 _MOST = 2.2
 
 
-def auto_target(present: Floats) -> Floats:
+def auto_target(present: FloatArray) -> FloatArray:
     """`(9, 3)` RGB radiance of exposure 1: a soft front light and half of the present light."""
     front = _FRONT / exposure(_FRONT)
     return np.asarray(front + (present - front) * np.float32(_EVEN), np.float32)
 
 
-def auto_gain(linear: Floats, mask: Plane, skins: list[Plane]) -> float:
+def auto_gain(linear: FloatArray, mask: Map, skins: list[Map]) -> float:
     """How much brighter than now the faces should be lit, 1 to 2.2.
 
     Args:

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 
 from vcam_relight.pipeline.core.color import brightest_channel
-from vcam_relight.pipeline.core.image import Floats, Plane
+from vcam_relight.pipeline.core.image import FloatArray, Map
 from vcam_relight.pipeline.face.types import Face
 from vcam_relight.pipeline.head.normals import grid_size
 from vcam_relight.pipeline.lighting.sh import LAMBERT, basis
@@ -44,7 +44,7 @@ _REST = 2e-3
 """Changes smaller than this are not followed: a still picture comes to rest."""
 
 
-def _front_mean() -> Floats:
+def _front_mean() -> FloatArray:
     """`(9,)` mean irradiance per coefficient over normals that a face shows: the half towards the
     camera, weighted by how much of it is seen."""
     steps = 48
@@ -52,25 +52,25 @@ def _front_mean() -> Floats:
     z, phi = np.meshgrid(np.sqrt(u), u * 2 * np.pi)  # even in z^2: cosine-weighted
     r = np.sqrt(1 - z * z)
     normals = np.stack([r * np.cos(phi), r * np.sin(phi), z], axis=-1).reshape(-1, 3)
-    result: Floats = (basis(normals.astype(np.float32)) * LAMBERT).mean(axis=0)
+    result: FloatArray = (basis(normals.astype(np.float32)) * LAMBERT).mean(axis=0)
     return result
 
 
-FRONT_MEAN: Floats = _front_mean()
+FRONT_MEAN: FloatArray = _front_mean()
 
 
-def exposure(sh: Floats) -> Floats:
+def exposure(sh: FloatArray) -> FloatArray:
     """`(3,)` RGB irradiance that lighting `(9, 3)` gives a face on average, whatever its pose."""
-    result: Floats = FRONT_MEAN @ sh
+    result: FloatArray = FRONT_MEAN @ sh
     return result
 
 
-AMBIENT: Floats = np.zeros((9, 3), np.float32)
+AMBIENT: FloatArray = np.zeros((9, 3), np.float32)
 """`(9, 3)` even light of exposure 1."""
 AMBIENT[0] = 1.0 / FRONT_MEAN[0]
 
 
-def skin_mask(faces: tuple[Face, ...], frame_size: tuple[int, int]) -> list[Plane]:
+def skin_mask(faces: tuple[Face, ...], frame_size: tuple[int, int]) -> list[Map]:
     """For each face seen, `(h, w)` 0 or 1 on the grid: its skin without eyes, brows, mouth."""
     width, height = grid_size(*frame_size)
     scale = width / frame_size[0]
@@ -86,7 +86,9 @@ def skin_mask(faces: tuple[Face, ...], frame_size: tuple[int, int]) -> list[Plan
     return masks
 
 
-def estimate(linear: Floats, normals: Floats, skins: list[Plane], share: Plane) -> Floats | None:
+def estimate(
+    linear: FloatArray, normals: FloatArray, skins: list[Map], share: Map
+) -> FloatArray | None:
     """Robust least squares for the lighting of all faces together.
 
     Skin is taken as Lambertian and of one albedo per face; what does not fit (beards, spectacles,
@@ -121,11 +123,11 @@ def estimate(linear: Floats, normals: Floats, skins: list[Plane], share: Plane) 
         return None
     sh /= level
     gray = sh.mean(axis=1, keepdims=True)
-    result: Floats = gray + (sh - gray) * np.float32(_CHROMA)
+    result: FloatArray = gray + (sh - gray) * np.float32(_CHROMA)
     return result
 
 
-def follow(last: Floats | None, seen: Floats, dt: float) -> Floats:
+def follow(last: FloatArray | None, seen: FloatArray, dt: float) -> FloatArray:
     """What is believed of the light after `dt` more seconds: `last`, moved towards `seen`."""
     if last is None:
         return seen
@@ -136,14 +138,14 @@ def follow(last: Floats | None, seen: Floats, dt: float) -> Floats:
     return np.asarray(last + step * np.float32(share), np.float32)
 
 
-def fit(a: Floats, b: Floats) -> Floats:
+def fit(a: FloatArray, b: FloatArray) -> FloatArray:
     """`(9, 3)` light whose irradiance on known normals is known: robust least squares.
 
     Args:
         a: `(n, 9)` basis functions at the normals times `LAMBERT`.
         b: `(n, 3)` irradiance of about 1; what does not fit loses weight, in all channels.
     """
-    weights: Floats = np.ones(len(a), np.float32)
+    weights: FloatArray = np.ones(len(a), np.float32)
     for _ in range(_ROUNDS):
         x = _solve(a, b, weights)
         residual = np.abs(a @ x - b).mean(axis=1)
@@ -152,12 +154,12 @@ def fit(a: Floats, b: Floats) -> Floats:
     return x
 
 
-def _solve(a: Floats, b: Floats, weights: Floats) -> Floats:
+def _solve(a: FloatArray, b: FloatArray, weights: FloatArray) -> FloatArray:
     """Weighted ridge solution, with a ridge that grows until the light is believable."""
     weighted = (a * weights[:, None]).T
     matrix, right = weighted @ a, weighted @ b
     ridge = _RIDGE * len(a)
-    x: Floats = np.linalg.solve(matrix + np.diag(ridge), right).astype(np.float32)
+    x: FloatArray = np.linalg.solve(matrix + np.diag(ridge), right).astype(np.float32)
     excess = _excess(x)
     for _ in range(_STIFFENINGS):
         if excess <= 1:
@@ -172,7 +174,7 @@ def _solve(a: Floats, b: Floats, weights: Floats) -> Floats:
     return x
 
 
-def _excess(sh: Floats) -> float:
+def _excess(sh: FloatArray) -> float:
     """How far a light is beyond what is believed; 1 is the limit."""
     gray = sh.mean(axis=1)
     lengths = np.array([np.linalg.norm(gray[1:4]), np.linalg.norm(gray[4:])])

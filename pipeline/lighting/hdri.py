@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 
 from vcam_relight.pipeline.core.color import decode_srgb
-from vcam_relight.pipeline.core.image import Floats
+from vcam_relight.pipeline.core.image import FloatArray
 from vcam_relight.pipeline.lighting.sh import basis
 
 MAX_PIXELS = 8192 * 4096
@@ -21,7 +21,7 @@ MAX_PIXELS = 8192 * 4096
 _ROWS = 64  # rows handled at once, which bounds the memory
 
 
-def load_hdri(path: Path) -> Floats:
+def load_hdri(path: Path) -> FloatArray:
     """Reads an environment map.
 
     OpenEXR goes through FFmpeg's decoder (OpenCV's wheels are built without OpenEXR); colours are
@@ -49,14 +49,14 @@ def load_hdri(path: Path) -> Floats:
         raise ValueError(f"an environment map is twice as wide as high, not {width} x {height}")
     finite = raw[np.isfinite(raw)]
     brightest = float(finite.max(initial=0.0))
-    picture = np.nan_to_num(raw, nan=0.0, posinf=brightest, neginf=0.0)
+    image = np.nan_to_num(raw, nan=0.0, posinf=brightest, neginf=0.0)
     if brightest <= 0:
         raise ValueError("it is black")
-    result: Floats = np.maximum(picture, 0.0, dtype=np.float32)
+    result: FloatArray = np.maximum(image, 0.0, dtype=np.float32)
     return result
 
 
-def hdri_to_sh(picture: Floats, rotate_degrees: float = 0.0) -> Floats:
+def hdri_to_sh(image: FloatArray, rotate_degrees: float = 0.0) -> FloatArray:
     """Projects an environment map on the SH basis, each pixel weighted by its solid angle.
 
     Args:
@@ -67,7 +67,7 @@ def hdri_to_sh(picture: Floats, rotate_degrees: float = 0.0) -> Floats:
     Returns:
         `(9, 3)` float32 radiance coefficients.
     """
-    height, width = picture.shape[:2]
+    height, width = image.shape[:2]
     azimuth = (0.5 - (np.arange(width) + 0.5) / width) * 2 * math.pi
     azimuth = azimuth + math.radians(rotate_degrees % 360.0)
     edges = (0.5 - np.arange(height + 1) / height) * math.pi
@@ -79,13 +79,13 @@ def hdri_to_sh(picture: Floats, rotate_degrees: float = 0.0) -> Floats:
         e = elevation[rows, None]
         x, y, z = np.sin(azimuth) * np.cos(e), np.sin(e), np.cos(azimuth) * np.cos(e)
         directions = np.stack(np.broadcast_arrays(x, y, z), axis=-1)
-        weighted = picture[rows] * solid_angle[rows, None, None]
+        weighted = image[rows] * solid_angle[rows, None, None]
         functions = basis(directions.astype(np.float32)).reshape(-1, 9)
         sh += functions.T.astype(np.float64) @ weighted.reshape(-1, 3)
     return sh.astype(np.float32)
 
 
-def _read_exr(path: Path) -> Floats:
+def _read_exr(path: Path) -> FloatArray:
     try:
         with av.open(str(path), format="exr_pipe") as container:
             frame = next(container.decode(video=0))
@@ -100,19 +100,19 @@ def _read_exr(path: Path) -> Floats:
         for plane in frame.planes
     ]
     order = (0, 0, 0) if name.startswith("gray") else (2, 0, 1)  # planes lie as G, B, R
-    result: Floats = np.stack([planes[index] for index in order], axis=-1).astype(np.float32)
+    result: FloatArray = np.stack([planes[index] for index in order], axis=-1).astype(np.float32)
     return result
 
 
-def _read_other(path: Path) -> Floats:
+def _read_other(path: Path) -> FloatArray:
     encoded = np.fromfile(path, np.uint8)
     try:
-        picture = cv2.imdecode(encoded, cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH)
+        image = cv2.imdecode(encoded, cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH)
     except cv2.error:  # an empty file, or more pixels than OpenCV accepts
-        picture = None
-    if picture is None:
+        image = None
+    if image is None:
         raise ValueError("it is damaged or no picture")
-    rgb: Floats = np.ascontiguousarray(picture[..., ::-1], np.float32)
-    if picture.dtype == np.float32:
+    rgb: FloatArray = np.ascontiguousarray(image[..., ::-1], np.float32)
+    if image.dtype == np.float32:
         return rgb
-    return decode_srgb(rgb / np.float32(65535 if picture.dtype == np.uint16 else 255))
+    return decode_srgb(rgb / np.float32(65535 if image.dtype == np.uint16 else 255))

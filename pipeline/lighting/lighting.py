@@ -5,7 +5,7 @@ from typing import Literal
 
 import numpy as np
 
-from vcam_relight.pipeline.core.image import Floats
+from vcam_relight.pipeline.core.image import FloatArray
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -20,11 +20,11 @@ class Lighting:
     mode: Literal["sh", "auto", "off"]
     """`sh`: the coefficients below; `auto`: whatever lifts this face out of the dark; `off`: the
     light that is there."""
-    sh: Floats
+    sh: FloatArray
     """`(9, 3)` RGB radiance, linear light, in the order and frame of `pipeline.lighting.sh`."""
 
     @staticmethod
-    def from_sh(sh: Floats) -> "Lighting":
+    def from_sh(sh: FloatArray) -> "Lighting":
         """A lighting of `(9, 3)` RGB radiance coefficients.
 
         Raises:

@@ -7,14 +7,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from vcam_relight.pipeline.core.color import luminance
-from vcam_relight.pipeline.core.image import Floats
+from vcam_relight.pipeline.core.image import FloatArray
 from vcam_relight.pipeline.lighting.sh import basis
 
 NEUTRAL_K = 6500.0
 """Colour temperature that changes no colour, in kelvin (close to D65, sRGB's white)."""
 
 
-def direction(azimuth: float, elevation: float) -> Floats:
+def direction(azimuth: float, elevation: float) -> FloatArray:
     """Unit vector from the person to a light.
 
     Args:
@@ -28,7 +28,7 @@ def direction(azimuth: float, elevation: float) -> Floats:
     return np.array([math.sin(a) * math.cos(e), math.sin(e), math.cos(a) * math.cos(e)], np.float32)
 
 
-def temperature_rgb(kelvin: float) -> Floats:
+def temperature_rgb(kelvin: float) -> FloatArray:
     """Linear sRGB of a black body, scaled to luminance 1.
 
     The chromaticity follows Kim et al.'s cubic fit of the Planckian locus (US patent 7024034,
@@ -47,11 +47,11 @@ def temperature_rgb(kelvin: float) -> Floats:
         raise ValueError(f"a colour temperature is between 1667 and 25000 K, not {kelvin:g}")
     rgb = _planck_rgb(kelvin) / _planck_rgb(NEUTRAL_K)
     rgb = np.maximum(rgb, 0.0)
-    result: Floats = (rgb / luminance(rgb)).astype(np.float32)
+    result: FloatArray = (rgb / luminance(rgb)).astype(np.float32)
     return result
 
 
-def _planck_rgb(kelvin: float) -> Floats:
+def _planck_rgb(kelvin: float) -> FloatArray:
     t = 1e3 / kelvin
     if kelvin <= 4000:
         x = -0.2661239 * t**3 - 0.2343589 * t**2 + 0.8776956 * t + 0.179910
@@ -88,7 +88,7 @@ class Light:
     """0: a point far away; 1: a dome over half of all directions."""
 
 
-def lights_to_sh(lights: Sequence[Light], ambient: tuple[float, float, float]) -> Floats:
+def lights_to_sh(lights: Sequence[Light], ambient: tuple[float, float, float]) -> FloatArray:
     """SH radiance of lights in front of an even surrounding.
 
     A light of softness s is a cone of half-angle 90 s degrees that gives as much light in all as a
@@ -111,7 +111,7 @@ def lights_to_sh(lights: Sequence[Light], ambient: tuple[float, float, float]) -
     return sh
 
 
-def _cone_bands(half_angle: float) -> Floats:
+def _cone_bands(half_angle: float) -> FloatArray:
     """`(9,)` factors by which a uniform cone of unit total light weakens each band."""
     c = math.cos(half_angle)
     # means of the Legendre polynomials P0, P1 and P2 over the cone

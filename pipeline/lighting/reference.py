@@ -1,13 +1,13 @@
 """The lighting of a photograph, read from the faces in it."""
 
-from vcam_relight.pipeline.core.image import Picture
+from vcam_relight.pipeline.core.image import BgrImage
 from vcam_relight.pipeline.core.timing import StageTimer
 from vcam_relight.pipeline.engines.geometry.engine import GeometryEngine
 from vcam_relight.pipeline.face import FaceTracker
 from vcam_relight.pipeline.lighting.lighting import Lighting
 
 
-def lighting_of(picture: Picture) -> Lighting:
+def lighting_of(image: BgrImage) -> Lighting:
     """Estimates the light on the faces of a photo.
 
     Directions and their differences in colour are carried over; an overall tint is not, since it
@@ -19,10 +19,10 @@ def lighting_of(picture: Picture) -> Lighting:
     Raises:
         ValueError: no face, or too little skin to tell.
     """
-    faces = FaceTracker(StageTimer()).still(picture)
+    faces = FaceTracker(StageTimer()).still(image)
     if not faces.faces:
         raise ValueError("no face was found in it")
-    sh = GeometryEngine().present_light(faces, picture)
+    sh = GeometryEngine().present_light(faces, image)
     if sh is None:
         raise ValueError("too little of a face is seen in it to tell the light")
     return Lighting.from_sh(sh)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from vcam_relight.pipeline.core.image import Floats
+from vcam_relight.pipeline.core.image import FloatArray
 
 _C0 = 0.5 / math.sqrt(math.pi)
 _C1 = math.sqrt(3 / (4 * math.pi))
@@ -25,7 +25,7 @@ MEAN = _C0 * math.pi
 """Irradiance of coefficient 0 alone, per unit: the mean irradiance over all normals."""
 
 
-def basis(directions: Floats) -> Floats:
+def basis(directions: FloatArray) -> FloatArray:
     """The nine basis functions.
 
     Args:
@@ -49,7 +49,7 @@ def basis(directions: Floats) -> Floats:
     return np.moveaxis(out, 0, -1)
 
 
-def irradiance(sh: Floats, normals: Floats) -> Floats:
+def irradiance(sh: FloatArray, normals: FloatArray) -> FloatArray:
     """Irradiance of surfaces, which times albedo / pi is the light they reflect.
 
     Args:
@@ -59,11 +59,11 @@ def irradiance(sh: Floats, normals: Floats) -> Floats:
     Returns:
         `(..., C)` float32; may dip below 0 for hard light, where order 2 rings.
     """
-    result: Floats = basis(normals) @ (LAMBERT[:, None] * np.asarray(sh, np.float32))
+    result: FloatArray = basis(normals) @ (LAMBERT[:, None] * np.asarray(sh, np.float32))
     return result
 
 
-def dominant_direction(sh: Floats) -> Floats:
+def dominant_direction(sh: FloatArray) -> FloatArray:
     """The unit vector towards the brightest side, from the order-1 band of the mean of channels.
 
     Args:
@@ -77,11 +77,11 @@ def dominant_direction(sh: Floats) -> Floats:
     length = float(np.linalg.norm(vector))
     if length < 1e-8:
         return np.array([0, 0, 1], np.float32)
-    result: Floats = vector / length
+    result: FloatArray = vector / length
     return result
 
 
-def load_sh(path: Path) -> Floats:
+def load_sh(path: Path) -> FloatArray:
     """Reads `(9, 3)` coefficients from a `.npy` or text file of 9 or 9 x 3 numbers.
 
     Raises:
@@ -106,5 +106,5 @@ def load_sh(path: Path) -> Floats:
         values = values.T
     if not np.isfinite(values).all():
         raise ValueError("not all numbers are finite")
-    result: Floats = np.ascontiguousarray(values.reshape(9, 3))
+    result: FloatArray = np.ascontiguousarray(values.reshape(9, 3))
     return result

@@ -18,7 +18,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from vcam_relight.pipeline.core.image import Floats
+from vcam_relight.pipeline.core.image import FloatArray
 from vcam_relight.pipeline.lightstage.animation.animation import Performance
 from vcam_relight.pipeline.lightstage.assets.asset_pack import Pack
 from vcam_relight.pipeline.lightstage.camera.framing import (
@@ -62,10 +62,10 @@ class _Moment:
 
     source: Buffers | View
     camera: Camera
-    landmarks: Floats
+    landmarks: FloatArray
     """`(468, 3)` world positions, dm."""
     lights: tuple[LightMap, LightMap]
-    sh: Floats
+    sh: FloatArray
     """`(2, 9, 3)`."""
     novel: Buffers | View
     novel_camera: Camera
@@ -91,7 +91,7 @@ def render(
         `input` `(N, 2, 256, 256, 3)` uint8 BGR as a webcam delivers it, under both lightings;
         `occluded` `(N, 2, 128, 128)` uint8, 255 where something covers the person;
         `gain` `(N, 2, 3)` linear RGB, from the scene to the webcam's picture;
-        `pictures`, `shading` `(N, 2, 128, 128, 3)`, `albedo`, `normal` `(N, 128, 128, 3)`,
+        `images`, `shading` `(N, 2, 128, 128, 3)`, `albedo`, `normal` `(N, 128, 128, 3)`,
         `alpha`, `depth` (dm, 0 where nothing is) `(N, 128, 128)` float16;
         `sh` `(N, 2, 9, 3)`; `landmarks` `(N, 468, 3)` x and y in pixels of the input and depth in
         dm; `camera` `(N, 4)` position and focal length in picture heights, its axes the world's;
@@ -175,7 +175,7 @@ def _filmed(
         return thing.draw(t, size, light) if thing else None
 
     shots = [
-        (moment.source.pictures[k], moment.source.alpha, backdrop, front(t))
+        (moment.source.images[k], moment.source.alpha, backdrop, front(t))
         for t, moment in enumerate(moments)
     ]
     return list(film(sample_camera(rng), shots))
@@ -186,9 +186,9 @@ def _row(moment: _Moment, webcam: Sequence[WebcamFrame]) -> Sitting:
     return {
         **_channels(source, TRUTH, ""),
         **_channels(moment.novel, NOVEL, "novel_"),
-        "pictures": np.stack([_half(picture, TRUTH) for picture in source.pictures]),
+        "pictures": np.stack([_half(image, TRUTH) for image in source.images]),
         "shading": np.stack([_half(shading, TRUTH) for shading in source.shading]),
-        "input": np.stack([shot.picture for shot in webcam]),
+        "input": np.stack([shot.image for shot in webcam]),
         "occluded": np.stack(
             [(_area(shot.occluded, TRUTH) * 255).astype(np.uint8) for shot in webcam]
         ),
@@ -212,11 +212,11 @@ def _channels(view: Buffers | View, side: int, prefix: str) -> Sitting:
     }
 
 
-def _flat(camera: Camera) -> Floats:
+def _flat(camera: Camera) -> FloatArray:
     return np.array([*camera.position, *camera.rotation.reshape(-1), camera.focal], np.float32)
 
 
-def _area(channel: np.ndarray, side: int) -> Floats:
+def _area(channel: np.ndarray, side: int) -> FloatArray:
     small = cv2.resize(np.asarray(channel, np.float32), (side, side), interpolation=cv2.INTER_AREA)
     return np.asarray(small, np.float32)
 

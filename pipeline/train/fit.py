@@ -129,7 +129,7 @@ class Trainer:
         if self._portraits is not None and self.step % 4 == 0:
             rng = np.random.default_rng([self.plan.seed, self.step, 1])
             portraits = moved(self._portraits.sample(rng), self.plan.device)
-            light = step.frames[0].light[: len(portraits.picture)].to(self.plan.device)
+            light = step.frames[0].light[: len(portraits.image)].to(self.plan.device)
             parts |= portrait_losses(self.network, portraits, light, rng)
         return parts
 
@@ -138,8 +138,8 @@ class Trainer:
         frames = []
         for batch in step.frames:
             there = moved(batch, self.plan.device)
-            picture = there.picture.contiguous(memory_format=torch.channels_last)
-            frames.append(replace(there, picture=picture))
+            image = there.image.contiguous(memory_format=torch.channels_last)
+            frames.append(replace(there, image=image))
         return Step(tuple(frames), step.motion and moved(step.motion, self.plan.device))
 
     def _rate(self) -> float:
@@ -204,7 +204,7 @@ def held_out_score(network: TriplaneNetwork, folder: Path, device: torch.device)
         batch = tracked(samples(read(path), [0, 3, 4], [0, 1, 0], finder), rng, False)
         batch = moved(batch, device)
         light = asked_light(batch.light, batch.pose.rotation)
-        maps = show(network, batch.picture, batch.pose, light, None)[0]
+        maps = show(network, batch.image, batch.pose, light, None)[0]
         errors.append(relit_errors(batch, maps)[0].mean())
     return float(torch.stack(errors).mean())
 

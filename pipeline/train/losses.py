@@ -36,9 +36,9 @@ _DARK = 0.004
 """Linear light added before logarithms."""
 
 
-def linear(picture: Tensor) -> Tensor:
+def linear(image: Tensor) -> Tensor:
     """Linear RGB 0..1 of sRGB-encoded -1..1."""
-    value = (picture + 1) / 2
+    value = (image + 1) / 2
     return torch.where(value <= 0.04045, value / 12.92, ((value + 0.055) / 1.055) ** 2.4)
 
 
@@ -108,7 +108,7 @@ def novel_loss(network: TriplaneNetwork, batch: Batch, planes: Tensor) -> Tensor
 def relit_errors(batch: Batch, maps: Maps) -> tuple[Tensor, Tensor]:
     """Two of `(B,)`: mean absolute error of encoded values on the person, after the best single
     gain, and the root of their mean square."""
-    seen = _halved(linear(batch.picture))
+    seen = _halved(linear(batch.image))
     out = seen * torch.exp(log_gain(maps, batch.light).clamp(-4, 4))
     weight = batch.person
     true = batch.relit.clamp(max=1.2)

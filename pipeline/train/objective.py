@@ -32,7 +32,7 @@ def step_losses(network: TriplaneNetwork, step: Step, novel: bool) -> dict[str, 
     gains: list[Tensor] = []
     for batch in step.frames:
         light = asked_light(batch.light, batch.pose.rotation)
-        maps, volume, state, planes = show(network, batch.picture, batch.pose, light, state)
+        maps, volume, state, planes = show(network, batch.image, batch.pose, light, state)
         for name, value in losses(network, batch, maps, volume).items():
             share = value / len(step.frames)
             parts[name] = parts[name] + share if name in parts else share
@@ -51,7 +51,7 @@ def weighted(parts: dict[str, Tensor]) -> Tensor:
 
 def show(
     network: TriplaneNetwork,
-    picture: Tensor,
+    image: Tensor,
     pose: HeadPose,
     light: Tensor,
     state: TemporalState | None,
@@ -61,8 +61,8 @@ def show(
     On CUDA it computes in bfloat16, whose range needs no loss scaling; losses are always float32.
     Most CPUs have no bfloat16, and emulate it slowly.
     """
-    with torch.autocast(picture.device.type, torch.bfloat16, enabled=picture.is_cuda):
-        maps, volume, state, planes = network(picture, pose, light, state)
+    with torch.autocast(image.device.type, torch.bfloat16, enabled=image.is_cuda):
+        maps, volume, state, planes = network(image, pose, light, state)
     return (
         mapped(maps, Tensor.float),
         mapped(volume, Tensor.float),

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from vcam_relight.pipeline.core.image import Floats
+from vcam_relight.pipeline.core.image import FloatArray
 from vcam_relight.pipeline.core.tensors import combined, mapped
 from vcam_relight.pipeline.head.pose import Head, HeadFinder, pose_in_crop
 from vcam_relight.pipeline.head.space import HeadPose
@@ -33,7 +33,7 @@ class Batch:
     """B frames. Colours are linear RGB unless said otherwise and not premultiplied except `scene`
     and `relit`; normals are unit vectors in the axes of their camera."""
 
-    picture: Tensor
+    image: Tensor
     """`(B, 3, 256, 256)` the input, sRGB-encoded, -1..1."""
     pose: HeadPose
     """Of the heads in it."""
@@ -129,7 +129,7 @@ def _one(sitting: Sitting, frame: int, k: int, finder: HeadFinder) -> Batch:
     covered = channels("occluded", k) / 255
     gain, sh = tensor(sitting["gain"][frame, k]), tensor(sitting["sh"][frame])
     return Batch(
-        picture=channels("input", k).flip(1) / 127.5 - 1,
+        image=channels("input", k).flip(1) / 127.5 - 1,
         pose=pose_in_crop(head, np.full(2, INPUT / 2, np.float32), INPUT),
         person=((alpha > 0.95) & (covered < _COVERED)).float(),
         alpha=torch.where(covered > _COVERED, -1.0, alpha),
@@ -148,14 +148,14 @@ def _one(sitting: Sitting, frame: int, k: int, finder: HeadFinder) -> Batch:
     )
 
 
-def _find(landmarks: Floats, camera: Camera, finder: HeadFinder) -> tuple[Head, float]:
+def _find(landmarks: FloatArray, camera: Camera, finder: HeadFinder) -> tuple[Head, float]:
     """The head in the picture, and the picture's pixels per dm at the face."""
     per_dm = camera.focal * camera.height / float(landmarks[:, 2].mean())
     return finder.find(landmarks * np.array([1, 1, per_dm], np.float32)), per_dm
 
 
 def _seen_by(
-    novel: Camera, camera: Camera, origin: Floats, rotation: Floats, unit: float
+    novel: Camera, camera: Camera, origin: FloatArray, rotation: FloatArray, unit: float
 ) -> tuple[HeadPose, float]:
     """A head as another camera sees it.
 
@@ -229,8 +229,8 @@ def mirrored_pose(pose: HeadPose) -> HeadPose:
 
 def disturbed(batch: Batch, rng: np.random.Generator) -> Batch:
     """The same frames as a camera gives them a moment later: other noise, another exposure."""
-    gain = torch.from_numpy(np.exp(rng.normal(0, 0.05, (len(batch.picture), 1, 1, 1)))).float()
+    gain = torch.from_numpy(np.exp(rng.normal(0, 0.05, (len(batch.image), 1, 1, 1)))).float()
     spread = float(rng.uniform(0.0, 0.05))
-    noise = torch.from_numpy(rng.normal(0, spread, batch.picture.shape)).float()
-    picture = ((batch.picture + 1) * gain - 1 + noise).clamp(-1, 1)
-    return replace(batch, picture=picture)
+    noise = torch.from_numpy(rng.normal(0, spread, batch.image.shape)).float()
+    image = ((batch.image + 1) * gain - 1 + noise).clamp(-1, 1)
+    return replace(batch, image=image)

@@ -49,10 +49,10 @@ def round_trip(pack: Path, folder: Path) -> None:
     shipped = folder / "triplane.safetensors"
     _LOG.info("%s has the SHA-256 %s", shipped.name, export(plan.out, shipped))
     batch = shown.frames[0]
-    light = batch.picture.new_tensor([1.0] + [0.0] * 8).expand(len(batch.picture), 9)
+    light = batch.image.new_tensor([1.0] + [0.0] * 8).expand(len(batch.image), 9)
     with torch.no_grad():
         there, here = (
-            show(network, batch.picture, batch.pose, light, None)[0]
+            show(network, batch.image, batch.pose, light, None)[0]
             for network in (load_network(shipped), resumed.average)
         )
     close = torch.allclose(there.albedo, here.albedo, atol=1e-4)

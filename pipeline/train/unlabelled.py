@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from vcam_relight.pipeline.core.image import Picture
+from vcam_relight.pipeline.core.image import BgrImage
 from vcam_relight.pipeline.core.resample import resize
 from vcam_relight.pipeline.core.tensors import mapped
 from vcam_relight.pipeline.core.timing import StageTimer
@@ -47,7 +47,7 @@ _CLIPPED = 0.97
 class Portrait:
     """A batch of B."""
 
-    picture: Tensor
+    image: Tensor
     """`(B, 3, 256, 256)` sRGB-encoded, -1..1."""
     pose: HeadPose
     normal: Tensor
@@ -73,9 +73,9 @@ def prepare(folder: Path, out: Path) -> int:
     rows: list[dict[str, np.ndarray]] = []
     files = sorted(p for p in folder.iterdir() if p.suffix in (".jpg", ".png", ".webp"))
     for index, path in enumerate(files):
-        picture = cv2.imread(str(path))
-        if index % _KEPT_OUT and picture is not None:
-            row = _row(np.asarray(picture, np.uint8), tracker, mapper, finder)
+        image = cv2.imread(str(path))
+        if index % _KEPT_OUT and image is not None:
+            row = _row(np.asarray(image, np.uint8), tracker, mapper, finder)
             rows += [row] if row else []
     if len(rows) < _COUNT:
         raise ValueError(f"{folder} has {len(rows)} pictures with one face; {_COUNT} are the least")
@@ -86,9 +86,9 @@ def prepare(folder: Path, out: Path) -> int:
 
 
 def _row(
-    picture: Picture, tracker: FaceTracker, mapper: NormalMapper, finder: HeadFinder
+    image: BgrImage, tracker: FaceTracker, mapper: NormalMapper, finder: HeadFinder
 ) -> dict[str, np.ndarray] | None:
-    state = tracker.still(picture)
+    state = tracker.still(image)
     if len(state.faces) != 1:
         return None
     head = finder.find(state.faces[0].landmarks)
@@ -97,7 +97,7 @@ def _row(
     normals, own = mapper.normals(state, resize(state.mask, grid_size(*state.size)))
     maps = {"normal": normals, "face": own, "mask": state.mask}
     return {
-        "picture": crop.cut(picture, INPUT),
+        "picture": crop.cut(image, INPUT),
         "rotation": pose.rotation[0].numpy(),
         "scale": pose.scale[0].numpy(),
         "shift": pose.shift[0].numpy(),
@@ -158,13 +158,13 @@ def portrait_losses(
         light: `(B, 9, 3)` what they are relit by, radiance in camera space.
         rng: what exposure and white balance are drawn from.
     """
-    maps = _shown(network, portraits.picture, portraits.pose, light)
+    maps = _shown(network, portraits.image, portraits.pose, light)
     gains = np.exp(rng.uniform(-_TINT, _TINT, (len(light), 3, 1, 1)))
-    tint = torch.from_numpy(gains).to(portraits.picture)
+    tint = torch.from_numpy(gains).to(portraits.image)
     weight = (portraits.mask > 0.9).float()
     put = _put(maps, light, portraits.mask)
     relit = (
-        linear(portraits.picture)
+        linear(portraits.image)
         * tint
         * functional.interpolate(
             torch.exp(put), scale_factor=2.0, mode="bilinear", align_corners=False
@@ -173,7 +173,7 @@ def portrait_losses(
     again = _shown(network, encoded(relit.clamp(0, 1)), portraits.pose, light)
     unclipped = functional.avg_pool2d((relit.amax(1, keepdim=True) < _CLIPPED).float(), 2)
     lasting = weight * (unclipped == 1)
-    seen = functional.interpolate(linear(portraits.picture), scale_factor=0.5, mode="area")
+    seen = functional.interpolate(linear(portraits.image), scale_factor=0.5, mode="area")
     whole = log_light(seen) - log_light(maps.albedo) - maps.present
     back = maps.present.detach() + put + tint.log() - again.present
     same = (again.albedo - maps.albedo).abs() + 0.3 * (again.normal - maps.normal).abs()
@@ -190,8 +190,8 @@ def portrait_losses(
     }
 
 
-def _shown(network: TriplaneNetwork, picture: Tensor, pose: HeadPose, light: Tensor) -> Maps:
-    return show(network, picture, pose, asked_light(light, pose.rotation), None)[0]
+def _shown(network: TriplaneNetwork, image: Tensor, pose: HeadPose, light: Tensor) -> Maps:
+    return show(network, image, pose, asked_light(light, pose.rotation), None)[0]
 
 
 def _put(maps: Maps, light: Tensor, mask: Tensor) -> Tensor:

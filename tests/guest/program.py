@@ -17,7 +17,7 @@ import aiohttp
 import cv2
 import numpy as np
 
-from vcam_relight.pipeline.core.image import Picture
+from vcam_relight.pipeline.core.image import BgrImage
 from vcam_relight.vcam.devices.listing import CAPTURE, query_capability
 from vcam_relight.vcam.sinks.v4l2 import LoopbackOutput
 
@@ -163,18 +163,18 @@ class Reader:
             self._capture.set(cv2.CAP_PROP_FRAME_WIDTH, size[0])
             self._capture.set(cv2.CAP_PROP_FRAME_HEIGHT, size[1])
 
-    def picture(self) -> Picture:
+    def image(self) -> BgrImage:
         """The next picture, BGR."""
-        ok, picture = self._capture.read()
+        ok, image = self._capture.read()
         assert ok
-        return np.asarray(picture, np.uint8)
+        return np.asarray(image, np.uint8)
 
     def fps(self, count: int = 90) -> float:
         """Pictures per second that come out, over `count` pictures."""
-        self.picture()
+        self.image()
         start = time.monotonic()
         for _ in range(count):
-            self.picture()
+            self.image()
         return count / (time.monotonic() - start)
 
     def close(self) -> None:
@@ -188,14 +188,14 @@ class Reader:
 
 
 @contextlib.contextmanager
-def feeding(pictures: list[Picture], folder: Path, pixels: str = "yuv420p") -> Iterator[None]:
+def feeding(images: list[BgrImage], folder: Path, pixels: str = "yuv420p") -> Iterator[None]:
     """ffmpeg plays pictures at 30 fps into the camera `FED`, over and over."""
-    height, width = pictures[0].shape[:2]
+    height, width = images[0].shape[:2]
     raw = ["-f", "rawvideo", "-video_size", f"{width}x{height}"]
     clip = folder / "fed"
     made = [*FFMPEG, *raw, "-pix_fmt", "bgr24", "-i", "-", *ACCURATE, "-pix_fmt", pixels]
     subprocess.run(
-        [*made, "-f", "rawvideo", str(clip)], input=np.stack(pictures).tobytes(), check=True
+        [*made, "-f", "rawvideo", str(clip)], input=np.stack(images).tobytes(), check=True
     )
     play = ["-framerate", "30", "-re", "-stream_loop", "-1", "-pix_fmt", pixels, "-i", str(clip)]
     release(FED)
@@ -219,7 +219,7 @@ def captures(device: str) -> bool:
     return capability is not None and bool(capability.flags & CAPTURE)
 
 
-def ffmpeg_pictures(device: str, count: int) -> list[Picture]:
+def ffmpeg_images(device: str, count: int) -> list[BgrImage]:
     """Pictures of a camera as ffmpeg sees them, BGR."""
     show = ["ffprobe", "-v", "error", "-f", "v4l2", "-show_entries", "stream=width,height"]
     size = _output([*show, "-of", "csv=p=0", device]).decode().strip()

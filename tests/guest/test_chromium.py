@@ -16,7 +16,7 @@ from program import FED, LABEL, PATIENCE_S, feeding, running
 from support.chromium import CHROMIUM, FLAGS, require_chromium
 from support.demo import demo_frames
 from support.tolerances import DEVICE_COLOUR
-from vcam_relight.pipeline.core.image import Floats, Picture
+from vcam_relight.pipeline.core.image import BgrImage, FloatArray
 from vcam_relight.vcam.media.letterbox import Letterbox
 
 SIZE = (640, 480)
@@ -92,7 +92,7 @@ async def test_a_page_picks_the_camera_and_sees_the_preset_change(
             assert LABEL in opened["names"]
             assert tuple(opened["size"]) == SIZE
 
-            unlit = await looked_at(page, lambda picture: picture.mean() > 45)
+            unlit = await looked_at(page, lambda image: image.mean() > 45)
             error = np.abs(wall(unlit) - wall(faces[0])).max()
             print(f"Chromium: a wall is off by {error:.1f} of 255")
             assert error <= DEVICE_COLOUR
@@ -100,35 +100,35 @@ async def test_a_page_picks_the_camera_and_sees_the_preset_change(
             for preset, sign in (("key-left", 1), ("key-right", -1), ("key-left", 1)):
                 program.choose(preset=preset)
 
-                def relit(picture: Picture, sign: int = sign) -> bool:
-                    return sign * (lit_side(picture) - side) > SEEN
+                def relit(image: BgrImage, sign: int = sign) -> bool:
+                    return sign * (lit_side(image) - side) > SEEN
 
                 await looked_at(page, relit)
             await browser.close()
 
 
-async def looked_at(page: Any, found: Callable[[Picture], bool]) -> Picture:
+async def looked_at(page: Any, found: Callable[[BgrImage], bool]) -> BgrImage:
     """What the page shows, as soon as it is what was looked for."""
     end = time.monotonic() + PATIENCE_S
     while time.monotonic() < end:
         data = np.frombuffer(base64.b64decode(await page.evaluate(LOOK)), np.uint8)
-        picture = np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR), np.uint8)
-        if found(picture):
-            return picture
+        image = np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR), np.uint8)
+        if found(image):
+            return image
     raise AssertionError("the page never showed it")
 
 
-def wall(picture: Picture) -> Floats:
+def wall(image: BgrImage) -> FloatArray:
     """The mean colour of a brown wall, BGR."""
-    height, width = picture.shape[:2]
-    rows = picture[int(height * 0.45) : int(height * 0.65), int(width * 0.85) : int(width * 0.95)]
+    height, width = image.shape[:2]
+    rows = image[int(height * 0.45) : int(height * 0.65), int(width * 0.85) : int(width * 0.95)]
     return np.asarray(rows.mean((0, 1)), np.float32)
 
 
-def lit_side(picture: Picture) -> float:
+def lit_side(image: BgrImage) -> float:
     """By how many levels the left of the face is brighter than its right."""
-    height, width = picture.shape[:2]
-    rows = picture[int(height * 0.3) : int(height * 0.6)]
+    height, width = image.shape[:2]
+    rows = image[int(height * 0.3) : int(height * 0.6)]
     left = rows[:, int(width * 0.38) : int(width * 0.48)]
     right = rows[:, int(width * 0.52) : int(width * 0.62)]
     return float(left.mean() - right.mean())

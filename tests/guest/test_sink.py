@@ -18,17 +18,20 @@ from program import (
     Program,
     Reader,
     feeding,
-    ffmpeg_pictures,
+    ffmpeg_images,
     running,
     wait_for,
 )
 
 from support.demo import demo_frames
-from support.tolerances import DEVICE_COLOUR, GUEST_FPS
-from vcam_relight.pipeline.core.image import Picture
+from support.tolerances import DEVICE_COLOUR
+from vcam_relight.pipeline.core.image import BgrImage
 from vcam_relight.vcam.core.frame import Frame
 from vcam_relight.vcam.sinks import Delivery
 from vcam_relight.vcam.sinks.virtual_camera import VirtualCameraSink
+
+GUEST_FPS = 25.0
+"""At 640x480 with a face in the picture, from a camera of 30 fps, on the guest's one core."""
 
 PATCHES = [  # BGR
     [(255, 255, 255), (128, 128, 128), (0, 0, 0), (140, 160, 225)],
@@ -39,20 +42,20 @@ PATCHES = [  # BGR
 THROUGH = ("--engine", "passthrough")
 
 
-def patches(size: tuple[int, int]) -> Picture:
+def patches(size: tuple[int, int]) -> BgrImage:
     """The patches, each with its own place."""
     small = np.array(PATCHES, np.uint8)
     return np.asarray(cv2.resize(small, size, interpolation=cv2.INTER_NEAREST), np.uint8)
 
 
-def worst_patch(picture: Picture) -> float:
+def worst_patch(image: BgrImage) -> float:
     """The largest mean error of a patch, in levels of 255."""
-    height, width = picture.shape[0] // len(PATCHES), picture.shape[1] // len(PATCHES[0])
+    height, width = image.shape[0] // len(PATCHES), image.shape[1] // len(PATCHES[0])
     errors = []
     for row, colours in enumerate(PATCHES):
         for column, colour in enumerate(colours):
             top, left = row * height + height // 4, column * width + width // 4
-            patch = picture[top : top + height // 2, left : left + width // 2]
+            patch = image[top : top + height // 2, left : left + width // 2]
             errors.append(np.abs(patch.astype(float) - colour).mean())
     return float(max(errors))
 
@@ -66,8 +69,8 @@ def vcam(size: tuple[int, int], *args: str, folder: Path) -> AbstractContextMana
 
 def sees(reader: Reader, size: tuple[int, int]) -> bool:
     """Whether the reader gets the patches now, in this size."""
-    picture = reader.picture()
-    return picture.shape[1::-1] == size and worst_patch(picture) < DEVICE_COLOUR
+    image = reader.image()
+    return image.shape[1::-1] == size and worst_patch(image) < DEVICE_COLOUR
 
 
 @pytest.mark.parametrize("size", [(640, 480), (1280, 720)], ids=["480p", "720p"])
@@ -75,15 +78,15 @@ def test_colours_reach_opencv_and_ffmpeg(tmp_path: Path, size: tuple[int, int]) 
     with feeding([patches(size)], tmp_path), vcam(size, *THROUGH, folder=tmp_path):
         with Reader(VIRTUAL) as reader:
             wait_for(lambda: sees(reader, size))
-            error = worst_patch(reader.picture())
-        pictures = ffmpeg_pictures(VIRTUAL, 30)  # the first may be the placeholder
-        assert pictures[-1].shape[1::-1] == size
-        print(f"worst patch: OpenCV {error:.2f}, ffmpeg {worst_patch(pictures[-1]):.2f} of 255")
+            error = worst_patch(reader.image())
+        images = ffmpeg_images(VIRTUAL, 30)  # the first may be the placeholder
+        assert images[-1].shape[1::-1] == size
+        print(f"worst patch: OpenCV {error:.2f}, ffmpeg {worst_patch(images[-1]):.2f} of 255")
         assert error <= DEVICE_COLOUR
-        assert worst_patch(pictures[-1]) <= DEVICE_COLOUR
+        assert worst_patch(images[-1]) <= DEVICE_COLOUR
 
 
-def test_a_reader_gets_25_pictures_a_second(tmp_path: Path) -> None:
+def test_a_reader_gets_25_images_a_second(tmp_path: Path) -> None:
     """Asserted without relighting: the guest has one slow core, which the webcam's feeder and the
     reader share with the program. The rest is stated."""
     for size, engine, least in (
@@ -108,10 +111,10 @@ def test_a_camera_of_another_shape_gets_bars_and_keeps_its_own(tmp_path: Path) -
         vcam((1280, 720), *THROUGH, folder=tmp_path),
         Reader(VIRTUAL) as reader,
     ):
-        wait_for(lambda: worst_patch(reader.picture()[:, 160:1120]) < DEVICE_COLOUR)
-        picture = reader.picture()
-    assert picture.shape == (720, 1280, 3)
-    assert picture[:, :156].max() <= DEVICE_COLOUR and picture[:, 1124:].max() <= DEVICE_COLOUR
+        wait_for(lambda: worst_patch(reader.image()[:, 160:1120]) < DEVICE_COLOUR)
+        image = reader.image()
+    assert image.shape == (720, 1280, 3)
+    assert image[:, :156].max() <= DEVICE_COLOUR and image[:, 1124:].max() <= DEVICE_COLOUR
 
 
 def test_a_reader_that_stays_keeps_its_size(tmp_path: Path) -> None:
@@ -143,8 +146,8 @@ def test_other_formats_of_the_device_have_the_same_colours(
             sink.write(Delivery(frame, frame, 0))
             time.sleep(0.03)
     sink.close()
-    picture = np.fromfile(seen, np.uint8).reshape(-1, *size[::-1], 3)[-1]
-    assert worst_patch(picture) <= DEVICE_COLOUR
+    image = np.fromfile(seen, np.uint8).reshape(-1, *size[::-1], 3)[-1]
+    assert worst_patch(image) <= DEVICE_COLOUR
 
 
 def test_a_second_start_fails_in_one_line_and_a_later_one_works(tmp_path: Path) -> None:

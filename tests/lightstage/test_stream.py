@@ -15,7 +15,7 @@ import pytest
 from support import tolerances
 from support.stage import require
 from vcam_relight.pipeline.core.color import encode_srgb
-from vcam_relight.pipeline.core.image import Floats
+from vcam_relight.pipeline.core.image import FloatArray
 from vcam_relight.pipeline.core.timing import StageTimer
 from vcam_relight.pipeline.face import FaceTracker
 
@@ -31,6 +31,22 @@ from vcam_relight.pipeline.lightstage.core.scene import Label  # noqa: E402
 from vcam_relight.pipeline.lightstage.light.light_map import to_sh  # noqa: E402
 from vcam_relight.pipeline.lightstage.light.light_sampler import sample_light  # noqa: E402
 from vcam_relight.pipeline.lightstage.light.light_shapes import rotate  # noqa: E402
+
+HALF_FLOATS = 0.002
+"""Of the brightest pixel: picture, albedo, shading and highlights are rounded to half floats, whose
+step is 1/2048 of a value, each on its own."""
+
+FLOW_DB = 30.0
+"""PSNR of albedo warped bilinearly to another frame or view, encoded; texture finer than the pixels
+(hair, beards, patterned cloth) is sampled anew there."""
+
+NOVEL_NORMAL_DEG = 3.0
+"""Median angle between a surface's normals in two views, rounded to half floats and sampled at
+pixels of other sizes."""
+
+LANDMARK_PX = 4.5
+"""Mean distance, in pixels of 256, of MediaPipe's landmarks from those that come with a picture: it
+finds 2 to 3 on people of its own kind of picture, and its own noise is part of that."""
 
 SMALL = Recipe(size=64, shortest=2, longest=2)
 SINGLE = Recipe(size=64, shortest=1, longest=1, views=0)
@@ -58,11 +74,11 @@ def contents(clip: Clip) -> list[bytes]:
     return [array.tobytes() for array in arrays(clip.frames)]
 
 
-def psnr(a: Floats, b: Floats) -> float:
+def psnr(a: FloatArray, b: FloatArray) -> float:
     return float(-10 * np.log10(np.mean((np.clip(a, 0, 1) - np.clip(b, 0, 1)) ** 2)))
 
 
-def pixels(size: int) -> tuple[Floats, Floats]:
+def pixels(size: int) -> tuple[FloatArray, FloatArray]:
     """x and y of pixels as `cv2.remap` counts them."""
     x, y = np.meshgrid(np.arange(size, dtype=np.float32), np.arange(size, dtype=np.float32))
     return x, y
@@ -76,10 +92,10 @@ def test_the_same_seed_gives_the_same_bytes_however_many_workers(pack: Pack) -> 
     assert contents(resumed) == contents(second) != contents(first)
 
 
-def test_a_picture_is_albedo_times_shading_plus_specular(clip: Clip) -> None:
+def test_a_image_is_albedo_times_shading_plus_specular(clip: Clip) -> None:
     for view in (clip.frames[0].source, *clip.frames[0].novel):
         made = view.albedo.astype(np.float32) * view.shading + view.specular
-        assert np.abs(made - view.pictures).max() < tolerances.HALF_FLOATS * view.pictures.max()
+        assert np.abs(made - view.images).max() < tolerances.HALF_FLOATS * view.images.max()
 
 
 def test_flow_carries_the_next_frame_onto_this_one(clip: Clip) -> None:
@@ -120,7 +136,7 @@ def test_a_novel_view_shows_the_same_surfaces(clip: Clip) -> None:
     assert np.degrees(np.arccos(np.clip(np.median(cosine), -1, 1))) < tolerances.NOVEL_NORMAL_DEG
 
 
-def unproject(view: View) -> tuple[Floats, np.ndarray]:
+def unproject(view: View) -> tuple[FloatArray, np.ndarray]:
     """World positions of a view's pixels, and where there are any."""
     camera = view.camera
     x, y = pixels(camera.width)
@@ -136,11 +152,11 @@ def test_a_face_is_found_where_the_landmarks_say(pack: Pack) -> None:
     errors = []
     for made in Stream(default_pack_path(), 8, Recipe(shortest=1, longest=1, views=0), 0, stop=4):
         view = made.frames[0].source
-        linear = view.pictures[0].astype(np.float32) * 0.7
+        linear = view.images[0].astype(np.float32) * 0.7
         level = linear[view.labels == Label.SKIN].mean()
         linear = linear * (0.25 / level) + 0.1 * (1 - view.alpha[..., None].astype(np.float32))
-        picture = (encode_srgb(linear)[..., ::-1] * 255).astype(np.uint8)
-        faces = tracker.still(np.ascontiguousarray(picture)).faces
+        image = (encode_srgb(linear)[..., ::-1] * 255).astype(np.uint8)
+        faces = tracker.still(np.ascontiguousarray(image)).faces
         if faces:
             delta = faces[0].landmarks[:, :2] - view.landmarks[:, :2]
             errors.append(np.hypot(delta[:, 0], delta[:, 1]).mean())

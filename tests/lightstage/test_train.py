@@ -5,13 +5,19 @@ from pathlib import Path
 import pytest
 
 from support.stage import require
-from support.tolerances import LIFTED_ALBEDO, LIFTED_DM
 from vcam_relight.pipeline.engines.triplane.network.layers import sample
 from vcam_relight.pipeline.head.pose import HeadFinder
 from vcam_relight.pipeline.head.space import HeadPose, pixel_places
 from vcam_relight.pipeline.lightstage.assets.asset_pack import Pack, default_pack_path
 from vcam_relight.pipeline.train.samples import read, samples
 from vcam_relight.pipeline.train.smoke_test import round_trip
+
+LIFTED_DM = 0.1
+"""Median, between a surface's depth in two views of a head: 0.03 measured, 0.15 to 0.25 with a view
+turned the wrong way. Heads are taken to be seen without perspective."""
+
+LIFTED_ALBEDO = 0.05
+"""Median, between its albedo in both: 0.02 measured where textures are fine."""
 
 require("moderngl")
 require("embreex")

@@ -9,18 +9,23 @@ import numpy as np
 import pytest
 from av.video.stream import VideoStream
 
-from support.tolerances import SH_OF_EVEN_LIGHT, SH_OF_SMALL_LIGHT
-from vcam_relight.pipeline.core.image import Floats
+from vcam_relight.pipeline.core.image import FloatArray
 from vcam_relight.pipeline.lighting.hdri import hdri_to_sh, load_hdri
 from vcam_relight.pipeline.lighting.lights import direction
 from vcam_relight.pipeline.lighting.sh import basis, dominant_direction, irradiance
 
+SH_OF_SMALL_LIGHT = 0.02
+"""Per component of a direction: an environment map's light of 2 pixels is 4 degrees wide."""
 
-def dark(height: int = 64) -> Floats:
+SH_OF_EVEN_LIGHT = 0.005
+"""What pixels of a coarse map leave of the bands that an even light does not have."""
+
+
+def dark(height: int = 64) -> FloatArray:
     return np.full((height, 2 * height, 3), 0.01, np.float32)
 
 
-def shaded_ball(sh: Floats) -> Floats:
+def shaded_ball(sh: FloatArray) -> FloatArray:
     """`(101, 101)` picture of a white ball as the camera sees it, NaN beside it."""
     x, y = np.meshgrid(np.linspace(-1, 1, 101), np.linspace(1, -1, 101))  # y up, like the picture
     z = np.sqrt(np.maximum(1 - x * x - y * y, 0))
@@ -28,7 +33,7 @@ def shaded_ball(sh: Floats) -> Floats:
     return np.where(x * x + y * y < 1, shade, np.nan)
 
 
-def test_each_side_of_the_map_lights_its_side_of_the_picture() -> None:
+def test_each_side_of_the_map_lights_its_side_of_the_image() -> None:
     height = 64
     for where, brightest in {
         "left": (slice(None), slice(80, None)),  # the map's left: the picture's right
@@ -72,13 +77,13 @@ def test_every_direction_counts_by_its_solid_angle() -> None:
     assert np.allclose(hdri_to_sh(sky), wanted, rtol=1e-3, atol=1e-8)
 
 
-def write_exr(path: Path, picture: Floats) -> None:
+def write_exr(path: Path, image: FloatArray) -> None:
     with av.open(str(path), "w", format="image2", options={"update": "1"}) as container:
         stream = container.add_stream("exr", rate=Fraction(1))
         assert isinstance(stream, VideoStream)
-        stream.height, stream.width = picture.shape[:2]
+        stream.height, stream.width = image.shape[:2]
         stream.pix_fmt = "gbrpf32le"
-        frame = av.VideoFrame.from_ndarray(picture, format="gbrpf32le")
+        frame = av.VideoFrame.from_ndarray(image, format="gbrpf32le")
         container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
 

@@ -18,7 +18,7 @@ from support.tolerances import ROUNDED
 from support.web_parts import running
 from vcam_relight.pipeline.controls import RelightSettings
 from vcam_relight.pipeline.core.color import decode_srgb
-from vcam_relight.pipeline.core.image import Floats, Picture
+from vcam_relight.pipeline.core.image import BgrImage, FloatArray
 from vcam_relight.pipeline.core.timing import StageTimer
 from vcam_relight.pipeline.engines.paper import PaperModel
 from vcam_relight.pipeline.engines.paper.crop import Square
@@ -52,7 +52,7 @@ def test_the_light_is_gray_and_of_the_networks_size() -> None:
 def test_auto_and_another_view_start_from_the_present_light() -> None:
     asked: list[FaceState] = []
 
-    def estimate(faces: FaceState, frame: Picture) -> Floats:
+    def estimate(faces: FaceState, frame: BgrImage) -> FloatArray:
         asked.append(faces)
         return np.asarray(AMBIENT * [1, 1, 1], np.float32)
 
@@ -91,10 +91,10 @@ def test_the_head_changes_and_nothing_else() -> None:
     assert step == pytest.approx(np.full(3, 25.5), abs=2)
     assert set(state.timer.ms) == {"crop and pose", "light", "network", "paste"}
     (call,) = stub.calls
-    assert call.picture.shape == (1, 3, 512, 512) and call.picture.abs().max() <= 1
+    assert call.image.shape == (1, 3, 512, 512) and call.image.abs().max() <= 1
     assert call.sh.shape == (1, 9) and call.camera.shape == (1, 25)
     crop = square.cut(frame, 512).astype(float)
-    assert np.abs(call.picture[0, 0].numpy() * 127.5 + 127.5 - crop[..., 2]).mean() < ROUNDED
+    assert np.abs(call.image[0, 0].numpy() * 127.5 + 127.5 - crop[..., 2]).mean() < ROUNDED
 
 
 def test_an_unchanged_head_gives_the_frame_back() -> None:
@@ -104,11 +104,11 @@ def test_an_unchanged_head_gives_the_frame_back() -> None:
     assert np.abs(out.astype(int) - frame).max() <= 1
 
 
-def test_strength_intensity_and_warmth_reach_the_picture() -> None:
+def test_strength_intensity_and_warmth_reach_the_image() -> None:
     frame = demo_frames(1)[0]
     x, y = landmarks()[4, :2].astype(int)
 
-    def nose(**settings: float) -> Floats:
+    def nose(**settings: float) -> FloatArray:
         paper, state = engine(Stub())
         out = paper.relight(frame, seen(), LEFT, RelightSettings(**settings), state)
         return np.asarray(out[y, x], np.float32)
@@ -155,11 +155,11 @@ def test_a_still_head_comes_to_rest_and_a_moving_one_is_followed() -> None:
         paper.relight(frame, at(index / 30, 0.0, 0.02), LEFT, PLAIN, state)
     for call in stub.calls[1:]:
         assert torch.equal(call.camera, stub.calls[0].camera)
-        assert torch.equal(call.picture, stub.calls[0].picture)
+        assert torch.equal(call.image, stub.calls[0].image)
     for index in range(20, 50):
         paper.relight(frame, at(index / 30, (index - 19) * 8.0, 0.0), LEFT, PLAIN, state)
     moved = Square.around(landmarks() + np.array([240.0, 0, 0], np.float32)).cut(frame, 512)
-    last = stub.calls[-1].picture[0].flip(0).permute(1, 2, 0).numpy() * 127.5 + 127.5
+    last = stub.calls[-1].image[0].flip(0).permute(1, 2, 0).numpy() * 127.5 + 127.5
     assert np.abs(last - moved).mean() < 6
 
 
@@ -173,7 +173,7 @@ def test_a_new_face_starts_anew_and_the_one_followed_is_kept() -> None:
     paper.relight(frame, replace(seen(), faces=(large, small)), LEFT, PLAIN, state)
     assert state.face == 7
     paper.relight(frame, replace(seen(), faces=(small, large), time=0.1), LEFT, PLAIN, state)
-    assert torch.equal(stub.calls[0].picture, stub.calls[2].picture)
+    assert torch.equal(stub.calls[0].image, stub.calls[2].image)
     paper.relight(frame, replace(seen(), faces=(large,)), LEFT, PLAIN, state)
     assert state.face == 8
     state.reset()
@@ -211,7 +211,7 @@ def test_missing_weights_are_one_line(
     assert not target.exists()
 
 
-def test_live_the_picture_passes_and_the_reason_is_told(no_weights: Path, tmp_path: Path) -> None:
+def test_live_the_image_passes_and_the_reason_is_told(no_weights: Path, tmp_path: Path) -> None:
     record, settings = str(tmp_path / "out.mp4"), {"XDG_CONFIG_HOME": str(tmp_path)}
     args = ["--source", "demo", "--sink", "none", "--engine", "paper", "--record", record]
     with live(*args, **settings) as program:
@@ -233,7 +233,7 @@ async def test_the_panel_offers_the_engine_and_its_views() -> None:
 
 
 @pytest.mark.slow
-def test_picture_and_bench_with_a_file_of_weights(
+def test_image_and_bench_with_a_file_of_weights(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     weights = tmp_path / "model.pth"

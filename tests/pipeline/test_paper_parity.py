@@ -19,8 +19,11 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from support.tolerances import PAPER
 from vcam_relight.pipeline.engines.paper import PaperModel, look_at
+
+PAPER = 1e-3
+"""Relative error (of norms) of the paper's network against the released code's outputs in float32:
+the order of sums differs, and some outputs are kept as float16."""
 
 pytestmark = pytest.mark.slow
 

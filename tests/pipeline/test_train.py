@@ -12,8 +12,7 @@ import torch
 from torch import Tensor
 
 from support.demo import demo_frames
-from support.tolerances import MIRRORED
-from vcam_relight.pipeline.core.image import Floats
+from vcam_relight.pipeline.core.image import FloatArray
 from vcam_relight.pipeline.core.tensors import mapped
 from vcam_relight.pipeline.engines.triplane.network.checkpoint import load_network
 from vcam_relight.pipeline.engines.triplane.network.model import TriplaneNetwork
@@ -31,6 +30,9 @@ from vcam_relight.pipeline.train.fit import Plan, Trainer
 from vcam_relight.pipeline.train.losses import WEIGHTS
 from vcam_relight.pipeline.train.samples import mirrored, samples
 from vcam_relight.pipeline.train.unlabelled import Portraits, portrait_losses, prepare
+
+MIRRORED = 1e-5
+"""Of a pose or a map in a mirror: rounding of float32, 2e-6 measured."""
 
 _FRAMES, _STEPS = 6, 4
 _ACROSS = np.array([-1, 1, 1], np.float32)
@@ -74,7 +76,7 @@ def _frame(rng: np.random.Generator) -> Sitting:
     return row
 
 
-def _face() -> Floats:
+def _face() -> FloatArray:
     """`(468, 3)` dm: the canonical face's points that tell a head's pose; the others within it."""
     indices, weights, points = load_pose_basis()
     face = np.tile(np.average(points, axis=0, weights=weights), (468, 1))
@@ -192,9 +194,9 @@ def test_a_step_that_is_not_a_number_changes_nothing(plan: Plan) -> None:
     trainer = Trainer(plan)
     before = {name: value.clone() for name, value in trainer.network.state_dict().items()}
     frame = mapped(Steps(plan.sittings, 0).make(0).frames[0], lambda tensor: tensor[:1])
-    good, picture = Step((frame,), None), frame.picture.clone()
-    picture[0, 0, 9, 9] = torch.nan
-    assert trainer.take(Step((replace(frame, picture=picture),), None)) == {}
+    good, image = Step((frame,), None), frame.image.clone()
+    image[0, 0, 9, 9] = torch.nan
+    assert trainer.take(Step((replace(frame, image=image),), None)) == {}
     assert all(torch.equal(value, before[n]) for n, value in trainer.network.state_dict().items())
     assert all(np.isfinite(value) for value in trainer.take(good).values())
     assert any(not torch.equal(v, before[n]) for n, v in trainer.network.state_dict().items())

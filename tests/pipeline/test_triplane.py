@@ -14,7 +14,7 @@ from support import tolerances
 from support.demo import demo_frames
 from vcam_relight.pipeline import native
 from vcam_relight.pipeline.controls import RelightSettings
-from vcam_relight.pipeline.core.image import Picture
+from vcam_relight.pipeline.core.image import BgrImage
 from vcam_relight.pipeline.core.timing import StageTimer
 from vcam_relight.pipeline.engines.registry import load_engine
 from vcam_relight.pipeline.engines.triplane.network.checkpoint import VARIABLE, checkpoint_path
@@ -33,6 +33,14 @@ from vcam_relight.pipeline.lighting.sh_torch import irradiance, turned
 from vcam_relight.pipeline.relighter import Relighter
 from vcam_relight.vcam.core.errors import VcamError
 from vcam_relight.vcam.device import engine_on
+
+BESIDE_DB = 52.0
+"""PSNR of the background next to rendered people against the input: 59.7 was measured, 60 being the
+most that is counted, and 42 while masks were as soft as their filter makes them."""
+
+TRIPLANE_GAIN_DB = 0.3
+"""By how much the network must beat the geometry engine on a few rendered people, PSNR: half of
+what the whole truth shows, as few cases scatter."""
 
 PRESETS, _ = load_presets()
 
@@ -124,11 +132,11 @@ def test_no_light_spreads_beside_a_person() -> None:
         person = (subject.alpha >= 0.5).astype(np.uint8)
         near, far = (cv2.dilate(person, np.ones((side, side))) > 0 for side in (5, 21))
         for case in make_cases(subject, index, 2, finder):
-            differences.append(psnr(engine.answer(case).picture, case.picture, far & ~near))
+            differences.append(psnr(engine.answer(case).image, case.image, far & ~near))
     assert np.mean(differences) > tolerances.BESIDE_DB
 
 
-def _shown(frame: Picture, **controls: float) -> Picture:
+def _shown(frame: BgrImage, **controls: float) -> BgrImage:
     settings = RelightSettings(**controls)
     relighter = Relighter(load_engine("triplane"))
     return relighter.still(frame, PRESETS["key-left"].lighting(), settings)

@@ -6,7 +6,7 @@ import pytest
 
 from support.demo import demo_frames
 from vcam_relight.pipeline.controls import RelightSettings
-from vcam_relight.pipeline.core.image import Floats, Picture
+from vcam_relight.pipeline.core.image import BgrImage, FloatArray
 from vcam_relight.pipeline.engines.registry import load_engine
 from vcam_relight.pipeline.engines.triplane.temporal.optical_flow import Motion, Path
 from vcam_relight.pipeline.head.crop import HeadCrop
@@ -18,17 +18,17 @@ LEFT, RIGHT = (PRESETS[name].lighting() for name in ("key-left", "key-right"))
 PLAIN = RelightSettings()
 
 
-def _played(frames: tuple[Picture, ...]) -> list[Picture]:
+def _played(frames: tuple[BgrImage, ...]) -> list[BgrImage]:
     relighter = Relighter(load_engine("triplane"))
     return [relighter.process(frame, index / 30, LEFT, PLAIN) for index, frame in enumerate(frames)]
 
 
-def _error(shown: list[Picture], expected: list[Picture]) -> float:
+def _error(shown: list[BgrImage], expected: list[BgrImage]) -> float:
     pairs = zip(shown, expected, strict=True)
     return float(np.mean([np.abs(one.astype(int) - other).mean() for one, other in pairs]))
 
 
-def test_motion_is_that_of_the_picture() -> None:
+def test_motion_is_that_of_the_image() -> None:
     """Everything in a crop moves by two cells right and one down, as does what was seen of it."""
     frame = demo_frames(1)[0]
     here = HeadCrop(np.array([640, 300], np.float32), 380.0)
@@ -40,7 +40,7 @@ def test_motion_is_that_of_the_picture() -> None:
     path = Motion().between(luma, later)
     inner = (slice(8, -8), slice(8, -8))
 
-    def error(values: Floats) -> float:
+    def error(values: FloatArray) -> float:
         return float(np.abs(values - true)[inner].mean())
 
     assert error(path.carry(seen)) < 0.4 * error(seen)
@@ -54,7 +54,7 @@ def test_light_goes_along_with_a_moving_face(monkeypatch: pytest.MonkeyPatch) ->
     expected = [alone.still(frame, LEFT, PLAIN) for frame in frames[6:]]
     carried = _error(_played(frames)[6:], expected)
 
-    def still(self: Motion, before: Picture, now: Picture) -> Path:
+    def still(self: Motion, before: BgrImage, now: BgrImage) -> Path:
         y, x = np.mgrid[: len(now), : len(now)].astype(np.float32)
         return Path(x, y)
 

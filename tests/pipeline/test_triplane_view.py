@@ -6,12 +6,28 @@ import pytest
 
 from support import tolerances
 from vcam_relight.pipeline.controls import CONTROLS
-from vcam_relight.pipeline.core.image import Floats, Picture
+from vcam_relight.pipeline.core.image import BgrImage, FloatArray
 from vcam_relight.pipeline.engines.triplane.novel_view import PITCH, YAW, View
 from vcam_relight.pipeline.engines.triplane.view_synthesis import Rendered, turned
 from vcam_relight.pipeline.head.crop import HeadCrop
 from vcam_relight.pipeline.head.pose import Head, pose_in_crop
 from vcam_relight.pipeline.lightstage.camera.framing import orbit, source_camera
+
+VIEW_GAIN = 30.0
+"""dB by which a turned ellipsoid's face is nearer to what the camera would see there than the frame
+is: 36 to 39 measured with the true depth; a pivot 3 mm off leaves 27,
+a turn half a degree too far 22."""
+
+VIEW_REACH = 1.25
+"""Of an ellipsoid's radii, within which its turn may move pixels: 1.18 measured at the limits,
+14 mm beside a temple."""
+
+VIEW_STEP = 3
+"""Of 255, between neighbouring pixels of a turned slope of 0.5 a pixel: 2 measured, with rounding
+less than threefold stretching; a tear is tens."""
+
+VIEW_EDGE = 0.1
+"""Of 255, mean change of the row where the frame cuts off a turned head: 0.013 measured."""
 
 WIDTH, HEIGHT = 640, 480
 HEAD = Head(np.eye(3, dtype=np.float32), 110.0, np.array([330, 230, 0], np.float32))
@@ -20,7 +36,9 @@ POSE = pose_in_crop(HEAD, CROP.middle, CROP.side)
 MIDDLE, RADII = np.array([0, 0.1, -0.5]), np.array([0.75, 1.05, 0.95])  # of the skull, dm
 
 
-def skull(back: Floats, centre: Floats, x: Floats, y: Floats) -> tuple[Floats, Floats, Floats]:
+def skull(
+    back: FloatArray, centre: FloatArray, x: FloatArray, y: FloatArray
+) -> tuple[FloatArray, FloatArray, FloatArray]:
     """Where lines of sight meet an ellipsoid that a camera sees turned by `back` about `centre`:
     depth in dm, whether they do, and the points in head space."""
     start = np.stack([x, y, np.zeros_like(x)], -1) - centre
@@ -32,7 +50,7 @@ def skull(back: Floats, centre: Floats, x: Floats, y: Floats) -> tuple[Floats, F
     return depth, (root > 0).astype(np.float32), start + depth[..., None] * along + MIDDLE
 
 
-def photograph(back: Floats, centre: Floats) -> Picture:
+def photograph(back: FloatArray, centre: FloatArray) -> BgrImage:
     """A freckled ellipsoid before a striped wall."""
     y, x = np.mgrid[:HEIGHT, :WIDTH] + 0.5
     origin, scale = HEAD.origin, HEAD.scale
@@ -42,7 +60,7 @@ def photograph(back: Floats, centre: Floats) -> Picture:
     return np.rint(128 + 90 * np.where(there[..., None] > 0, skin, wall)).astype(np.uint8)
 
 
-def rendered(back: Floats, centre: Floats, origin: Floats) -> Rendered:
+def rendered(back: FloatArray, centre: FloatArray, origin: FloatArray) -> Rendered:
     """What an ideal volume shows; its depth counts from the head's origin in that view."""
     line = ((np.arange(64) + 0.5) / 32 - 1) * 1.8
     x, y = np.meshgrid(line, -line)
@@ -51,7 +69,7 @@ def rendered(back: Floats, centre: Floats, origin: Floats) -> Rendered:
     return Rendered(depth.astype(np.float32), there)
 
 
-def seen(view: View, turn: bool) -> tuple[Picture, Rendered]:
+def seen(view: View, turn: bool) -> tuple[BgrImage, Rendered]:
     """The picture and the volume's depth, from elsewhere or not."""
     if not turn:
         still = np.eye(3, dtype=np.float32)
@@ -60,7 +78,7 @@ def seen(view: View, turn: bool) -> tuple[Picture, Rendered]:
     return photograph(view.back, view.centre), rendered(view.back, view.centre, origin)
 
 
-def turn(view: View, frame: Picture) -> Picture:
+def turn(view: View, frame: BgrImage) -> BgrImage:
     source, novel = seen(view, turn=False)[1], seen(view, turn=True)[1]
     mask = cv2.resize(source.opacity, (128, 128))
     colour = np.full((64, 64, 3), 0.4, np.float32)
@@ -73,7 +91,7 @@ def view_of(yaw: float, pitch: float) -> View:
     return view
 
 
-def psnr(a: Picture, b: Picture, where: np.ndarray) -> float:
+def psnr(a: BgrImage, b: BgrImage, where: np.ndarray) -> float:
     error = (a[where].astype(float) - b[where].astype(float)) ** 2
     return float(10 * np.log10(255**2 / error.mean()))
 

@@ -10,7 +10,7 @@ import pytest
 
 from support import tolerances
 from vcam_relight.pipeline.core.color import encode_srgb
-from vcam_relight.pipeline.core.image import Floats
+from vcam_relight.pipeline.core.image import FloatArray
 from vcam_relight.pipeline.core.timing import StageTimer
 from vcam_relight.pipeline.evaluate.cases import tone_name
 from vcam_relight.pipeline.evaluate.ground_truth import (
@@ -20,10 +20,17 @@ from vcam_relight.pipeline.evaluate.ground_truth import (
     load_subjects,
     save_subject,
 )
-from vcam_relight.pipeline.evaluate.ground_truth_video import decode_pictures, encode_pictures
+from vcam_relight.pipeline.evaluate.ground_truth_video import decode_images, encode_images
 from vcam_relight.pipeline.face.tracker import FaceTracker
 from vcam_relight.pipeline.lighting.sh import dominant_direction, irradiance
 from vcam_relight.pipeline.lightstage.light.light_map import sphere_directions
+
+TRUTH_LIGHT_DEG = 25.0
+"""Between a light's dominant direction and that of SH fitted to shading on the visible half of
+normals, which leaves cast shadows and highlights in."""
+
+TRUTH_STORED_DB = 45.0
+"""PSNR on the person of lightings of a stored one-light-at-a-time set against the rendered one."""
 
 
 @pytest.fixture(scope="module")
@@ -36,8 +43,8 @@ def stacks(subjects: list[Subject]) -> list[Subject]:
     return [subject for subject in subjects if subject.renderer == "mitsuba"]
 
 
-def brightness(picture: Floats) -> Floats:
-    return np.asarray(picture.mean(axis=-1))
+def brightness(image: FloatArray) -> FloatArray:
+    return np.asarray(image.mean(axis=-1))
 
 
 def test_the_set_is_complete_balanced_and_small(subjects: list[Subject]) -> None:
@@ -59,8 +66,8 @@ def test_every_face_is_found_where_the_person_is(subjects: list[Subject]) -> Non
     tracker = FaceTracker(StageTimer())
     for subject in subjects:
         light = "soft front" if "soft front" in subject.lights else subject.lights[1]
-        picture = subject.lit(light) + 0.2 * (1 - subject.alpha[..., None])
-        coded = np.round(encode_srgb(picture[..., ::-1]) * 255).astype(np.uint8)
+        image = subject.lit(light) + 0.2 * (1 - subject.alpha[..., None])
+        coded = np.round(encode_srgb(image[..., ::-1]) * 255).astype(np.uint8)
         faces = tracker.still(np.ascontiguousarray(coded)).faces
         assert len(faces) == 1, subject.name
         x, y = faces[0].landmarks[:, :2].astype(int).T.clip(0, 255)
@@ -86,14 +93,14 @@ def test_one_light_at_a_time_adds_up(stacks: list[Subject]) -> None:
     for index in np.argsort(-sphere_directions(OLAT)[:, 2])[:12]:
         lobes = np.zeros((OLAT, 3), np.float32)
         lobes[index] = 1
-        picture = brightness(subject.relit(lobes)) / np.maximum(brightness(subject.albedo), 0.02)
+        image = brightness(subject.relit(lobes)) / np.maximum(brightness(subject.albedo), 0.02)
         sure = (subject.alpha > 0.99) & (brightness(subject.albedo) > 0.1)
         towards = sphere_directions(OLAT)[index]
-        bright = sure & (picture > np.quantile(picture[sure], 0.9))
+        bright = sure & (image > np.quantile(image[sure], 0.9))
         assert np.mean(subject.normal[bright] @ towards) > 0.8
 
 
-def test_albedo_normals_and_light_explain_the_picture(stacks: list[Subject]) -> None:
+def test_albedo_normals_and_light_explain_the_image(stacks: list[Subject]) -> None:
     """Least squares of SH lighting on skin gives back the direction that the light came from."""
     for subject in stacks[::4]:
         person = (subject.alpha > 0.99) & (brightness(subject.albedo) > 0.05)
@@ -152,6 +159,6 @@ def test_what_is_stored_is_what_was_rendered(tmp_path: Path) -> None:
 
 
 def test_lossless_video_keeps_twelve_bits() -> None:
-    pictures = np.random.default_rng(0).random((3, 16, 32, 3)).astype(np.float32)
-    decoded = decode_pictures(encode_pictures(pictures, None))
-    assert np.abs(np.sqrt(decoded) - np.sqrt(pictures)).max() < 2e-3
+    images = np.random.default_rng(0).random((3, 16, 32, 3)).astype(np.float32)
+    decoded = decode_images(encode_images(images, None))
+    assert np.abs(np.sqrt(decoded) - np.sqrt(images)).max() < 2e-3

@@ -42,8 +42,8 @@ def require_chromium() -> None:
 
 def write_camera(path: Path) -> None:
     """A clip of 60 stamped pictures of 640x480 as motion JPEG: the fake camera."""
-    pictures = (cv2.imencode(".jpg", stamped(number, 640, 480))[1] for number in range(60))
-    path.write_bytes(b"".join(bytes(picture) for picture in pictures))
+    images = (cv2.imencode(".jpg", stamped(number, 640, 480))[1] for number in range(60))
+    path.write_bytes(b"".join(bytes(image) for image in images))
 
 
 @contextlib.asynccontextmanager

@@ -10,7 +10,7 @@ import numpy as np
 from av.audio.stream import AudioStream
 from av.video.stream import VideoStream
 
-from vcam_relight.pipeline.core.image import Picture
+from vcam_relight.pipeline.core.image import BgrImage
 from vcam_relight.vcam.media.frames import Colour, Converter, display_matrix, orientation
 
 CLOCK = Fraction(1, 90_000)
@@ -24,7 +24,7 @@ _OPTIONS = {
 }
 
 
-def picture(number: int, size: tuple[int, int] = (320, 180)) -> Picture:
+def image(number: int, size: tuple[int, int] = (320, 180)) -> BgrImage:
     """A smooth colourful picture, different for each number and in each corner."""
     width, height = size
     grid = np.random.default_rng(number).integers(40, 216, (4, 6, 3), dtype=np.uint8)
@@ -34,7 +34,7 @@ def picture(number: int, size: tuple[int, int] = (320, 180)) -> Picture:
 def make_clip(
     path: Path,
     *,
-    pictures: list[Picture] | None = None,
+    images: list[BgrImage] | None = None,
     times: list[int] | None = None,
     audio: str | None = "aac",
     codec: str = "libx264",
@@ -43,14 +43,14 @@ def make_clip(
     aspect: Fraction | None = None,
 ) -> None:
     """Writes a video file: `times` in 1/90000 s, by default 30 fps; `audio` is an encoder."""
-    pictures = pictures or [picture(number) for number in range(15)]
-    times = times or [index * 3000 for index in range(len(pictures))]
+    images = images or [image(number) for number in range(15)]
+    times = times or [index * 3000 for index in range(len(images))]
     colour = colour or Colour.bt709()
     converter = Converter(exact=True)
     with av.open(str(path), "w") as container:
         stream = container.add_stream(codec, rate=30, options=_OPTIONS[codec])
         assert isinstance(stream, VideoStream)
-        height, width = pictures[0].shape[:2]
+        height, width = images[0].shape[:2]
         odd_allowed = codec == "libvpx-vp9"
         stream.width = width if odd_allowed else width + width % 2
         stream.height = height if odd_allowed else height + height % 2
@@ -64,11 +64,11 @@ def make_clip(
         if sound is not None:
             assert isinstance(sound, AudioStream)
             sound.layout = "mono"
-        for shown, time in zip(pictures, times, strict=True):
+        for shown, time in zip(images, times, strict=True):
             if odd_allowed:
                 frame = av.VideoFrame.from_ndarray(shown, "bgr24").reformat(format="yuv420p")
             else:
-                frame = converter.from_picture(shown, colour)
+                frame = converter.from_image(shown, colour)
             frame.pts, frame.time_base = time, CLOCK
             container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
@@ -91,8 +91,8 @@ class Contents:
     size: tuple[int, int]
     times: list[Fraction] = field(default_factory=list)
     """Of each frame, in seconds."""
-    stored: list[Picture] = field(default_factory=list)
-    upright: list[Picture] = field(default_factory=list)
+    stored: list[BgrImage] = field(default_factory=list)
+    upright: list[BgrImage] = field(default_factory=list)
     matrix: list[int] | None = None
     colour: Colour | None = None
     aspect: Fraction | None = None
@@ -123,7 +123,7 @@ def contents(path: Path) -> Contents:
             for frame in stream.decode(packet):
                 assert frame.pts is not None and frame.time_base is not None
                 found.times.append(frame.pts * frame.time_base)
-                stored = converter.to_picture(frame)
+                stored = converter.to_image(frame)
                 found.stored.append(stored)
                 found.upright.append(orientation(frame).upright(stored))
                 if len(found.times) == 1:
@@ -131,7 +131,7 @@ def contents(path: Path) -> Contents:
     return found
 
 
-def psnr(a: Picture, b: Picture) -> float:
+def psnr(a: BgrImage, b: BgrImage) -> float:
     """Peak signal-to-noise ratio in dB."""
     error = float(np.mean((a.astype(np.float64) - b.astype(np.float64)) ** 2))
     return 99.0 if error == 0 else 10 * float(np.log10(255**2 / error))

@@ -5,14 +5,14 @@ from functools import cache
 import av
 import numpy as np
 
-from vcam_relight.pipeline.core.image import Picture
+from vcam_relight.pipeline.core.image import BgrImage
 from vcam_relight.vcam.sources.demo import demo_clip
 
 
 @cache
-def demo_frames(count: int, step: int = 1) -> tuple[Picture, ...]:
+def demo_frames(count: int, step: int = 1) -> tuple[BgrImage, ...]:
     """The first `count` frames of the clip, or of every `step`-th; nobody may write to them."""
-    frames: list[Picture] = []
+    frames: list[BgrImage] = []
     with av.open(str(demo_clip())) as container:
         for index, frame in enumerate(container.decode(video=0)):
             if index % step == 0:

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from support.demo import demo_frames
 from vcam_relight.pipeline.controls import RelightSettings
-from vcam_relight.pipeline.core.image import Floats
+from vcam_relight.pipeline.core.image import FloatArray
 from vcam_relight.pipeline.core.timing import StageTimer
 from vcam_relight.pipeline.engines.paper import Outputs, TemporalState
 from vcam_relight.pipeline.engines.paper.temporal import new_state
@@ -27,13 +27,13 @@ def seen() -> FaceState:
     return FaceTracker(StageTimer()).still(demo_frames(1)[0])
 
 
-def landmarks() -> Floats:
+def landmarks() -> FloatArray:
     return seen().faces[0].landmarks
 
 
 @dataclass
 class Call:
-    picture: Tensor
+    image: Tensor
     sh: Tensor
     camera: Tensor
 
@@ -51,9 +51,9 @@ class Stub:
         return new_state(1, torch.device("cpu"))
 
     def video_frame(
-        self, picture: Tensor, sh: Tensor, camera: Tensor, state: TemporalState
+        self, image: Tensor, sh: Tensor, camera: Tensor, state: TemporalState
     ) -> Outputs:
-        self.calls.append(Call(picture, sh, camera))
+        self.calls.append(Call(image, sh, camera))
         with self.timer.stage("network"):
             none = torch.empty(0)
-            return Outputs(picture + self.add, none, none, none, none, none, none)
+            return Outputs(image + self.add, none, none, none, none, none, none)

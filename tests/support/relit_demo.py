@@ -8,7 +8,7 @@ import numpy as np
 
 from support.demo import demo_frames
 from vcam_relight.pipeline.core.color import DECODE_8BIT
-from vcam_relight.pipeline.core.image import Floats, Picture, Plane
+from vcam_relight.pipeline.core.image import BgrImage, FloatArray, Map
 from vcam_relight.pipeline.core.resample import resize
 from vcam_relight.pipeline.core.timing import StageTimer
 from vcam_relight.pipeline.face import FaceTracker
@@ -32,16 +32,16 @@ class RelitDemo:
 
     name: str
     tone: float
-    alpha: Plane
-    albedo: Floats
-    normal: Floats
+    alpha: Map
+    albedo: FloatArray
+    normal: FloatArray
     renderer: str = "shading"
     lights: tuple[str, ...] = tuple(LIGHTS)
 
-    def sh(self, light: str) -> Floats:
+    def sh(self, light: str) -> FloatArray:
         return LIGHTS[light]
 
-    def lit(self, light: str) -> Floats:
+    def lit(self, light: str) -> FloatArray:
         shading = np.maximum(irradiance(LIGHTS[light], self.normal), 0.05) / np.pi
         return np.asarray(self.albedo * shading, np.float32)
 
@@ -65,7 +65,7 @@ def relit_demo(name: str = "demo", tone: float = 35.0, darker: float = 1.0) -> R
     return RelitDemo(name, tone, alpha, albedo.astype(np.float32), normals)
 
 
-def _square(frame: Picture) -> Picture:
+def _square(frame: BgrImage) -> BgrImage:
     """The middle of a wide frame."""
     height, width = frame.shape[:2]
     left = (width - height) // 2

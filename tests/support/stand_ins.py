@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 
 from vcam_relight.pipeline.controls import RelightSettings
-from vcam_relight.pipeline.core.image import Picture
+from vcam_relight.pipeline.core.image import BgrImage
 from vcam_relight.pipeline.core.timing import StageTimer
 from vcam_relight.pipeline.lighting import Lighting
 from vcam_relight.vcam.core.errors import SourceError, SourceLost
@@ -26,16 +26,16 @@ def wait_for(what: Callable[[], bool]) -> None:
         time.sleep(0.005)
 
 
-def numbered(number: int, size: tuple[int, int] = (64, 48)) -> Picture:
+def numbered(number: int, size: tuple[int, int] = (64, 48)) -> BgrImage:
     """A picture that carries its number in all pixels, modulo 65536, in B and G."""
-    picture = np.zeros((size[1], size[0], 3), np.uint8)
-    picture[..., 0], picture[..., 1] = number % 256, number // 256 % 256
-    return picture
+    image = np.zeros((size[1], size[0], 3), np.uint8)
+    image[..., 0], image[..., 1] = number % 256, number // 256 % 256
+    return image
 
 
 def number_of(frame: Frame) -> int:
     """The number that `numbered` put in."""
-    return int(frame.picture[0, 0, 0]) + 256 * int(frame.picture[0, 0, 1])
+    return int(frame.image[0, 0, 0]) + 256 * int(frame.image[0, 0, 1])
 
 
 class NumberedSource:
@@ -116,20 +116,20 @@ class MarkingRelighter:
 
     MARK = 77
 
-    def __init__(self, before: Callable[[Picture], object] = lambda picture: None) -> None:
+    def __init__(self, before: Callable[[BgrImage], object] = lambda image: None) -> None:
         self.timer = StageTimer()
         self.before = before
         self.calls = 0
         self.resets = 0
 
     def process(
-        self, picture: Picture, time: float, lighting: Lighting, settings: RelightSettings
-    ) -> Picture:
+        self, image: BgrImage, time: float, lighting: Lighting, settings: RelightSettings
+    ) -> BgrImage:
         self.calls += 1
         self.timer.start_frame()
-        self.before(picture)
+        self.before(image)
         with self.timer.stage("mark"):
-            relit = picture.copy()
+            relit = image.copy()
             relit[..., 2] = self.MARK
         return relit
 
@@ -139,4 +139,4 @@ class MarkingRelighter:
 
 def is_relit(delivery: Delivery) -> bool:
     """Whether a `MarkingRelighter` made the output."""
-    return bool((delivery.output.picture[..., 2] == MarkingRelighter.MARK).all())
+    return bool((delivery.output.image[..., 2] == MarkingRelighter.MARK).all())

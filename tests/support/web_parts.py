@@ -24,7 +24,7 @@ from aiortc import (
 from aiortc.mediastreams import MediaStreamError, MediaStreamTrack
 
 from vcam_relight.pipeline.controls import RelightSettings
-from vcam_relight.pipeline.core.image import Picture
+from vcam_relight.pipeline.core.image import BgrImage
 from vcam_relight.pipeline.core.timing import StageTimer
 from vcam_relight.pipeline.lighting import Lighting
 from vcam_relight.pipeline.lighting.presets import load_presets
@@ -55,21 +55,21 @@ async def until(what: Callable[[], Any]) -> Any:
     return value
 
 
-def stamped(number: int, width: int = 320, height: int = 240) -> Picture:
+def stamped(number: int, width: int = 320, height: int = 240) -> BgrImage:
     """A grey picture with its number in black and white blocks along the lower edge."""
-    picture = np.full((height, width, 3), SCENE_LEVEL, np.uint8)
+    image = np.full((height, width, 3), SCENE_LEVEL, np.uint8)
     block = width // (BITS + 2)
     bits = [0, 1] + [number >> i & 1 for i in range(BITS)]
     for index, bit in enumerate(bits):
-        picture[-block:, index * block : (index + 1) * block] = 235 if bit else 16
-    return picture
+        image[-block:, index * block : (index + 1) * block] = 235 if bit else 16
+    return image
 
 
-def stamp_of(picture: Picture) -> int | None:
+def stamp_of(image: BgrImage) -> int | None:
     """The number in a stamped picture, dimmed or not; None if it is too blurred."""
-    height, width = picture.shape[:2]
+    height, width = image.shape[:2]
     block = width // (BITS + 2)
-    row = picture[height - block + block // 4 : height - block // 4].mean(axis=(0, 2))
+    row = image[height - block + block // 4 : height - block // 4].mean(axis=(0, 2))
     levels = [row[i * block + block // 4 : (i + 1) * block - block // 4].mean() for i in range(12)]
     if levels[1] - levels[0] < 30:
         return None
@@ -77,9 +77,9 @@ def stamp_of(picture: Picture) -> int | None:
     return sum(1 << i for i, level in enumerate(levels[2:]) if level > middle)
 
 
-def level(picture: Picture) -> float:
+def level(image: BgrImage) -> float:
     """Mean value of the upper part, which has no stamp."""
-    return float(picture[: picture.shape[0] // 2].mean())
+    return float(image[: image.shape[0] // 2].mean())
 
 
 class SceneSource:
@@ -98,8 +98,8 @@ class SceneSource:
         if self._closed.wait(1 / 30):
             return None
         self._number += 1
-        picture = stamped(self._number, 640, 360)
-        return Frame(picture, time.perf_counter(), self._number * 3000)
+        image = stamped(self._number, 640, 360)
+        return Frame(image, time.perf_counter(), self._number * 3000)
 
     def close(self) -> None:
         self._closed.set()
@@ -114,16 +114,16 @@ class DimRelighter:
         self._error = error
 
     def process(
-        self, picture: Picture, time_s: float, lighting: Lighting, settings: RelightSettings
-    ) -> Picture:
+        self, image: BgrImage, time_s: float, lighting: Lighting, settings: RelightSettings
+    ) -> BgrImage:
         self.timer.start_frame()
         if self._error is not None:
             raise self._error
         with self.timer.stage("dim"):
             time.sleep(self._delay_s)
             if lighting.mode == "off":
-                return picture
-            return np.asarray(cv2.convertScaleAbs(picture, alpha=GAIN), np.uint8)
+                return image
+            return np.asarray(cv2.convertScaleAbs(image, alpha=GAIN), np.uint8)
 
     def reset(self) -> None:
         pass
@@ -204,8 +204,8 @@ class StampTrack(VideoStreamTrack):
     async def recv(self) -> av.VideoFrame:
         pts, time_base = await self.next_timestamp()
         self._number = (self._number + 1) % (1 << BITS)
-        picture = stamped(self._number)
-        frame = av.VideoFrame.from_ndarray(picture, format="bgr24")
+        image = stamped(self._number)
+        frame = av.VideoFrame.from_ndarray(image, format="bgr24")
         frame.pts, frame.time_base = pts, time_base
         self.sent[self._number] = time.perf_counter()
         return frame
@@ -282,8 +282,8 @@ class Peer:
                 return
             now = time.perf_counter()
             assert isinstance(frame, av.VideoFrame)
-            picture = frame.to_ndarray(format="bgr24")
-            self.levels.append(level(picture))
-            number = stamp_of(picture)
+            image = frame.to_ndarray(format="bgr24")
+            self.levels.append(level(image))
+            number = stamp_of(image)
             if number in self.camera.sent:
                 self.delays.append((now, now - self.camera.sent[number]))

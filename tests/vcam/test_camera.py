@@ -83,7 +83,7 @@ def test_asks_for_mjpg_before_the_size_and_takes_the_nearest_mode() -> None:
     assert capture.order.index(cv2.CAP_PROP_FOURCC) < capture.order.index(cv2.CAP_PROP_FRAME_WIDTH)
     assert capture.wished[cv2.CAP_PROP_FOURCC] == cv2.VideoWriter.fourcc(*"MJPG")
     assert capture.wished[cv2.CAP_PROP_FPS] == 30.0
-    assert [frame.picture.shape for frame in frames if frame] == [(720, 1280, 3)] * 3
+    assert [frame.image.shape for frame in frames if frame] == [(720, 1280, 3)] * 3
     stamps = [frame.pts for frame in frames if frame]
     assert stamps == sorted(set(stamps))
     assert capture.released == 1
@@ -116,9 +116,9 @@ def test_other_pixel_formats_become_bgr(make: Callable[[int, int], np.ndarray[An
     source.open()
     frame = source.read()
     source.close()
-    assert frame is not None and frame.picture.dtype == np.uint8
-    assert frame.picture.shape == (720, 1280, 3)
-    assert np.abs(frame.picture.astype(int) - 90).max() <= 1
+    assert frame is not None and frame.image.dtype == np.uint8
+    assert frame.image.shape == (720, 1280, 3)
+    assert np.abs(frame.image.astype(int) - 90).max() <= 1
 
 
 def test_camera_that_hangs_while_opening_is_reported_and_not_opened_twice(

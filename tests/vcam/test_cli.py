@@ -12,7 +12,7 @@ import pytest
 from conftest import ROOT
 from PIL import Image
 
-from support.clips import make_clip, picture
+from support.clips import image, make_clip
 from vcam_relight.pipeline.engines.passthrough import PassthroughEngine
 from vcam_relight.pipeline.engines.registry import ENGINES, EngineInfo
 from vcam_relight.vcam.cli.main import main
@@ -155,7 +155,7 @@ def test_a_torch_that_does_not_load_is_one_error(monkeypatch: pytest.MonkeyPatch
 def test_cuda_changes_nothing_for_an_engine_without_torch(command: str, tmp_path: Path) -> None:
     small = tmp_path / "in.png"
     Image.new("RGB", (32, 32)).save(small)
-    make_clip(tmp_path / "in.mp4", pictures=[picture(0)] * 3, audio=None)
+    make_clip(tmp_path / "in.mp4", images=[image(0)] * 3, audio=None)
     args = {
         "run": ["--source", str(small), "--sink", "none", "--no-browser", "--port", "0"],
         "image": [str(small), str(tmp_path / "out.png")],
@@ -254,7 +254,7 @@ def test_doctor_passes_without_camera_and_gpu() -> None:
     assert done.returncode == 0
     assert {"python", "models", "engine", "gpu", "cameras", "virtual camera"} <= set(checks)
     assert all(
-        check["mend"]
+        check["hint"]
         for check in checks.values()
         if check["name"] == "cameras" and check["level"] == "warn"
     )

@@ -32,7 +32,7 @@ from vcam_relight.vcam.doctor.other_systems import (
     check_virtual_camera,
 )
 from vcam_relight.vcam.doctor.panel import check_https, check_port
-from vcam_relight.vcam.doctor.program import CHECKPOINTS, MODELS, check_files, check_kernels
+from vcam_relight.vcam.doctor.program import CHECKPOINTS, MEDIAPIPE, check_files, check_kernels
 from vcam_relight.vcam.doctor.system import System
 
 KERNEL = "6.1.0-test"
@@ -285,11 +285,11 @@ FAULTS: dict[str, tuple[Callable[[Machine], object], str, str]] = {
 
 @pytest.mark.parametrize("fault", FAULTS)
 def test_each_planted_fault_is_found_with_its_mend(machine: Machine, fault: str) -> None:
-    plant, name, mend = FAULTS[fault]
+    plant, name, hint = FAULTS[fault]
     plant(machine)
     check = machine.checks()[name]
     assert check.level == "warn"
-    assert mend in check.mend
+    assert hint in check.hint
     assert "\n" not in str(check)
 
 
@@ -301,7 +301,7 @@ def test_programs_that_hold_a_device_are_named(machine: Machine) -> None:
     assert "obs (812)" in checks["virtual camera"].detail
     assert "camera 0 rate" not in checks  # it is not taken from the other program
     machine.write("/sys/class/video4linux/video10/name", "Dummy video device (0x0000)")
-    assert machine.checks()["label"].mend.startswith("close obs (812), then sudo modprobe -r")
+    assert machine.checks()["label"].hint.startswith("close obs (812), then sudo modprobe -r")
 
 
 @pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="no /proc")
@@ -329,10 +329,10 @@ def test_a_driver_that_torch_cannot_use_is_told(machine: Machine) -> None:
     machine.write("/proc/driver/nvidia/version", "NVRM version: x86_64 Kernel Module  470.82.01  x")
     check = check_gpu(machine.system())
     assert check.level == "warn"
-    assert ("update the driver" if torch.version.cuda else "CUDA build") in check.mend
+    assert ("update the driver" if torch.version.cuda else "CUDA build") in check.hint
 
 
-@pytest.mark.parametrize("folder", [MODELS, CHECKPOINTS], ids=["models", "checkpoint"])
+@pytest.mark.parametrize("folder", [MEDIAPIPE, CHECKPOINTS], ids=["models", "checkpoint"])
 def test_a_truncated_or_missing_model_file_is_told(folder: Path, tmp_path: Path) -> None:
     assert check_files("models", folder).level == "ok"
     assert check_files("models", tmp_path).level == "fail"
@@ -344,7 +344,7 @@ def test_a_truncated_or_missing_model_file_is_told(folder: Path, tmp_path: Path)
     victim.write_bytes(victim.read_bytes()[:-100])
     check = check_files("models", tmp_path)
     assert (check.level, check.detail.split()[0]) == ("fail", victim.name)
-    assert "install the program again" in check.mend
+    assert "install the program again" in check.hint
     victim.unlink()
     assert victim.name in check_files("models", tmp_path).detail
 
@@ -354,10 +354,10 @@ def test_a_missing_compiler_is_only_a_warning(machine: Machine, tmp_path: Path) 
     system = replace(machine.system(), environ=bare)
     check = check_kernels(system, built=False)
     assert check.level == "warn"
-    assert "apt install g++" in check.mend
-    assert "xcode-select" in check_kernels(replace(system, platform="darwin"), built=False).mend
+    assert "apt install g++" in check.hint
+    assert "xcode-select" in check_kernels(replace(system, platform="darwin"), built=False).hint
     own = replace(system, environ=bare | {"CXX": sys.executable})
-    assert "pip install ninja" in check_kernels(own, built=False).mend
+    assert "pip install ninja" in check_kernels(own, built=False).hint
     assert check_kernels(system, built=True).level == "ok"
 
 
@@ -367,7 +367,7 @@ def test_a_port_in_use_is_told() -> None:
         taken.listen()
         check = check_port(taken.getsockname()[1])
     assert check.level == "warn"
-    assert "--port" in check.mend
+    assert "--port" in check.hint
     assert check_port(0).level == "ok"
 
 
@@ -376,23 +376,23 @@ def test_addresses_where_browsers_give_no_camera_are_told(tmp_path: Path) -> Non
     assert check_https("localhost", None, None).level == "ok"
     check = check_https("192.168.1.7", None, None)
     assert check.level == "warn"
-    assert "--tls-cert" in check.mend and "openssl" in check.mend
+    assert "--tls-cert" in check.hint and "openssl" in check.hint
     assert check_https("0.0.0.0", tmp_path / "cert.pem", None).level == "warn"
     broken = tmp_path / "cert.pem"
     broken.write_text("no certificate")
-    assert "PEM" in check_https("0.0.0.0", broken, broken).mend
+    assert "PEM" in check_https("0.0.0.0", broken, broken).hint
 
 
 @pytest.mark.skipif(shutil.which("openssl") is None, reason="no openssl")
 def test_the_certificate_that_the_mend_makes_is_accepted(tmp_path: Path) -> None:
-    command = check_https("0.0.0.0", None, None).mend.partition("made by ")[2]
+    command = check_https("0.0.0.0", None, None).hint.partition("made by ")[2]
     subprocess.run(command.split(), cwd=tmp_path, check=True, capture_output=True, timeout=30)
     check = check_https("0.0.0.0", tmp_path / "cert.pem", tmp_path / "key.pem")
     assert check.level == "ok"
 
 
 @pytest.mark.parametrize(
-    ("platform", "app", "problem", "mend"),
+    ("platform", "app", "problem", "hint"),
     [
         ("win32", False, "OBS Virtual Camera device not found!", "install OBS Studio"),
         ("win32", False, "virtual camera output could not be started", "close OBS"),
@@ -401,7 +401,7 @@ def test_the_certificate_that_the_mend_makes_is_accepted(tmp_path: Path) -> None
     ],
 )
 def test_windows_and_macos_say_how_to_get_obs_camera(
-    tmp_path: Path, platform: str, app: bool, problem: str, mend: str
+    tmp_path: Path, platform: str, app: bool, problem: str, hint: str
 ) -> None:
     if app:
         (tmp_path / "Applications/OBS.app").mkdir(parents=True)
@@ -412,16 +412,16 @@ def test_windows_and_macos_say_how_to_get_obs_camera(
     system = System(root=tmp_path, platform=platform)
     check = check_virtual_camera(system, refuse)
     assert (check.level, check.detail) == ("warn", f"no virtual camera could be opened ({problem})")
-    assert mend in check.mend
+    assert hint in check.hint
     fine = check_virtual_camera(system, lambda: "OBS Virtual Camera")
     assert fine.level == "ok" and "OBS Virtual Camera" in fine.detail
 
 
 def test_windows_and_macos_say_where_cameras_are_allowed() -> None:
-    assert "Privacy & security > Camera" in check_consent("Deny").mend
+    assert "Privacy & security > Camera" in check_consent("Deny").hint
     assert check_consent("Allow").level == "ok"
-    assert "Privacy & security > Camera" in check_cameras([], windows=True).mend
-    assert "Privacy & Security > Camera" in check_cameras([], windows=False).mend
+    assert "Privacy & security > Camera" in check_cameras([], windows=True).hint
+    assert "Privacy & Security > Camera" in check_cameras([], windows=False).hint
 
 
 def test_the_bundle_helps_and_names_nobody(machine: Machine, tmp_path: Path) -> None:
@@ -459,7 +459,11 @@ def test_the_command_writes_a_bundle_and_says_where(
 
 
 def test_without_its_packages_the_doctor_still_says_what_to_install() -> None:
-    code = f"import sys; sys.path.insert(0, {str(ROOT)!r}); from vcam_relight.vcam.cli.main import main; main()"
+    source = str(ROOT / "src")
+    code = (
+        f"import sys; sys.path.insert(0, {source!r}); "
+        "from vcam_relight.vcam.cli.main import main; main()"
+    )
     done = subprocess.run(
         [sys.executable, "-I", "-S", "-c", code.replace("main()", "sys.exit(main(['doctor']))")],
         capture_output=True,

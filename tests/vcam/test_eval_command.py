@@ -38,8 +38,8 @@ def media(tmp_path: Path) -> Path:
     folder = tmp_path / "media"
     for name in ("webcam", "portraits"):
         (folder / name).mkdir(parents=True)
-    pictures = [cv2.resize(frame, (320, 180)) for frame in demo_frames(4)]
-    make_clip(folder / "webcam" / "talk.mp4", pictures=pictures, audio=None)
+    images = [cv2.resize(frame, (320, 180)) for frame in demo_frames(4)]
+    make_clip(folder / "webcam" / "talk.mp4", images=images, audio=None)
     cv2.imwrite(str(folder / "portraits" / "someone.png"), demo_frames(1)[0])
     return folder
 

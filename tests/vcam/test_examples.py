@@ -22,7 +22,7 @@ def run(source: Path, folder: Path, *options: str) -> int:
     return main([str(source), str(folder), *map(str, LIGHTS), *options])
 
 
-def test_a_picture_under_each_light(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_image_under_each_light(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     frame = demo_frames(1)[0]
     cv2.imwrite(str(tmp_path / "face.png"), frame)
     assert run(tmp_path / "face.png", tmp_path / "out") == 0
@@ -38,15 +38,15 @@ def test_a_video_with_a_sphere_that_turns(
 ) -> None:
     clip = tmp_path / "talk.mp4"
     times = [index * 22_500 for index in range(18)]  # four a second
-    make_clip(clip, pictures=list(demo_frames(18, step=3)), times=times)
+    make_clip(clip, images=list(demo_frames(18, step=3)), times=times)
     assert run(clip, tmp_path / "out") == 0
     assert "18/18" in capsys.readouterr().err
     with VideoReader.open(tmp_path / "out" / "talk_relit.mp4") as relit:
         frames = [item for item in relit.items() if isinstance(item, Decoded)]
     assert len(frames) == 18
     for index, left in ((0, True), (round(2 * SECONDS * 4), False)):
-        sphere = frames[index].picture[36:108, 36:108].mean(axis=(0, 2))
-        face = frames[index].picture[300:450, 530:720].mean(axis=(0, 2))
+        sphere = frames[index].image[36:108, 36:108].mean(axis=(0, 2))
+        face = frames[index].image[300:450, 530:720].mean(axis=(0, 2))
         for row in (sphere, face):
             assert bool(row[: len(row) // 3].mean() > row[-len(row) // 3 :].mean() + 10) is left
 

@@ -180,7 +180,7 @@ def test_program_starts_with_damaged_saved_settings(config_home: Path) -> None:
     assert line.startswith("vcam: saved settings are ignored")
 
 
-def test_engine_that_cannot_load_lets_the_picture_through_and_fails_the_run(
+def test_engine_that_cannot_load_lets_the_image_through_and_fails_the_run(
     still: str, tmp_path: Path
 ) -> None:
     (tmp_path / "ai_edge_litert").mkdir()

@@ -16,7 +16,7 @@ from support.stand_ins import (
     number_of,
     wait_for,
 )
-from vcam_relight.pipeline.core.image import Picture
+from vcam_relight.pipeline.core.image import BgrImage
 from vcam_relight.pipeline.lighting.presets import load_presets
 from vcam_relight.pipeline.relighter import Relight
 from vcam_relight.vcam.core.errors import SinkError, SourceError
@@ -79,11 +79,11 @@ def test_the_end_of_the_stream_finishes_the_loop_with_the_last_frame_delivered()
     assert loop.problem == ""
 
 
-def test_engine_that_raises_lets_the_picture_through_and_recovers() -> None:
+def test_engine_that_raises_lets_the_image_through_and_recovers() -> None:
     broken = threading.Event()
     broken.set()
 
-    def maybe_raise(picture: Picture) -> None:
+    def maybe_raise(image: BgrImage) -> None:
         if broken.is_set():
             raise RuntimeError("out of memory")
 
@@ -94,7 +94,7 @@ def test_engine_that_raises_lets_the_picture_through_and_recovers() -> None:
         assert "out of memory" in loop.status().reason
         assert "vcam doctor" in loop.status().reason
         assert not any(map(is_relit, sink.kept))
-        assert (sink.kept[-1].output.picture == sink.kept[-1].original.picture).all()
+        assert (sink.kept[-1].output.image == sink.kept[-1].original.image).all()
         broken.clear()
         wait_for(lambda: is_relit(sink.kept[-1]))
         wait_for(lambda: loop.status().state == "running")
@@ -106,9 +106,9 @@ def test_engine_that_raises_lets_the_picture_through_and_recovers() -> None:
     [None, np.zeros((48, 64, 3), np.float32), np.zeros((48, 63, 3), np.uint8)],
     ids=["nothing", "floats", "another size"],
 )
-def test_what_is_no_picture_reaches_no_sink(bad: Picture | None) -> None:
+def test_what_is_no_image_reaches_no_sink(bad: BgrImage | None) -> None:
     class Careless(MarkingRelighter):
-        def process(self, picture, time, lighting, settings):  # type: ignore[no-untyped-def]
+        def process(self, image, time, lighting, settings):  # type: ignore[no-untyped-def]
             return bad
 
     sink = KeepingSink()
@@ -121,7 +121,7 @@ def test_what_is_no_picture_reaches_no_sink(bad: Picture | None) -> None:
         assert delivery.output is delivery.original
 
 
-def test_a_source_that_gives_no_picture_ends_the_loop_with_the_reason() -> None:
+def test_a_source_that_gives_no_image_ends_the_loop_with_the_reason() -> None:
     class Empty(NumberedSource):
         def read(self) -> Frame | None:
             frame = super().read()
@@ -186,8 +186,8 @@ def test_slow_engine_gets_the_newest_frame_and_falls_no_further_behind() -> None
     source = NumberedSource(pace_s=0.01)
     behind = []
 
-    def take_60_ms(picture: Picture) -> None:
-        number = int(picture[0, 0, 0]) + 256 * int(picture[0, 0, 1])
+    def take_60_ms(image: BgrImage) -> None:
+        number = int(image[0, 0, 0]) + 256 * int(image[0, 0, 1])
         behind.append(source.sent - number)
         time.sleep(0.06)
 
@@ -206,9 +206,9 @@ def test_settings_are_swapped_whole_and_acknowledged_by_the_frame_that_shows_the
     asked = {settings.current.id: settings.current}
 
     class Recording(MarkingRelighter):
-        def process(self, picture, time, lighting, settings):  # type: ignore[no-untyped-def]
+        def process(self, image, time, lighting, settings):  # type: ignore[no-untyped-def]
             seen.append((lighting, settings))
-            return super().process(picture, time, lighting, settings)
+            return super().process(image, time, lighting, settings)
 
     seen: list[tuple[object, object]] = []
     sink = KeepingSink()
@@ -282,11 +282,11 @@ def test_mirror_turns_output_and_original_alike() -> None:
         def read(self) -> Frame | None:
             frame = super().read()
             if frame is not None:
-                frame.picture[:, :32] = 200
+                frame.image[:, :32] = 200
             return frame
 
-    def paint_top_left(picture: Picture) -> None:
-        assert picture[0, 0, 0] == 200  # the engine sees the camera's side
+    def paint_top_left(image: BgrImage) -> None:
+        assert image[0, 0, 0] == 200  # the engine sees the camera's side
 
     sink = KeepingSink()
     with running(
@@ -300,8 +300,8 @@ def test_mirror_turns_output_and_original_alike() -> None:
     delivery = sink.kept[-1]
     assert is_relit(delivery)
     for frame in (delivery.output, delivery.original):
-        assert (frame.picture[:, 32:, 0] == 200).all()
-        assert (frame.picture[:, :32, 0] != 200).all()
+        assert (frame.image[:, 32:, 0] == 200).all()
+        assert (frame.image[:, :32, 0] != 200).all()
 
 
 def test_sink_that_fails_is_opened_again_while_others_go_on() -> None:
@@ -337,7 +337,7 @@ def test_file_that_cannot_be_completed_is_told_at_the_end() -> None:
     assert loop.problem == str(disk_full)
 
 
-def test_pictures_are_counted_and_timed() -> None:
+def test_images_are_counted_and_timed() -> None:
     sink = KeepingSink()
     with running(NumberedSource([30]), sink) as loop:
         assert loop.finished.wait(30)

@@ -97,9 +97,9 @@ def send_red(wish: str) -> str:
     """Sends a red picture to the camera that is wished for; returns its name."""
     sink = choose_virtual_camera(wish, SIZE, 30.0)
     assert sink is not None
-    picture = np.zeros((SIZE[1], SIZE[0], 3), np.uint8)
-    picture[:] = RED
-    frame = Frame(picture, time.perf_counter(), 0)
+    image = np.zeros((SIZE[1], SIZE[0], 3), np.uint8)
+    image[:] = RED
+    frame = Frame(image, time.perf_counter(), 0)
     sink.write(Delivery(frame, frame, 1))
     name = sink.device
     sink.close()
@@ -148,10 +148,10 @@ def test_an_unknown_name_is_told_with_the_mend(monkeypatch: pytest.MonkeyPatch) 
 
 
 @pytest.mark.parametrize(
-    ("fault", "mend"), [("installed", "install OBS Studio"), ("busy", "close OBS")]
+    ("fault", "hint"), [("installed", "install OBS Studio"), ("busy", "close OBS")]
 )
 def test_the_doctor_names_the_mend_on_windows(
-    monkeypatch: pytest.MonkeyPatch, fault: str, mend: str
+    monkeypatch: pytest.MonkeyPatch, fault: str, hint: str
 ) -> None:
     obs, _ = windows(monkeypatch)
     system = System(platform="win32")
@@ -162,4 +162,4 @@ def test_the_doctor_names_the_mend_on_windows(
     del BACKENDS["unitycapture"]
     setattr(obs, fault, fault == "busy")
     check = check_virtual_camera(system, virtual_camera_name)
-    assert check.level == "warn" and mend in check.mend
+    assert check.level == "warn" and hint in check.hint

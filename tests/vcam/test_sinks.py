@@ -17,8 +17,7 @@ from pyvirtualcam.camera import BACKENDS
 from pyvirtualcam.util import encode_fourcc
 
 from support.stand_ins import NumberedSource, wait_for
-from support.tolerances import YCBCR_LEVELS
-from vcam_relight.pipeline.core.image import Picture
+from vcam_relight.pipeline.core.image import BgrImage
 from vcam_relight.pipeline.lighting.presets import load_presets
 from vcam_relight.vcam.core.errors import SinkError, UsageError
 from vcam_relight.vcam.core.frame import Frame
@@ -29,6 +28,10 @@ from vcam_relight.vcam.sinks.choose import choose_virtual_camera
 from vcam_relight.vcam.sinks.readers import Readers
 from vcam_relight.vcam.sinks.virtual_camera import VirtualCameraSink
 from vcam_relight.vcam.stream.loop import FrameLoop
+
+YCBCR_LEVELS = 2
+"""Of 255, between a colour's BT.601 code and what a virtual camera is given: OpenCV's fixed-point
+matrix rounds, and RGB primaries are not whole numbers there."""
 
 # (B, G, R) and the (Y, Cb, Cr) of ITU-R BT.601, limited range
 COLOURS = {
@@ -91,12 +94,12 @@ def backend(monkeypatch: pytest.MonkeyPatch) -> Iterator[type[FakeBackend]]:
     BACKENDS.update(before)
 
 
-def delivery(picture: Picture) -> Delivery:
-    frame = Frame(picture, time.perf_counter(), 0)
+def delivery(image: BgrImage) -> Delivery:
+    frame = Frame(image, time.perf_counter(), 0)
     return Delivery(frame, frame, 1)
 
 
-def split(raw: np.ndarray[Any, Any], name: str, width: int, height: int) -> Picture:
+def split(raw: np.ndarray[Any, Any], name: str, width: int, height: int) -> BgrImage:
     """What a reader sees: `(h, w, 3)` Y Cb Cr (or R G B) with chroma at each pixel."""
     if name == "RGBA":
         assert (raw.reshape(height, width, 4)[..., 3] == 255).all()
@@ -123,13 +126,13 @@ def split(raw: np.ndarray[Any, Any], name: str, width: int, height: int) -> Pict
 def test_colours_arrive_in_each_native_format(backend: type[FakeBackend], name: str) -> None:
     backend.native = pyvirtualcam.PixelFormat[name]
     width, height = 80, 32
-    picture = np.zeros((height, width, 3), np.uint8)
+    image = np.zeros((height, width, 3), np.uint8)
     for i, (bgr, _) in enumerate(COLOURS.values()):
-        picture[:, 16 * i : 16 * (i + 1)] = bgr
+        image[:, 16 * i : 16 * (i + 1)] = bgr
     sink = VirtualCameraSink((width, height), 30.0)
     sink.open()
     for _ in range(2):  # the buffer is used again
-        sink.write(delivery(picture))
+        sink.write(delivery(image))
     sink.close()
     assert backend.formats[-1] == encode_fourcc(backend.native.value)  # nothing left to convert
     seen = split(backend.sent[-1], name, width, height).astype(int)
@@ -140,11 +143,11 @@ def test_colours_arrive_in_each_native_format(backend: type[FakeBackend], name: 
 
 
 def test_upper_and_lower_halves_are_not_swapped(backend: type[FakeBackend]) -> None:
-    picture = np.zeros((64, 64, 3), np.uint8)
-    picture[:32] = (0, 0, 255)
+    image = np.zeros((64, 64, 3), np.uint8)
+    image[:32] = (0, 0, 255)
     sink = VirtualCameraSink((64, 64), 30.0)
     sink.open()
-    sink.write(delivery(picture))
+    sink.write(delivery(image))
     seen = split(backend.sent[-1], "I420", 64, 64).astype(int)
     assert np.abs(seen[:28] - (81, 90, 240)).max() <= YCBCR_LEVELS
     assert np.abs(seen[36:] - (16, 128, 128)).max() <= YCBCR_LEVELS
@@ -173,9 +176,9 @@ def test_letterbox_keeps_a_circle_round() -> None:
     assert abs(np.ptp(rows) - 160 * 360 / 300) <= 3
 
 
-def test_letterbox_leaves_a_picture_that_fits_alone() -> None:
-    picture = np.zeros((48, 64, 3), np.uint8)
-    assert Letterbox((64, 48)).fit(picture) is picture
+def test_letterbox_leaves_a_image_that_fits_alone() -> None:
+    image = np.zeros((48, 64, 3), np.uint8)
+    assert Letterbox((64, 48)).fit(image) is image
     assert even((1, 7)) == (2, 6)
     assert Letterbox((64, 48)).fit(np.zeros((1, 8000, 3), np.uint8)).shape == (48, 64, 3)
 
@@ -224,7 +227,7 @@ def test_auto_falls_back_to_the_preview_and_device_insists(
     assert "no camera found" in caplog.text and "OBS Studio" in caplog.text
     with pytest.raises(SinkError, match="could be opened") as caught:
         choose_virtual_camera("device", (64, 48), 30.0)
-    assert caught.value.mend
+    assert caught.value.hint
     assert choose_virtual_camera("none", (64, 48), 30.0) is None
     for wrong in ("", "device:", "none:x", "obs"):
         with pytest.raises(UsageError):
@@ -236,7 +239,7 @@ def test_without_pyvirtualcam_the_mend_is_to_install_it(monkeypatch: pytest.Monk
     monkeypatch.setitem(__import__("sys").modules, "pyvirtualcam", None)
     with pytest.raises(SinkError) as caught:
         VirtualCameraSink((64, 48), 30.0).open()
-    assert caught.value.mend == "pip install pyvirtualcam"
+    assert caught.value.hint == "pip install pyvirtualcam"
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="Linux's virtual camera")
@@ -343,9 +346,9 @@ def test_between_frames_the_last_is_repeated_and_then_a_placeholder(
     placeholder = backend.sent[-1]
     assert np.ptp(placeholder[: 160 * 120]) > 50  # it says something
     sink.write(delivery(np.full((120, 160, 3), 200, np.uint8)))
-    picture = backend.sent[-1]
+    image = backend.sent[-1]
     sink.fill()
-    assert (backend.sent[-1] == picture).all()
+    assert (backend.sent[-1] == image).all()
     time.sleep(0.25)
     sink.fill()
     assert (backend.sent[-1] == placeholder).all()

@@ -14,9 +14,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from support.clips import QUARTER_TURN, contents, make_clip, picture, psnr
+from support.clips import QUARTER_TURN, contents, image, make_clip, psnr
 from support.tolerances import VIDEO_REENCODED_DB
-from vcam_relight.pipeline.core.image import Picture
+from vcam_relight.pipeline.core.image import BgrImage
 from vcam_relight.vcam.cli.main import main
 from vcam_relight.vcam.core.errors import InputError
 from vcam_relight.vcam.media.frames import Colour
@@ -25,8 +25,8 @@ from vcam_relight.vcam.media.video import convert
 ROOT = Path(__file__).parents[2]
 
 
-def same(picture: Picture, seconds: float) -> Picture:
-    return picture
+def same(image: BgrImage, seconds: float) -> BgrImage:
+    return image
 
 
 def quiet(expected: int | None) -> None:
@@ -39,7 +39,7 @@ def test_everything_but_the_pixels_is_kept(tmp_path: Path, ending: str) -> None:
     times = [0, 3000, 4500, 12_000, 12_900, 30_000, 33_000, 36_000]  # a variable frame rate
     make_clip(
         source,
-        pictures=[picture(number) for number in range(len(times))],
+        images=[image(number) for number in range(len(times))],
         times=times,
         matrix=QUARTER_TURN,
         aspect=Fraction(4, 3),
@@ -60,7 +60,7 @@ def test_faces_stand_upright_when_the_phone_did(tmp_path: Path) -> None:
     make_clip(source, matrix=QUARTER_TURN)
     shapes = set()
 
-    def darken_the_upper_half(upright: Picture, seconds: float) -> Picture:
+    def darken_the_upper_half(upright: BgrImage, seconds: float) -> BgrImage:
         shapes.add(upright.shape)
         changed = upright.copy()
         changed[: len(changed) // 2] = 0
@@ -85,10 +85,10 @@ def test_faces_stand_upright_when_the_phone_did(tmp_path: Path) -> None:
 def test_colours_are_read_as_tagged(tmp_path: Path, colour: Colour) -> None:
     source, target = tmp_path / "in.mp4", tmp_path / "out.mp4"
     shown = np.full((180, 320, 3), (30, 90, 200), np.uint8)
-    make_clip(source, pictures=[shown] * 5, colour=colour, audio=None)
+    make_clip(source, images=[shown] * 5, colour=colour, audio=None)
     seen = []
 
-    def look(upright: Picture, seconds: float) -> Picture:
+    def look(upright: BgrImage, seconds: float) -> BgrImage:
         seen.append(upright)
         return upright
 
@@ -114,11 +114,11 @@ def test_webm_in_and_out(tmp_path: Path) -> None:
 
 def test_odd_sizes_grow_by_one(tmp_path: Path) -> None:
     source, target = tmp_path / "in.webm", tmp_path / "out.mp4"
-    pictures = [picture(3, (161, 91))] * 4
-    make_clip(source, pictures=pictures, codec="libvpx-vp9", audio=None)
+    images = [image(3, (161, 91))] * 4
+    make_clip(source, images=images, codec="libvpx-vp9", audio=None)
     sizes = set()
 
-    def look(upright: Picture, seconds: float) -> Picture:
+    def look(upright: BgrImage, seconds: float) -> BgrImage:
         sizes.add(upright.shape)
         return upright
 
@@ -142,7 +142,7 @@ def test_what_can_be_decoded_of_a_damaged_video_is_kept(
     tmp_path: Path, damage: Callable[[bytes], bytes]
 ) -> None:
     source, target = tmp_path / "in.mkv", tmp_path / "out.mkv"
-    make_clip(source, pictures=[picture(number) for number in range(60)], audio=None)
+    make_clip(source, images=[image(number) for number in range(60)], audio=None)
     source.write_bytes(damage(source.read_bytes()))
     notes = convert(source, target, same, quiet)
     assert notes and not any("\n" in note for note in notes)
@@ -195,7 +195,7 @@ def _only_sound(clip: Path, target: Path) -> None:
 
 
 def test_a_video_without_a_face_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    make_clip(tmp_path / "in.mp4", pictures=[picture(1)] * 3, audio=None)
+    make_clip(tmp_path / "in.mp4", images=[image(1)] * 3, audio=None)
     for options, told in (([], 1), (["--preset", "off"], 0), (["--engine", "passthrough"], 0)):
         paths = [str(tmp_path / "in.mp4"), str(tmp_path / "out.mp4")]
         assert main(["video", *paths, *options]) == 0
@@ -206,7 +206,7 @@ def test_an_error_on_the_way_leaves_no_half_file(tmp_path: Path) -> None:
     source, target = tmp_path / "in.mp4", tmp_path / "out.mp4"
     make_clip(source)
 
-    def fail(upright: Picture, seconds: float) -> Picture:
+    def fail(upright: BgrImage, seconds: float) -> BgrImage:
         if seconds > 0.2:
             raise InputError("enough")
         return upright
@@ -226,7 +226,7 @@ def test_program_shows_progress_and_ctrl_c_leaves_no_half_file(tmp_path: Path) -
     assert done.returncode == 0, done.stderr
     assert "15/15" in done.stderr and "<" in done.stderr  # tqdm: elapsed<remaining
     target.unlink()
-    make_clip(source, pictures=[picture(n, (640, 360)) for n in range(6)] * 100, audio=None)
+    make_clip(source, images=[image(n, (640, 360)) for n in range(6)] * 100, audio=None)
     # Where these tests themselves run in the background, Ctrl-C is ignored, and would be here.
     heard = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
     with subprocess.Popen(

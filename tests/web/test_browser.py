@@ -69,7 +69,7 @@ async def centre(page: Any, selector: str) -> tuple[float, float]:
     return box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
 
 
-async def test_presets_and_sliders_change_the_picture(browser: Any) -> None:
+async def test_presets_and_sliders_change_the_image(browser: Any) -> None:
     async with running() as served, opened(browser, served.server.url) as page:
         await new_frames(page, "picture")
         assert await level_in(page, "picture") == DIM
@@ -99,7 +99,7 @@ async def test_presets_and_sliders_change_the_picture(browser: Any) -> None:
         assert "fps" in numbers and "dropped" in numbers and "640 × 360" in numbers
 
 
-async def test_the_light_is_dragged_on_the_picture(browser: Any) -> None:
+async def test_the_light_is_dragged_on_the_image(browser: Any) -> None:
     async with running() as served, opened(browser, served.server.url) as page:
         await new_frames(page, "picture")
         light = page.locator("#light")
@@ -190,7 +190,7 @@ async def test_compare_and_wipe_show_the_original(browser: Any) -> None:
         assert served.store.current.id == 1, "comparing changes nothing for the virtual camera"
 
 
-async def test_what_fails_is_said_and_the_picture_goes_on(browser: Any) -> None:
+async def test_what_fails_is_said_and_the_image_goes_on(browser: Any) -> None:
     def maker(name: str) -> Relight:
         error = RuntimeError("its weights are missing") if name == "passthrough" else None
         return DimRelighter(error=error)
@@ -225,7 +225,7 @@ async def test_a_refused_change_is_said_long_enough_to_be_read(browser: Any) -> 
         await see(page, "$('notice').hidden")
 
 
-async def test_the_panel_says_where_the_picture_goes(browser: Any) -> None:
+async def test_the_panel_says_where_the_image_goes(browser: Any) -> None:
     async with running() as served, opened(browser, served.server.url) as page:
         await see(page, "$('route').innerText.startsWith('scene → preview only')")
         assert "vcam doctor" in await page.locator("#route").inner_text()

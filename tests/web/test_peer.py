@@ -25,7 +25,7 @@ from aiortc.rtcrtpreceiver import RTCRtpReceiver
 from aiortc.rtp import RtpPacket
 
 from support.stand_ins import KeepingSink
-from support.tolerances import DELAY_GROWTH_S, VP8_LEVEL
+from support.tolerances import VP8_LEVEL
 from support.web_parts import (
     GAIN,
     SCENE_LEVEL,
@@ -45,6 +45,11 @@ from vcam_relight.vcam.sources.peer import PeerSource
 from vcam_relight.web.webrtc import aiortc_patches
 from vcam_relight.web.webrtc.sdp import with_bitrates, without_local_candidates
 from vcam_relight.web.webrtc.tracks import RelitTrack, TrackSink
+
+DELAY_GROWTH_S = 0.15
+"""A 60 ms engine behind a 30 fps camera: between the first and last quarter of 8 s the median age
+of pictures may change by one frame in (33 ms), one out (60 ms) and a busy machine's share. A queue
+would grow it by 2.5 s."""
 
 DIM = pytest.approx(SCENE_LEVEL * GAIN, abs=VP8_LEVEL)
 BRIGHT = pytest.approx(SCENE_LEVEL, abs=VP8_LEVEL)
@@ -105,7 +110,7 @@ async def test_a_slow_engine_drops_frames_and_delay_does_not_grow() -> None:
         assert peer.states()[-1]["stats"]["drops"]["source"] > 20
 
 
-async def test_an_engine_that_raises_lets_the_picture_pass() -> None:
+async def test_an_engine_that_raises_lets_the_image_pass() -> None:
     def broken(name: str) -> Relight:
         return DimRelighter(error=RuntimeError("its weights are missing"))
 
@@ -143,7 +148,7 @@ async def test_a_browser_as_the_camera_of_the_program() -> None:
     virtual_camera = KeepingSink()
     async with running(peer=True, sinks=(virtual_camera,)) as served:
         assert served.port is not None
-        waiting = (await until(lambda: virtual_camera.kept))[0].original.picture
+        waiting = (await until(lambda: virtual_camera.kept))[0].original.image
         assert waiting.std() > 5, "the placeholder says something"
         async with connected(served) as peer:
             assert peer.levels[-1] == DIM
@@ -154,8 +159,8 @@ async def test_a_browser_as_the_camera_of_the_program() -> None:
             await peer.set(preset="off")
             await until(lambda: peer.levels[-1] == BRIGHT)
             assert served.store.current.settings.preset == "off", "it is the program's own loop"
-            await until(lambda: level(virtual_camera.kept[-1].output.picture) == BRIGHT)
-        await until(lambda: level(virtual_camera.kept[-1].output.picture) < 80)  # waiting again
+            await until(lambda: level(virtual_camera.kept[-1].output.image) == BRIGHT)
+        await until(lambda: level(virtual_camera.kept[-1].output.image) < 80)  # waiting again
         async with connected(served) as peer:
             assert peer.levels[-1] == BRIGHT
             long = {"type": "set", "id": 1, "changes": {"preset": "ä" * 2100}}  # 4,200 bytes
@@ -219,27 +224,27 @@ def grey(level: int, pts: int) -> av.VideoFrame:
     return frame
 
 
-def test_a_peer_never_gets_the_picture_of_the_one_before() -> None:
+def test_a_peer_never_gets_the_image_of_the_one_before() -> None:
     source = PeerSource()
     source.open()
     source.attach()
     source.feed(grey(200, 0))
     shown = source.read()
-    assert shown and shown.picture.min() > 190
+    assert shown and shown.image.min() > 190
     source.feed(grey(200, 3000))  # not taken yet when its peer goes
     source.detach()
     source.feed(grey(200, 6000))
     source.attach()
     for _ in range(2):  # before the new peer's first frame
         filler = source.read()
-        assert filler and np.median(filler.picture) < 60 and filler.pts > shown.pts
+        assert filler and np.median(filler.image) < 60 and filler.pts > shown.pts
     source.feed(grey(120, 0))
     first = source.read()
-    assert first and abs(int(first.picture.mean()) - 120) < 10 and first.pts > filler.pts
+    assert first and abs(int(first.image.mean()) - 120) < 10 and first.pts > filler.pts
     source.close()
 
 
-async def test_pictures_on_their_way_reach_no_later_peer() -> None:
+async def test_images_on_their_way_reach_no_later_peer() -> None:
     sink, track = TrackSink(), RelitTrack()
     early = Frame(stamped(1), time.perf_counter(), 1)
     sink.attach(track)
@@ -259,16 +264,16 @@ def test_a_source_without_a_peer_shows_a_placeholder_and_wakes_on_close() -> Non
     begin = time.perf_counter()
     first, second = source.read(), source.read()
     assert time.perf_counter() - begin < 4.0, "a read takes two seconds at most"
-    assert first and second and first.picture.std() > 5
+    assert first and second and first.image.std() > 5
     assert second.pts - first.pts == pytest.approx(1 / TIME_BASE)
     source.attach()
     for pts in (900_000, 903_000):
         source.feed(grey(90, pts))
         third = source.read()
-        assert third and third.pts > second.pts and third.picture.shape == (48, 64, 3)
+        assert third and third.pts > second.pts and third.image.shape == (48, 64, 3)
         second = third
     held = source.read()  # connected, but stalled: the last picture stays
-    assert held and (held.picture == third.picture).all() and held.pts > third.pts
+    assert held and (held.image == third.image).all() and held.pts > third.pts
     timer = threading.Timer(0.1, source.close)
     timer.start()
     begin = time.perf_counter()

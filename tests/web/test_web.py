@@ -35,13 +35,13 @@ def parse(data: bytes) -> tuple[dict[str, Any], list[Any]]:
     """Header and decoded pictures of a preview message."""
     (size,) = struct.unpack(">I", data[:4])
     head = json.loads(data[4 : 4 + size])
-    offset, pictures = 4 + size, []
+    offset, images = 4 + size, []
     for length in head["parts"]:
         part = np.frombuffer(data[offset : offset + length], np.uint8)
-        pictures.append(cv2.imdecode(part, cv2.IMREAD_COLOR))
+        images.append(cv2.imdecode(part, cv2.IMREAD_COLOR))
         offset += length
     assert offset == len(data)
-    return head, pictures
+    return head, images
 
 
 async def next_text(panel: Any, kind: str) -> dict[str, Any]:
@@ -206,10 +206,10 @@ async def test_frames_carry_relit_and_on_request_the_original() -> None:
         await panel.send_json({"type": "view", "visible": True, "original": True})
         await panel.send_json({"type": "shown", "frame": head["frame"]})
         for _ in range(3):  # one without the original may be on its way
-            head, pictures = await next_frame(panel)
+            head, images = await next_frame(panel)
             await panel.send_json({"type": "shown", "frame": head["frame"]})
-        assert level(pictures[0]) == pytest.approx(SCENE_LEVEL * GAIN, abs=JPEG_LEVEL)
-        assert level(pictures[1]) == pytest.approx(SCENE_LEVEL, abs=JPEG_LEVEL)
+        assert level(images[0]) == pytest.approx(SCENE_LEVEL * GAIN, abs=JPEG_LEVEL)
+        assert level(images[1]) == pytest.approx(SCENE_LEVEL, abs=JPEG_LEVEL)
 
 
 async def test_settings_are_acknowledged_applied_and_seen_by_other_panels() -> None:
@@ -274,8 +274,8 @@ async def test_a_failed_engine_is_reported_with_its_reason() -> None:
 
     async with running(broken) as served, served.panel() as panel:
         await panel.send_json({"type": "view", "visible": True})
-        _, (picture,) = await next_frame(panel)
-        assert level(picture) == pytest.approx(SCENE_LEVEL, abs=JPEG_LEVEL)
+        _, (image,) = await next_frame(panel)
+        assert level(image) == pytest.approx(SCENE_LEVEL, abs=JPEG_LEVEL)
         state = await next_text(panel, "state")
         while state["state"] != "degraded":
             state = await next_text(panel, "state")

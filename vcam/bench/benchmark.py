@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vcam_relight.pipeline.controls import RelightSettings
-from vcam_relight.pipeline.core.image import Picture
+from vcam_relight.pipeline.core.image import BgrImage
 from vcam_relight.pipeline.core.timing import StageTimer
 from vcam_relight.pipeline.engines.base import Engine
 from vcam_relight.pipeline.lighting import Lighting
@@ -78,8 +78,8 @@ def encoded_clip(size: tuple[int, int], most: int) -> list[Jpeg]:
     jpegs = []
     with av.open(str(demo_clip())) as container:
         for frame in container.decode(video=0):
-            picture = letterbox.fit(np.asarray(frame.to_ndarray(format="bgr24"), np.uint8))
-            done, jpeg = cv2.imencode(".jpg", picture, (cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY))
+            image = letterbox.fit(np.asarray(frame.to_ndarray(format="bgr24"), np.uint8))
+            done, jpeg = cv2.imencode(".jpg", image, (cv2.IMWRITE_JPEG_QUALITY, _JPEG_QUALITY))
             if not done:
                 raise VcamError("OpenCV encodes no JPEG", "run `vcam doctor`")
             jpegs.append(np.asarray(jpeg, np.uint8))
@@ -203,13 +203,13 @@ class _Clip:
         if self._closed or self._count == self._total:
             return None
         begin = time.perf_counter()
-        picture = cv2.imdecode(self._clip[self._count % len(self._clip)], cv2.IMREAD_COLOR)
+        image = cv2.imdecode(self._clip[self._count % len(self._clip)], cv2.IMREAD_COLOR)
         self._log.decode.append((time.perf_counter() - begin) * 1e3)
         self._log.captured.append(begin)
         self._log.last_sign = begin
         pts = round(self._count / FPS / TIME_BASE)
         self._count += 1
-        return Frame(np.asarray(picture, np.uint8), begin, pts)
+        return Frame(np.asarray(image, np.uint8), begin, pts)
 
     def close(self) -> None:
         """Ends a waiting `read`."""
@@ -225,12 +225,12 @@ class _Paced:
         self._relighter, self._source, self._sink, self._log = relighter, source, sink, log
 
     def process(
-        self, picture: Picture, time_s: float, lighting: Lighting, settings: RelightSettings
-    ) -> Picture:
+        self, image: BgrImage, time_s: float, lighting: Lighting, settings: RelightSettings
+    ) -> BgrImage:
         """See `Relighter.process`."""
         self._source.taken()
         begin = time.perf_counter()
-        output = self._relighter.process(picture, time_s, lighting, settings)
+        output = self._relighter.process(image, time_s, lighting, settings)
         self._log.last_sign = time.perf_counter()
         self._log.relight.append((self._log.last_sign - begin) * 1e3)
         self._log.stages.append(dict(self.timer.ms))
@@ -251,7 +251,7 @@ class _NullCamera:
     def __init__(self, log: _Log) -> None:
         self._log = log
         self._free = threading.Semaphore(1)
-        self._i420: Picture | None = None
+        self._i420: BgrImage | None = None
 
     def wait_until_free(self) -> None:
         """Returns when the slot before this sink is empty."""
@@ -268,9 +268,9 @@ class _NullCamera:
         """Converts as for a virtual camera."""
         self._free.release()
         begin = time.perf_counter()
-        picture = delivery.output.picture
-        height, width = picture.shape[:2]
-        even = picture[: height & ~1, : width & ~1]
+        image = delivery.output.image
+        height, width = image.shape[:2]
+        even = image[: height & ~1, : width & ~1]
         self._i420 = np.asarray(cv2.cvtColor(even, cv2.COLOR_BGR2YUV_I420), np.uint8)
         end = time.perf_counter()
         self._log.convert.append((end - begin) * 1e3)

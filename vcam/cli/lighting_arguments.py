@@ -138,10 +138,10 @@ def _hdri(rotate: float) -> Callable[[Path], Lighting]:
 
 def _like(path: Path) -> Lighting:
     from vcam_relight.pipeline.lighting.reference import lighting_of
-    from vcam_relight.vcam.media.image import read_picture
+    from vcam_relight.vcam.media.image import read_image
 
     try:
-        return lighting_of(read_picture(path).picture)
+        return lighting_of(read_image(path).image)
     except ValueError as error:
         raise InputError(
             f"{path} gives no light ({error})", "use a photo that shows a face"

@@ -12,13 +12,13 @@ VcamError
 class VcamError(Exception):
     """Failed, with the mend in words."""
 
-    def __init__(self, what: str, mend: str = "") -> None:
+    def __init__(self, what: str, hint: str = "") -> None:
         super().__init__(what)
         self.what = what
-        self.mend = mend
+        self.hint = hint
 
     def __str__(self) -> str:
-        return f"{self.what}; {self.mend}" if self.mend else self.what
+        return f"{self.what}; {self.hint}" if self.hint else self.what
 
 
 class SourceError(VcamError):

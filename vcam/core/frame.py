@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from fractions import Fraction
 
-from vcam_relight.pipeline.core.image import Picture
+from vcam_relight.pipeline.core.image import BgrImage
 
 TIME_BASE = Fraction(1, 90_000)
 """Units of `Frame.pts` in seconds: RTP's video clock (RFC 3551, section 5)."""
@@ -13,7 +13,7 @@ TIME_BASE = Fraction(1, 90_000)
 class Frame:
     """One picture and when it was taken."""
 
-    picture: Picture
+    image: BgrImage
     """`(H, W, 3)` uint8 BGR, sRGB, full range. Nobody writes to it once it is in a frame."""
     captured: float
     """`time.perf_counter()` when it came from the camera: the clock of latency."""

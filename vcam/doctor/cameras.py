@@ -41,12 +41,12 @@ def check_permissions(system: System, nodes: list[VideoNode]) -> Check:
     missing = [node.path for node in nodes if not node.path.exists()]
     if missing:
         shown = ", ".join(map(str, missing))
-        mend = (
+        hint = (
             f"start the container with --device {missing[0]}"
             if system.container
             else "restart the machine, or unplug the camera and plug it in again"
         )
-        return Check("warn", name, f"the kernel knows {shown}, but there is no such file", mend)
+        return Check("warn", name, f"the kernel knows {shown}, but there is no such file", hint)
     refused = [node.path for node in nodes if not system.accessible(node.path)]
     if not refused:
         return Check("ok", name, "all video devices may be opened" if nodes else "no video device")
@@ -56,8 +56,8 @@ def check_permissions(system: System, nodes: list[VideoNode]) -> Check:
     if system.container:
         return Check("warn", name, detail, f"start the container with --group-add {gid}")
     if gid not in system.groups and system.in_group_file(gid):
-        mend = "you are in it since after this session began: log out and in again"
-        return Check("warn", name, detail, mend)
+        hint = "you are in it since after this session began: log out and in again"
+        return Check("warn", name, detail, hint)
     return Check("warn", name, detail, f"sudo usermod -aG {group} $USER, then log out and in again")
 
 
@@ -79,8 +79,8 @@ def check_free(camera: VideoNode, holders: list[str]) -> Check:
     """No other program has it."""
     name = f"camera {camera.index} in use"
     if holders:
-        mend = "close that program, or choose the virtual camera in it"
-        return Check("warn", name, f"{camera.path} is held by {', '.join(holders)}", mend)
+        hint = "close that program, or choose the virtual camera in it"
+        return Check("warn", name, f"{camera.path} is held by {', '.join(holders)}", hint)
     return Check("ok", name, "no")
 
 
@@ -96,10 +96,10 @@ def check_modes(camera: VideoNode, modes: list[Mode]) -> Check:
     detail += f"; largest smooth mode {_shown(best)}" if smooth else f"; at best {_shown(best)}"
     if smooth and best.width * best.height >= ASKED[0] * ASKED[1]:
         return Check("ok", name, detail)
-    mend = f"--size {best.width}x{best.height}" + ("" if smooth else f" --fps {best.fps:.0f}")
+    hint = f"--size {best.width}x{best.height}" + ("" if smooth else f" --fps {best.fps:.0f}")
     if not has_jpeg:
-        mend += ", or a USB 3 port: uncompressed pictures need the bandwidth"
-    return Check("warn", name, detail, mend)
+        hint += ", or a USB 3 port: uncompressed pictures need the bandwidth"
+    return Check("warn", name, detail, hint)
 
 
 def check_rate(camera: VideoNode, modes: list[Mode], measure: Measure) -> Check:
@@ -108,14 +108,14 @@ def check_rate(camera: VideoNode, modes: list[Mode], measure: Measure) -> Check:
     try:
         (width, height), fps = measure(camera.index, ASKED, RATE)
     except SourceError as error:
-        return Check("warn", name, error.what, error.mend)
+        return Check("warn", name, error.what, error.hint)
     detail = f"{fps:.1f} frames per second at {width}x{height}"
     promised = [mode.fps for mode in modes if (mode.width, mode.height) == (width, height)]
     if fps >= KEPT * min(max(promised, default=RATE), RATE):
         return Check("ok", name, detail)
     slow = f"v4l2-ctl -d {camera.path} -c exposure_dynamic_framerate=0"
-    mend = f"more light, or {slow}, or a USB port of its own"
-    return Check("warn", name, f"{detail}, which is less than it says", mend)
+    hint = f"more light, or {slow}, or a USB port of its own"
+    return Check("warn", name, f"{detail}, which is less than it says", hint)
 
 
 def _is_camera(node: VideoNode) -> bool:

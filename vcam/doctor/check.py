@@ -17,11 +17,11 @@ class Check:
     level: Level
     name: str
     detail: str
-    mend: str = ""
+    hint: str = ""
 
     def __str__(self) -> str:
         line = f"{self.level:<4} {self.name}: {self.detail}"
-        return f"{line}; {self.mend}" if self.mend else line
+        return f"{line}; {self.hint}" if self.hint else line
 
 
 def one_line(error: Exception) -> str:

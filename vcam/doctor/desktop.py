@@ -36,12 +36,12 @@ def check_portal(system: System) -> Check:
     portal = any(system.path(f"{place}/xdg-desktop-portal").is_file() for place in places)
     if not (running and portal):
         lacking = "PipeWire does not run" if not running else "xdg-desktop-portal is missing"
-        mend = (
+        hint = (
             "systemctl --user enable --now pipewire wireplumber"
             if not running
             else "install xdg-desktop-portal and your desktop's part of it"
         )
-        return Check("warn", name, f"{lacking}: Flatpak programs see no camera", mend)
+        return Check("warn", name, f"{lacking}: Flatpak programs see no camera", hint)
     # It lists a device by what it was when it appeared; with exclusive_caps=1 that is an output.
     detail = (
         "runs. If Firefox or a Flatpak misses the camera: "
@@ -68,8 +68,8 @@ def check_flatpaks(system: System) -> Check:
             if not any(re.search(r"^devices=(?:.*;)?all\b", text, re.M) for text in texts):
                 shut.append(app.name)
     if shut:
-        mend = " && ".join(f"flatpak override --user --device=all {app}" for app in shut)
-        return Check("warn", name, f"{', '.join(shut)} may open no virtual camera", mend)
+        hint = " && ".join(f"flatpak override --user --device=all {app}" for app in shut)
+        return Check("warn", name, f"{', '.join(shut)} may open no virtual camera", hint)
     return Check("ok", name, f"{seen} that may open cameras" if seen else "no program that calls")
 
 
@@ -87,8 +87,8 @@ def check_snaps(system: System) -> Check:
         if 'KERNEL=="video' not in rules:
             shut.append(folder.name)
     if shut:
-        mend = " && ".join(f"sudo snap connect {snap}:camera" for snap in shut)
-        return Check("warn", name, f"{', '.join(shut)} may open no camera", mend)
+        hint = " && ".join(f"sudo snap connect {snap}:camera" for snap in shut)
+        return Check("warn", name, f"{', '.join(shut)} may open no camera", hint)
     return Check("ok", name, ", ".join(snaps) or "no program that calls")
 
 
@@ -96,6 +96,6 @@ def check_own_sandbox(system: System) -> Check:
     """This program itself runs in no sandbox that hides devices."""
     for variable, kind in (("FLATPAK_ID", "Flatpak"), ("SNAP", "snap")):
         if system.environ.get(variable):
-            mend = "start it from a terminal of the desktop itself"
-            return Check("warn", "sandbox", f"vcam runs inside a {kind}, which hides devices", mend)
+            hint = "start it from a terminal of the desktop itself"
+            return Check("warn", "sandbox", f"vcam runs inside a {kind}, which hides devices", hint)
     return Check("ok", "sandbox", "none around vcam")

@@ -25,15 +25,15 @@ def check_gpu(system: System) -> Check:
         detail = f"none for torch {torch.__version__}; only the engine paper is in need of one"
         return Check("ok", name, detail)
     if not driver:
-        mend = f"{system.distribution.install_driver}, restart; the CPU does its work till then"
-        return Check("warn", name, "an NVIDIA card without NVIDIA's driver", mend)
+        hint = f"{system.distribution.install_driver}, restart; the CPU does its work till then"
+        return Check("warn", name, "an NVIDIA card without NVIDIA's driver", hint)
     if torch.version.cuda is None:
         problem = f"torch {torch.__version__} is built without CUDA, so the NVIDIA card is not used"
-        mend = "install its CUDA build (pytorch.org/get-started); the CPU does its work till then"
-        return Check("warn", name, problem, mend)
+        hint = "install its CUDA build (pytorch.org/get-started); the CPU does its work till then"
+        return Check("warn", name, problem, hint)
     problem = f"torch's CUDA {torch.version.cuda} cannot use the card with driver {driver}"
-    mend = f"update the driver ({system.distribution.install_driver}) and restart"
-    return Check("warn", name, problem, mend)
+    hint = f"update the driver ({system.distribution.install_driver}) and restart"
+    return Check("warn", name, problem, hint)
 
 
 def _driver(system: System) -> str:

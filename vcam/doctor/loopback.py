@@ -40,24 +40,24 @@ def check_module(system: System, installed: bool, loaded: bool) -> Check:
     if installed:
         return Check("warn", name, "installed but not loaded", LOAD_MODULE)
     if system.container:
-        mend = "load it on the host, and give the container its device (--device /dev/videoN)"
-        return Check("warn", name, "this is a container, whose kernel is its host's", mend)
+        hint = "load it on the host, and give the container its device (--device /dev/videoN)"
+        return Check("warn", name, "this is a container, whose kernel is its host's", hint)
     if "microsoft" in system.kernel.lower():
         return Check(
             "warn", name, "WSL's kernel has no such module", "run vcam on Windows itself, with OBS"
         )
     known = system.distribution
     if not system.glob(f"{_DKMS}/*/source"):
-        mend = f"{known.install_module}, then {LOAD_MODULE}"
-        return Check("warn", name, f"not installed for the kernel {system.kernel}", mend)
+        hint = f"{known.install_module}, then {LOAD_MODULE}"
+        return Check("warn", name, f"not installed for the kernel {system.kernel}", hint)
     if not system.path(f"/lib/modules/{system.kernel}/build").exists():
         problem = f"DKMS lacks the headers of the kernel {system.kernel}"
-        mend = f"{known.install_headers}, then {known.rebuild_module}"
-        return Check("warn", name, problem, mend)
+        hint = f"{known.install_headers}, then {known.rebuild_module}"
+        return Check("warn", name, problem, hint)
     logs = ", ".join(str(path) for path in system.glob(f"{_DKMS}/*/build/make.log"))
     problem = f"DKMS has not built it for the kernel {system.kernel}"
-    mend = f"{known.rebuild_module}, then {LOAD_MODULE}"
-    return Check("warn", name, problem, f"{mend}; if that fails, {logs} says why" if logs else mend)
+    hint = f"{known.rebuild_module}, then {LOAD_MODULE}"
+    return Check("warn", name, problem, f"{hint}; if that fails, {logs} says why" if logs else hint)
 
 
 def check_secure_boot(system: System, loaded: bool) -> Check:
@@ -125,26 +125,26 @@ def check_label(system: System, devices: list[VideoNode]) -> Check:
     names = [node.name for node in devices]
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice:
-        mend = f"load v4l2loopback with a card_label each, as in {LOAD_MODULE}"
-        return Check("warn", "label", f"two cameras are called '{twice}'", mend)
+        hint = f"load v4l2loopback with a card_label each, as in {LOAD_MODULE}"
+        return Check("warn", "label", f"two cameras are called '{twice}'", hint)
     return Check("ok", "label", ", ".join(f"'{name}'" for name in names))
 
 
 def check_next_start(system: System) -> Check:
     """The module is loaded again, with the right options, when the machine starts."""
     name = "at boot"
-    mend = "`vcam setup` prints the two files"
+    hint = "`vcam setup` prints the two files"
     folders = ("/etc", "/run", "/usr/local/lib", "/usr/lib", "/lib")
     lists = [path for at in folders for path in system.glob(f"{at}/modules-load.d/*.conf")]
     named = re.compile(r"^\s*v4l2loopback\s*$", re.M)
     if not any(named.search(system.text(path)) for path in lists):
-        return Check("warn", name, "v4l2loopback is not loaded when the machine starts", mend)
+        return Check("warn", name, "v4l2loopback is not loaded when the machine starts", hint)
     options = re.compile(r"^\s*options\s+v4l2loopback\s+(.*)$", re.M)
     files = [path for at in folders for path in system.glob(f"{at}/modprobe.d/*.conf")]
     lines = [(path, line) for path in files for line in options.findall(system.text(path))]
     if not any(re.search(r"\bexclusive_caps=[1Yy]", line) for _, line in lines):
         where = f"{lines[0][0]} loads it" if lines else "it is loaded"
-        return Check("warn", name, f"{where} without exclusive_caps=1", mend)
+        return Check("warn", name, f"{where} without exclusive_caps=1", hint)
     return Check("ok", name, "v4l2loopback is loaded with exclusive_caps=1")
 
 

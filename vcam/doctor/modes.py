@@ -124,7 +124,7 @@ def measured_rate(index: int, size: tuple[int, int], fps: float) -> tuple[tuple[
         while (frame := source.read()) and frame.captured < begin + MEASURED_S:
             if frame.captured >= begin:
                 times.append(frame.captured)
-                height, width = frame.picture.shape[:2]
+                height, width = frame.image.shape[:2]
                 size = width, height
         return size, (len(times) - 1) / (times[-1] - times[0]) if len(times) > 1 else 0.0
     finally:

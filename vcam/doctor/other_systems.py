@@ -34,13 +34,13 @@ def check_cameras(cameras: list[Camera], windows: bool) -> Check:
     if cameras:
         return Check("ok", "cameras", ", ".join(f"{c.index}: {c.name}" for c in cameras))
     if windows:
-        mend = "close programs that use it; allow it in Settings > Privacy & security > Camera"
+        hint = "close programs that use it; allow it in Settings > Privacy & security > Camera"
     else:
-        mend = (
+        hint = (
             "allow the terminal that starts vcam in System Settings > Privacy & Security > Camera, "
             "and start it again"
         )
-    return Check("warn", "cameras", "none opens", f"{mend}; or use --source demo or peer")
+    return Check("warn", "cameras", "none opens", f"{hint}; or use --source demo or peer")
 
 
 def check_consent(consent: str) -> Check:
@@ -50,8 +50,8 @@ def check_consent(consent: str) -> Check:
         consent: `Allow` or `Deny`.
     """
     if consent == "Deny":
-        mend = "Settings > Privacy & security > Camera: let desktop apps access your camera"
-        return Check("warn", "permissions", "Windows keeps the camera from programs", mend)
+        hint = "Settings > Privacy & security > Camera: let desktop apps access your camera"
+        return Check("warn", "permissions", "Windows keeps the camera from programs", hint)
     return Check("ok", "permissions", "Windows lets programs use the camera")
 
 

@@ -16,8 +16,8 @@ def check_port(port: int) -> Check:
         try:
             probe.bind(("127.0.0.1", port))
         except OSError as error:
-            mend = "stop the other program (another vcam?), or choose another with --port"
-            return Check("warn", "port", f"{port}: {one_line(error)}", mend)
+            hint = "stop the other program (another vcam?), or choose another with --port"
+            return Check("warn", "port", f"{port}: {one_line(error)}", hint)
     return Check("ok", "port", f"{port} is free")
 
 
@@ -35,13 +35,13 @@ def check_https(host: str, cert: Path | None, key: Path | None) -> Check:
     name = "https"
     if cert is not None or key is not None:
         if cert is None or key is None:
-            mend = "give --tls-cert and --tls-key"
-            return Check("warn", name, "a certificate and its key go together", mend)
+            hint = "give --tls-cert and --tls-key"
+            return Check("warn", name, "a certificate and its key go together", hint)
         try:
             ssl.create_default_context(ssl.Purpose.CLIENT_AUTH).load_cert_chain(cert, key)
         except (OSError, ssl.SSLError) as error:
-            mend = "give a PEM certificate and its unencrypted key"
-            return Check("warn", name, f"{cert} and {key}: {one_line(error)}", mend)
+            hint = "give a PEM certificate and its unencrypted key"
+            return Check("warn", name, f"{cert} and {key}: {one_line(error)}", hint)
         return Check("ok", name, "the certificate and its key fit")
     if is_loopback(host):
         detail = "not needed on this machine; for other devices browsers want it (--tls-cert)"

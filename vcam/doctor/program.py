@@ -84,21 +84,21 @@ def check_h264() -> Check:
 
 def check_files(name: str, folder: Path) -> Check:
     """A folder's files are those that its `SHA256SUMS` names."""
-    mend = f"install the program again, or restore {folder.name} from its repository"
+    hint = f"install the program again, or restore {folder.name} from its repository"
     sums = folder / "SHA256SUMS"
     if not sums.is_file():
-        return Check("fail", name, f"{sums} is missing", mend)
+        return Check("fail", name, f"{sums} is missing", hint)
     count = 0
     for digest, file in re.findall(r"^([0-9a-f]{64}) [ *](.+)$", sums.read_text("utf-8"), re.M):
         try:
             data = (folder / file).read_bytes()
         except OSError as error:
-            return Check("fail", name, one_line(error), mend)
+            return Check("fail", name, one_line(error), hint)
         if hashlib.sha256(data).hexdigest() != digest:
-            return Check("fail", name, f"{file} is not the file that was tested", mend)
+            return Check("fail", name, f"{file} is not the file that was tested", hint)
         count += 1
     if count == 0:
-        return Check("fail", name, f"{sums} names no file", mend)
+        return Check("fail", name, f"{sums} names no file", hint)
     return Check("ok", name, f"as tested, in {folder}")
 
 
@@ -116,8 +116,8 @@ def check_engine() -> Check:
         relighter = Relighter(engine_on(DEFAULT_ENGINE, "auto"))
         relighter.process(np.zeros((360, 640, 3), np.uint8), 0.0, AUTO, RelightSettings())
     except Exception as error:  # whatever it is, the user should read it here
-        mend = "see the checks above, or use another --engine"
-        return Check("fail", "engine", one_line(error), mend)
+        hint = "see the checks above, or use another --engine"
+        return Check("fail", "engine", one_line(error), hint)
     return Check("ok", "engine", f"{DEFAULT_ENGINE} relights")
 
 
@@ -138,11 +138,11 @@ def check_kernels(system: System, built: bool) -> Check:
     compiler = system.environ.get("CXX") or "c++"  # as torch.utils.cpp_extension chooses
     if shutil.which(compiler, path=path) is None:
         known = {"darwin": "xcode-select --install"}
-        mend = known.get(system.platform, "install a C++ compiler (Debian: sudo apt install g++)")
-        return Check("warn", name, f"there is no {compiler}: {slow}", mend)
+        hint = known.get(system.platform, "install a C++ compiler (Debian: sudo apt install g++)")
+        return Check("warn", name, f"there is no {compiler}: {slow}", hint)
     if shutil.which("ninja", path=path) is None:
-        mend = "pip install ninja, and have its folder on PATH"
-        return Check("warn", name, f"there is no ninja: {slow}", mend)
+        hint = "pip install ninja, and have its folder on PATH"
+        return Check("warn", name, f"there is no ninja: {slow}", hint)
     return Check(
         "warn", name, f"not built: {slow}", "`vcam -v doctor` shows what the compiler says"
     )

@@ -7,7 +7,7 @@ import numpy as np
 from av.buffer import Buffer
 from av.video.reformatter import ColorRange, VideoReformatter
 
-from vcam_relight.pipeline.core.image import Picture
+from vcam_relight.pipeline.core.image import BgrImage
 from vcam_relight.vcam.media.orientation import Orientation
 
 # swscale's flags by number: PyAV 17 does not name them all
@@ -82,7 +82,7 @@ class Converter:
         self._reformatter = VideoReformatter()
         self._interpolation = _EXACT if exact else None
 
-    def to_picture(self, frame: av.VideoFrame) -> Picture:
+    def to_image(self, frame: av.VideoFrame) -> BgrImage:
         """The frame as `(H, W, 3)` BGR, full range, as stored (not turned upright)."""
         if frame.format.is_rgb:
             bgr = self._reformatter.reformat(frame, format="bgr24")
@@ -98,12 +98,12 @@ class Converter:
             )
         return np.asarray(bgr.to_ndarray(), np.uint8)
 
-    def from_picture(self, picture: Picture, colour: Colour) -> av.VideoFrame:
+    def from_image(self, image: BgrImage, colour: Colour) -> av.VideoFrame:
         """A yuv420p frame of `(H, W, 3)` BGR; odd sizes grow by one repeated column or row."""
-        height, width = picture.shape[:2]
+        height, width = image.shape[:2]
         if height % 2 or width % 2:
-            picture = np.pad(picture, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
-        frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), format="bgr24")
+            image = np.pad(image, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
+        frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(image), format="bgr24")
         return self._reformatter.reformat(
             frame,
             format="yuv420p",

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageCms, ImageOps, UnidentifiedImageError
 
-from vcam_relight.pipeline.core.image import Picture
+from vcam_relight.pipeline.core.image import BgrImage
 from vcam_relight.vcam.core.atomic_file import replacing
 from vcam_relight.vcam.core.errors import InputError
 
@@ -39,8 +39,8 @@ _ORIENTATION = 0x0112  # the EXIF tag
 class PictureFile:
     """An upright picture and what was stored with it."""
 
-    picture: Picture
-    alpha: Picture | None
+    image: BgrImage
+    alpha: BgrImage | None
     """`(H, W)` uint8, straight (not premultiplied)."""
     grey: bool
     """The file held one channel, and so will the written one."""
@@ -51,7 +51,7 @@ class PictureFile:
     """What could not be kept, in words."""
 
 
-def read_picture(path: Path) -> PictureFile:
+def read_image(path: Path) -> PictureFile:
     """Reads a PNG, JPEG, WebP, BMP or TIFF file; of several frames the first one.
 
     Raises:
@@ -63,8 +63,8 @@ def read_picture(path: Path) -> PictureFile:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # damaged EXIF; large but allowed pictures
-            with Image.open(path, formats=_READ) as image:
-                return _from_pillow(image)
+            with Image.open(path, formats=_READ) as pil:
+                return _from_pillow(pil)
     except FileNotFoundError:
         raise InputError(f"{path} does not exist", "check the path") from None
     except UnidentifiedImageError:
@@ -85,7 +85,7 @@ def read_picture(path: Path) -> PictureFile:
         ) from None
 
 
-def write_picture(path: Path, file: PictureFile) -> list[str]:
+def write_image(path: Path, file: PictureFile) -> list[str]:
     """Writes `file` in the format that the name's ending says.
 
     Returns:
@@ -96,18 +96,18 @@ def write_picture(path: Path, file: PictureFile) -> list[str]:
     """
     kind, options = writer_of(path)
     notes = list(file.notes)
-    rgb = np.ascontiguousarray(file.picture[..., ::-1])
-    image = Image.fromarray(rgb)
+    rgb = np.ascontiguousarray(file.image[..., ::-1])
+    pil = Image.fromarray(rgb)
     if file.grey:
-        image = image.convert("L")
+        pil = pil.convert("L")
     if file.alpha is not None:
         alpha = Image.fromarray(file.alpha)
         if kind in _NO_ALPHA:
-            white = Image.new(image.mode, image.size, "white")
-            image = Image.composite(image, white, alpha)
+            white = Image.new(pil.mode, pil.size, "white")
+            pil = Image.composite(pil, white, alpha)
             notes.append(f"{kind} has no transparency: the picture was laid on white")
         else:
-            image.putalpha(alpha)
+            pil.putalpha(alpha)
     keep = {"exif": file.exif} if file.exif and kind != "BMP" else {}
     if file.icc is not None:
         if kind == "BMP":
@@ -116,7 +116,7 @@ def write_picture(path: Path, file: PictureFile) -> list[str]:
             keep["icc_profile"] = file.icc
     try:
         with replacing(path) as temporary:
-            image.save(temporary, kind, **options, **keep)
+            pil.save(temporary, kind, **options, **keep)
     except (OSError, ValueError) as error:
         raise InputError(f"{path} cannot be written ({error})", "choose another output") from None
     return notes
@@ -136,14 +136,14 @@ def writer_of(path: Path) -> tuple[str, dict[str, Any]]:
         ) from None
 
 
-def _from_pillow(image: Image.Image) -> PictureFile:
+def _from_pillow(pil: Image.Image) -> PictureFile:
     notes = []
-    if getattr(image, "n_frames", 1) > 1 and image.format != "MPO":
+    if getattr(pil, "n_frames", 1) > 1 and pil.format != "MPO":
         notes.append("it has several frames: only the first was used")
-    icc = image.info.get("icc_profile")
-    image.load()
-    exif = image.getexif()
-    upright = ImageOps.exif_transpose(image)
+    icc = pil.info.get("icc_profile")
+    pil.load()
+    exif = pil.getexif()
+    upright = ImageOps.exif_transpose(pil)
     exif.pop(_ORIENTATION, None)
     grey = False
     if upright.mode.startswith("I;16") or upright.mode in ("I", "F"):
@@ -157,12 +157,12 @@ def _from_pillow(image: Image.Image) -> PictureFile:
     if has_alpha:
         rgba = np.asarray(upright.convert("RGBA"))
         alpha = np.ascontiguousarray(rgba[..., 3])
-        picture = np.ascontiguousarray(rgba[..., 2::-1])
+        image = np.ascontiguousarray(rgba[..., 2::-1])
     else:
         alpha = None
-        picture = np.ascontiguousarray(np.asarray(upright.convert("RGB"))[..., ::-1])
+        image = np.ascontiguousarray(np.asarray(upright.convert("RGB"))[..., ::-1])
     return PictureFile(
-        picture=picture,
+        image=image,
         alpha=alpha,
         grey=grey,
         exif=exif.tobytes() if len(exif) else b"",
@@ -171,9 +171,9 @@ def _from_pillow(image: Image.Image) -> PictureFile:
     )
 
 
-def _to_8_bit(image: Image.Image) -> Image.Image:
-    values = np.asarray(image).astype(np.float32)
-    if image.mode == "F":
+def _to_8_bit(pil: Image.Image) -> Image.Image:
+    values = np.asarray(pil).astype(np.float32)
+    if pil.mode == "F":
         values = values * 255.0 if np.nanmax(values, initial=0.0) <= 1.0 else values
     else:
         values /= 257.0  # 65535 to 255
@@ -181,17 +181,17 @@ def _to_8_bit(image: Image.Image) -> Image.Image:
     return Image.fromarray(np.clip(np.rint(values), 0, 255).astype(np.uint8))
 
 
-def _from_cmyk(image: Image.Image, icc: bytes | None) -> Image.Image:
+def _from_cmyk(pil: Image.Image, icc: bytes | None) -> Image.Image:
     if icc:
         try:
             converted = ImageCms.profileToProfile(
-                image,
+                pil,
                 ImageCms.ImageCmsProfile(io.BytesIO(icc)),
                 ImageCms.createProfile("sRGB"),
                 outputMode="RGB",
             )
         except ImageCms.PyCMSError:  # a broken profile: the plain conversion is still a picture
-            return image.convert("RGB")
+            return pil.convert("RGB")
         if converted is not None:
             return converted
-    return image.convert("RGB")
+    return pil.convert("RGB")

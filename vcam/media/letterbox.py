@@ -3,7 +3,7 @@
 import cv2
 import numpy as np
 
-from vcam_relight.pipeline.core.image import Picture
+from vcam_relight.pipeline.core.image import BgrImage
 
 
 def even(size: tuple[int, int]) -> tuple[int, int]:
@@ -20,17 +20,17 @@ class Letterbox:
             size: width and height of what comes out, in pixels.
         """
         self.size = size
-        self._canvas: Picture = np.zeros((size[1], size[0], 3), np.uint8)
+        self._canvas: BgrImage = np.zeros((size[1], size[0], 3), np.uint8)
         self._fitted_from: tuple[int, int] | None = None
 
-    def fit(self, picture: Picture) -> Picture:
-        """`picture` itself when it has the size; else a scaled copy in the middle of black.
+    def fit(self, image: BgrImage) -> BgrImage:
+        """`image` itself when it has the size; else a scaled copy in the middle of black.
 
         What comes back is valid until the next call.
         """
-        height, width = picture.shape[:2]
+        height, width = image.shape[:2]
         if (width, height) == self.size:
-            return picture
+            return image
         scale = min(self.size[0] / width, self.size[1] / height)
         w, h = (
             # a bar of one pixel is no bar but a rounded size: 1281x721 fills 1280x720
@@ -43,6 +43,6 @@ class Letterbox:
             self._fitted_from = (width, height)
         method = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
         self._canvas[top : top + h, left : left + w] = cv2.resize(
-            picture, (w, h), interpolation=method
+            image, (w, h), interpolation=method
         )
         return self._canvas

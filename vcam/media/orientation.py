@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from vcam_relight.pipeline.core.image import Picture
+from vcam_relight.pipeline.core.image import BgrImage
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,19 +30,19 @@ class Orientation:
             return Orientation(True, c < 0, b < 0)
         return Orientation()
 
-    def upright(self, picture: Picture) -> Picture:
+    def upright(self, image: BgrImage) -> BgrImage:
         """The stored picture as it should be seen."""
         if self.transpose:
-            picture = np.asarray(cv2.transpose(picture), np.uint8)
-        return self._flip(picture)
+            image = np.asarray(cv2.transpose(image), np.uint8)
+        return self._flip(image)
 
-    def stored(self, picture: Picture) -> Picture:
+    def stored(self, image: BgrImage) -> BgrImage:
         """The inverse of `upright`."""
-        picture = self._flip(picture)
-        return np.asarray(cv2.transpose(picture), np.uint8) if self.transpose else picture
+        image = self._flip(image)
+        return np.asarray(cv2.transpose(image), np.uint8) if self.transpose else image
 
-    def _flip(self, picture: Picture) -> Picture:
+    def _flip(self, image: BgrImage) -> BgrImage:
         if not (self.horizontal or self.vertical):
-            return picture
+            return image
         code = -1 if self.horizontal and self.vertical else (1 if self.horizontal else 0)
-        return np.asarray(cv2.flip(picture, code), np.uint8)
+        return np.asarray(cv2.flip(image, code), np.uint8)

@@ -20,7 +20,7 @@ from av.container import OutputContainer
 from av.stream import Stream
 from av.video.stream import VideoStream
 
-from vcam_relight.pipeline.core.image import Picture
+from vcam_relight.pipeline.core.image import BgrImage
 from vcam_relight.vcam.core.atomic_file import replacing
 from vcam_relight.vcam.core.errors import InputError
 from vcam_relight.vcam.media.files import H264, MOVIES, VP9, av_name, encoder_of
@@ -41,7 +41,7 @@ _OWN_TAGS = {"encoder", "duration", "rotate", "major_brand", "minor_version", "c
 def convert(
     source: Path,
     target: Path,
-    change: Callable[[Picture, float], Picture],
+    change: Callable[[BgrImage, float], BgrImage],
     progress: Callable[[int | None], None],
 ) -> list[str]:
     """Writes `target`: the video of `source` with each picture passed through `change`.
@@ -73,14 +73,14 @@ def convert(
 
 
 def _changed(
-    items: Iterable[Decoded | AnyPacket], change: Callable[[Picture, float], Picture]
+    items: Iterable[Decoded | AnyPacket], change: Callable[[BgrImage, float], BgrImage]
 ) -> Iterator[Decoded | AnyPacket]:
     turn: Orientation | None = None
     for item in items:
         if isinstance(item, Decoded):
             turn = turn or orientation(item.frame)
-            picture = change(turn.upright(item.picture), item.seconds)
-            yield replace(item, picture=turn.stored(picture))
+            image = change(turn.upright(item.image), item.seconds)
+            yield replace(item, image=turn.stored(image))
         else:
             yield item
 
@@ -160,7 +160,7 @@ class _Writer:
 
     def write_frame(self, item: Decoded) -> None:
         """Encodes a picture with the time of the frame that it was decoded from."""
-        frame = self._converter.from_picture(self._fitted(item.picture), self._colour)
+        frame = self._converter.from_image(self._fitted(item.image), self._colour)
         frame.pts, frame.time_base = item.pts, self._time_base
         frame.duration = item.frame.duration
         self.container.mux(self._video.encode(frame))
@@ -188,7 +188,7 @@ class _Writer:
         if self._colour.hdr:
             self.notes.append(f"it is HDR ({self._colour.hdr}): the output has 8 bits a colour")
         self._colour.tag(stream.codec_context)
-        height, width = first.picture.shape[:2]
+        height, width = first.image.shape[:2]
         self._size = (width, height)
         stream.width, stream.height = even((width + 1, height + 1))
         stream.pix_fmt = "yuv420p"
@@ -215,10 +215,10 @@ class _Writer:
             return transcode
         return None
 
-    def _fitted(self, picture: Picture) -> Picture:
+    def _fitted(self, image: BgrImage) -> BgrImage:
         """The picture in the first one's size: some streams change it on the way."""
-        height, width = picture.shape[:2]
-        return picture if (width, height) == self._size else Letterbox(self._size).fit(picture)
+        height, width = image.shape[:2]
+        return image if (width, height) == self._size else Letterbox(self._size).fit(image)
 
 
 class _Copy:

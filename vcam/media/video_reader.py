@@ -13,7 +13,7 @@ from av.container import InputContainer
 from av.stream import Disposition, Stream
 from av.video.stream import VideoStream
 
-from vcam_relight.pipeline.core.image import Picture
+from vcam_relight.pipeline.core.image import BgrImage
 from vcam_relight.vcam.core.errors import InputError
 from vcam_relight.vcam.media.files import av_name
 from vcam_relight.vcam.media.frames import Converter
@@ -27,7 +27,7 @@ _SHORT_S = 0.5  # a file that ends this much before its stated duration was cut
 class Decoded:
     """A frame's picture and all that is not in its pixels."""
 
-    picture: Picture
+    image: BgrImage
     """As stored, not turned upright."""
     frame: av.VideoFrame
     """The decoder's frame: its tags, side data and duration."""
@@ -110,7 +110,7 @@ class VideoReader:
                 damaged += frame.is_corrupt
                 last, end = pts, float((pts + step) * self.time_base)
                 seconds = float(pts * self.time_base)
-                yield Decoded(converter.to_picture(frame), frame, pts, seconds)
+                yield Decoded(converter.to_image(frame), frame, pts, seconds)
         if damaged:
             self.notes.append(f"{damaged} damaged pieces: what could be decoded was kept")
         if skipped:

@@ -10,10 +10,10 @@ from typing import Any
 import cv2
 import numpy as np
 
-from vcam_relight.pipeline.core.image import Picture
+from vcam_relight.pipeline.core.image import BgrImage
 
 Pixels = np.ndarray[Any, np.dtype[np.uint8]]
-Converter = Callable[[Picture], Pixels]
+Converter = Callable[[BgrImage], Pixels]
 """`(H, W, 3)` BGR to contiguous bytes, valid until the next call."""
 
 
@@ -21,8 +21,8 @@ def _i420(size: tuple[int, int]) -> Converter:
     width, height = size
     buffer = np.empty((height * 3 // 2, width), np.uint8)
 
-    def convert(picture: Picture) -> Pixels:
-        cv2.cvtColor(picture, cv2.COLOR_BGR2YUV_I420, dst=buffer)
+    def convert(image: BgrImage) -> Pixels:
+        cv2.cvtColor(image, cv2.COLOR_BGR2YUV_I420, dst=buffer)
         return buffer
 
     return convert
@@ -33,8 +33,8 @@ def _nv12(size: tuple[int, int]) -> Converter:
     chroma = size[0] * size[1] // 4
     scratch = np.empty((2, chroma), np.uint8)
 
-    def convert(picture: Picture) -> Pixels:
-        buffer = planar(picture)  # Y stays where it is, U and V are interleaved behind it
+    def convert(image: BgrImage) -> Pixels:
+        buffer = planar(image)  # Y stays where it is, U and V are interleaved behind it
         behind = buffer.reshape(-1)[4 * chroma :]
         scratch[:] = behind.reshape(2, chroma)
         behind.reshape(chroma, 2)[:] = scratch.T
@@ -47,8 +47,8 @@ def _packed(code: int, channels: int) -> Callable[[tuple[int, int]], Converter]:
     def make(size: tuple[int, int]) -> Converter:
         buffer = np.empty((size[1], size[0], channels), np.uint8)
 
-        def convert(picture: Picture) -> Pixels:
-            cv2.cvtColor(picture, code, dst=buffer)
+        def convert(image: BgrImage) -> Pixels:
+            cv2.cvtColor(image, code, dst=buffer)
             return buffer
 
         return convert

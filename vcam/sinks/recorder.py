@@ -148,7 +148,7 @@ class _File:
         )
         if not isinstance(stream, VideoStream):
             raise TypeError(f"{codec} is no video encoder")
-        height, width = first.picture.shape[:2]
+        height, width = first.image.shape[:2]
         size = even((width, height))
         stream.width, stream.height = size
         stream.pix_fmt = "yuv420p"
@@ -168,7 +168,7 @@ class _File:
             self._start -= self._last + self._period - pts
             pts = self._last + self._period
         self._last = pts
-        encoded = self._converter.from_picture(self._letterbox.fit(frame.picture), _BT709)
+        encoded = self._converter.from_image(self._letterbox.fit(frame.image), _BT709)
         encoded.pts, encoded.time_base = pts, TIME_BASE
         encoded.duration = self._period
         self._container.mux(self._stream.encode(encoded))

@@ -112,7 +112,7 @@ class VirtualCameraSink:
         """
         if self._output is None:
             raise SinkError("the virtual camera is closed")
-        self._pixels = self._convert(self._letterbox.fit(delivery.output.picture))
+        self._pixels = self._convert(self._letterbox.fit(delivery.output.image))
         self._taken = time.monotonic()
         self._output.send(self._pixels)
 

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 import cv2
 import numpy as np
 
-from vcam_relight.pipeline.core.image import Picture
+from vcam_relight.pipeline.core.image import BgrImage
 from vcam_relight.vcam.core.errors import SourceError, SourceLost
 from vcam_relight.vcam.core.frame import TIME_BASE, Frame
 from vcam_relight.vcam.devices.listing import list_cameras
@@ -278,7 +278,7 @@ class _Opening:
         self._over = True
 
 
-def to_bgr(pixels: np.ndarray[Any, Any]) -> Picture:
+def to_bgr(pixels: np.ndarray[Any, Any]) -> BgrImage:
     """A driver's picture as `(H, W, 3)` uint8 BGR: grey, grey of 16 bits, YUYV and BGRA are
     converted."""
     if pixels.dtype == np.uint16:
@@ -287,5 +287,5 @@ def to_bgr(pixels: np.ndarray[Any, Any]) -> Picture:
     codes = {1: cv2.COLOR_GRAY2BGR, 2: cv2.COLOR_YUV2BGR_YUYV, 4: cv2.COLOR_BGRA2BGR}
     if channels in codes:
         pixels = cv2.cvtColor(pixels, codes[channels])
-    picture: Picture = pixels
-    return picture
+    image: BgrImage = pixels
+    return image

@@ -71,9 +71,9 @@ def _first_camera(size: tuple[int, int], fps: float) -> CameraSource:
 def _file(wish: str, fps: float) -> Source:
     from vcam_relight.vcam.sources.file import FileSource, is_url
 
-    mend = "--source takes camera, camera:N, peer, demo, a path, a URL"
+    hint = "--source takes camera, camera:N, peer, demo, a path, a URL"
     if not wish:
-        raise UsageError("the source is empty", mend)
+        raise UsageError("the source is empty", hint)
     if not is_url(wish) and not Path(wish).exists():
-        raise InputError(f"there is no file {wish}", mend)
+        raise InputError(f"there is no file {wish}", hint)
     return FileSource(wish, fps)

@@ -51,10 +51,10 @@ class DemoSource:
         frame = self._file.read() if self._file else None
         if frame is None or self._letterbox is None:
             return frame
-        fitted = self._letterbox.fit(frame.picture)
-        if fitted is frame.picture:
+        fitted = self._letterbox.fit(frame.image)
+        if fitted is frame.image:
             return frame
-        return replace(frame, picture=fitted.copy())  # the letterbox uses its buffer again
+        return replace(frame, image=fitted.copy())  # the letterbox uses its buffer again
 
     def close(self) -> None:
         """Closes the clip; a second call does nothing."""

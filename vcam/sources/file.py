@@ -8,12 +8,12 @@ from pathlib import Path
 
 import av
 
-from vcam_relight.pipeline.core.image import Picture
+from vcam_relight.pipeline.core.image import BgrImage
 from vcam_relight.vcam.core.errors import InputError, SourceError, SourceLost
 from vcam_relight.vcam.core.frame import TIME_BASE, Frame
 from vcam_relight.vcam.media.files import av_name
 from vcam_relight.vcam.media.frames import Converter, orientation
-from vcam_relight.vcam.media.image import PICTURE_SUFFIXES, read_picture
+from vcam_relight.vcam.media.image import PICTURE_SUFFIXES, read_image
 from vcam_relight.vcam.media.orientation import Orientation
 from vcam_relight.vcam.media.video_reader import reason
 
@@ -88,13 +88,13 @@ class FileSource:
         with self._lock:
             if self._player is None or self._closed.is_set():
                 return None
-            picture, seconds = self._player.next()
+            image, seconds = self._player.next()
             paced = self._player.paced
         if paced and not self._wait_until(seconds):
             return None
         pts = max(round((self._base + seconds) / TIME_BASE), self._last_pts + 1)
         self._last_pts = pts
-        return Frame(picture, time.perf_counter(), pts)
+        return Frame(image, time.perf_counter(), pts)
 
     def close(self) -> None:
         """Ends a waiting `read`, closes the file; a second call does nothing."""
@@ -119,15 +119,15 @@ class _Still:
 
     def __init__(self, path: Path, fps: float) -> None:
         try:
-            self._picture = read_picture(path).picture
+            self._image = read_image(path).image
         except InputError as error:
-            raise SourceError(error.what, error.mend) from None
+            raise SourceError(error.what, error.hint) from None
         self._period = 1.0 / fps
         self._count = -1
 
-    def next(self) -> tuple[Picture, float]:
+    def next(self) -> tuple[BgrImage, float]:
         self._count += 1
-        return self._picture, self._count * self._period
+        return self._image, self._count * self._period
 
     def close(self) -> None:
         """Nothing is held."""
@@ -143,7 +143,7 @@ class _Video:
         self._orientation: Orientation | None = None
         self._open()
 
-    def next(self) -> tuple[Picture, float]:
+    def next(self) -> tuple[BgrImage, float]:
         """The next picture, upright, and its time in seconds, growing across loops."""
         frame = self._decode()
         if frame is None:
@@ -158,8 +158,8 @@ class _Video:
                 )
         if self._orientation is None:
             self._orientation = orientation(frame)
-        picture = self._orientation.upright(self._converter.to_picture(frame))
-        return picture, self._media_time(frame)
+        image = self._orientation.upright(self._converter.to_image(frame))
+        return image, self._media_time(frame)
 
     def close(self) -> None:
         """Closes the file or the connection."""

@@ -5,7 +5,7 @@ import time
 import av
 import numpy as np
 
-from vcam_relight.pipeline.core.image import Picture
+from vcam_relight.pipeline.core.image import BgrImage
 from vcam_relight.vcam.core.frame import TIME_BASE, Frame
 from vcam_relight.vcam.core.mailbox import Mailbox
 from vcam_relight.vcam.media.placeholder import card
@@ -27,7 +27,7 @@ class PeerSource:
         self._mailbox: Mailbox[tuple[object, av.VideoFrame, float]] = Mailbox()
         self._peer: object | None = None
         """Whoever is attached; frames are marked with it, so that nobody sees another's."""
-        self._last: tuple[object, Picture] | None = None
+        self._last: tuple[object, BgrImage] | None = None
         self._size = (640, 360)
         self._pts = -1
         self._offset = 0
@@ -63,13 +63,13 @@ class PeerSource:
         if item is None:
             return None if mailbox.closed else self._filler()
         peer, frame, captured = item
-        picture = frame.to_ndarray(format="bgr24").astype(np.uint8, copy=False)
+        image = frame.to_ndarray(format="bgr24").astype(np.uint8, copy=False)
         if peer is not self._peer:  # it has gone meanwhile
             return self._filler()
         pts = self._media_time(frame, starts=self._last is None or self._last[0] is not peer)
-        self._last = (peer, picture)
+        self._last = (peer, image)
         self._size = (frame.width, frame.height)
-        return Frame(picture, captured, pts)
+        return Frame(image, captured, pts)
 
     def close(self) -> None:
         """Wakes `read`."""
@@ -78,11 +78,11 @@ class PeerSource:
     def _filler(self) -> Frame:
         peer = self._peer
         if self._last is not None and self._last[0] is peer:
-            picture = self._last[1]
+            image = self._last[1]
         else:
-            picture = _placeholder(self._size, invite=peer is None)
+            image = _placeholder(self._size, invite=peer is None)
         self._pts += int(WAIT_S / TIME_BASE)
-        return Frame(picture, time.perf_counter(), self._pts)
+        return Frame(image, time.perf_counter(), self._pts)
 
     def _media_time(self, frame: av.VideoFrame, starts: bool) -> int:
         """The frame's own timestamp, moved so that ours never go back between peers."""
@@ -95,7 +95,7 @@ class PeerSource:
         return self._pts
 
 
-def _placeholder(size: tuple[int, int], invite: bool) -> Picture:
+def _placeholder(size: tuple[int, int], invite: bool) -> BgrImage:
     lines = [("Waiting for a browser's camera", 1.0, 0.46)]
     if invite:
         lines.append(("Open the link that vcam printed", 0.7, 0.58))

@@ -15,7 +15,7 @@ from typing import Any, Literal
 import cv2
 import numpy as np
 
-from vcam_relight.pipeline.core.image import Picture
+from vcam_relight.pipeline.core.image import BgrImage
 from vcam_relight.pipeline.relighter import Relight
 from vcam_relight.vcam.core.backoff import Backoff
 from vcam_relight.vcam.core.errors import SourceError, VcamError
@@ -220,7 +220,7 @@ class FrameLoop:
                 frame = arrival.frame
                 idle = not self._wanted()
                 self._started = True
-                height, width = frame.picture.shape[:2]
+                height, width = frame.image.shape[:2]
                 self._size = (width, height)
                 if idle and worker.warm:
                     continue
@@ -304,17 +304,17 @@ class _Inference:
             self._relighter.reset()
         self._opening = arrival.opening
         relighter = self._relighter
-        picture = relighter.process(
-            frame.picture, frame.seconds, snapshot.lighting, snapshot.settings.relight
+        image = relighter.process(
+            frame.image, frame.seconds, snapshot.lighting, snapshot.settings.relight
         )
-        _check_picture(picture, frame.picture)
+        _check_image(image, frame.image)
         self.warm = True
         self.stages = relighter.timer.ms
         if self.problem:
             log.info("engine %s works again", self._engine)
             self.problem = ""
             self._backoff.reset()
-        return frame if picture is frame.picture else replace(frame, picture=picture)
+        return frame if image is frame.image else replace(frame, image=image)
 
     def _fail(self, error: Exception) -> None:
         what = str(error) if isinstance(error, VcamError) else f"{type(error).__name__}: {error}"
@@ -330,7 +330,7 @@ class _Inference:
         self._retry_at = time.perf_counter() + self._backoff.next()
 
 
-def _check_picture(made: object, given: Picture) -> None:
+def _check_image(made: object, given: BgrImage) -> None:
     if not isinstance(made, np.ndarray):
         raise TypeError(f"it made no picture but {type(made).__name__}")
     if made.dtype != np.uint8 or made.shape != given.shape:
@@ -338,4 +338,4 @@ def _check_picture(made: object, given: Picture) -> None:
 
 
 def _mirrored(frame: Frame) -> Frame:
-    return replace(frame, picture=np.asarray(cv2.flip(frame.picture, 1), np.uint8))
+    return replace(frame, image=np.asarray(cv2.flip(frame.image, 1), np.uint8))

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import cv2
 
-from vcam_relight.pipeline.core.image import Picture
+from vcam_relight.pipeline.core.image import BgrImage
 from vcam_relight.vcam.core.errors import SinkError
 from vcam_relight.vcam.sinks import Delivery
 
@@ -84,13 +84,13 @@ class PreviewSink:
         takers = [viewer for viewer in self._viewers if viewer.visible and viewer.ready]
         if not takers:
             return
-        relit = self._encode(delivery.output.picture)
+        relit = self._encode(delivery.output.image)
         original = b""
         if any(viewer.original for viewer in takers):
-            same = delivery.original.picture is delivery.output.picture
-            original = relit if same else self._encode(delivery.original.picture)
+            same = delivery.original.image is delivery.output.image
+            original = relit if same else self._encode(delivery.original.image)
         self._number += 1
-        height, width = _preview_size(delivery.output.picture)
+        height, width = _preview_size(delivery.output.image)
         head = {
             "frame": self._number,
             "width": width,
@@ -108,12 +108,12 @@ class PreviewSink:
     def close(self) -> None:
         """Nothing to close."""
 
-    def _encode(self, picture: Picture) -> bytes:
-        height, width = _preview_size(picture)
-        if (height, width) != picture.shape[:2]:
-            small = cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA)
+    def _encode(self, image: BgrImage) -> bytes:
+        height, width = _preview_size(image)
+        if (height, width) != image.shape[:2]:
+            small = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
         else:
-            small = picture
+            small = image
         done, data = cv2.imencode(".jpg", small, [cv2.IMWRITE_JPEG_QUALITY, QUALITY])
         if not done:
             raise SinkError(f"the preview cannot encode a picture of {width}x{height}")
@@ -121,9 +121,9 @@ class PreviewSink:
         return bytes(data)
 
 
-def _preview_size(picture: Picture) -> tuple[int, int]:
+def _preview_size(image: BgrImage) -> tuple[int, int]:
     """Height and width in the preview."""
-    height, width = picture.shape[:2]
+    height, width = image.shape[:2]
     scale = min(1.0, LONGEST_SIDE / max(height, width))
     return max(1, round(height * scale)), max(1, round(width * scale))
 

@@ -47,8 +47,8 @@ class PeerPort:
 class PeerRefused(VcamError):
     """An offer was not accepted."""
 
-    def __init__(self, status: int, what: str, mend: str = "") -> None:
-        super().__init__(what, mend)
+    def __init__(self, status: int, what: str, hint: str = "") -> None:
+        super().__init__(what, hint)
         self.status = status
         """The HTTP status that says so."""
 

@@ -100,9 +100,9 @@ class TrackSink:
         track, loop, attached = target
         if delivery.original.captured < attached:
             return  # it was on its way when another peer left: not for these eyes
-        picture = delivery.output.picture
-        height, width = (side & ~1 for side in picture.shape[:2])  # I420 has even sides
-        i420 = cv2.cvtColor(picture[:height, :width], cv2.COLOR_BGR2YUV_I420)
+        image = delivery.output.image
+        height, width = (side & ~1 for side in image.shape[:2])  # I420 has even sides
+        i420 = cv2.cvtColor(image[:height, :width], cv2.COLOR_BGR2YUV_I420)
         frame = av.VideoFrame.from_ndarray(np.asarray(i420, np.uint8), format="yuv420p")
         frame.pts = delivery.output.pts
         frame.time_base = TIME_BASE

@@ -13,7 +13,7 @@ from vcam_relight.pipeline.compositing.gain import bounded, rolled_off
 from vcam_relight.pipeline.compositing.opencv import Compositor
 from vcam_relight.pipeline.controls import RelightSettings
 from vcam_relight.pipeline.core.color import DECODE_8BIT, LUMA_BGR
-from vcam_relight.pipeline.core.image import Floats, Picture
+from vcam_relight.pipeline.core.image import BgrImage, FloatArray
 from vcam_relight.pipeline.core.resample import resize
 from vcam_relight.pipeline.core.timing import StageTimer
 from vcam_relight.pipeline.face.types import FaceState
@@ -35,9 +35,9 @@ class GeometryState:
 
     timer: StageTimer
     compositor: Compositor
-    present: Floats | None = None
+    present: FloatArray | None = None
     """`(9, 3)` the present light, smoothed."""
-    gain: Floats | None = None
+    gain: FloatArray | None = None
     """`(1,)` how much `auto` lifts, smoothed."""
     time: float = 0.0
 
@@ -62,12 +62,12 @@ class GeometryEngine:
 
     def relight(
         self,
-        frame: Picture,
+        frame: BgrImage,
         faces: FaceState,
         lighting: Lighting,
         settings: RelightSettings,
         state: GeometryState,
-    ) -> Picture:
+    ) -> BgrImage:
         """See `pipeline.engines.base.Engine`; a frame without faces passes through."""
         if not faces.faces or lighting.mode == "off":
             return frame
@@ -106,7 +106,7 @@ class GeometryEngine:
                 behind = np.asarray(cv2.pow(behind, weight), np.float32)
             return state.compositor.apply(frame, gain, behind, mask, luma)
 
-    def present_light(self, faces: FaceState, frame: Picture) -> Floats | None:
+    def present_light(self, faces: FaceState, frame: BgrImage) -> FloatArray | None:
         """`(9, 3)` radiance of the light on the faces of one frame, of exposure 1; None when too
         little skin is seen."""
         width, height = grid_size(*faces.size)
@@ -116,7 +116,9 @@ class GeometryEngine:
         return estimate(linear, normals, skin_mask(faces.faces, faces.size), own)
 
 
-def _gain(normals: Floats, present: Floats, target: Floats, linear: Floats) -> Floats:
+def _gain(
+    normals: FloatArray, present: FloatArray, target: FloatArray, linear: FloatArray
+) -> FloatArray:
     """`(h, w, 3)` BGR gain of linear light, bounded, rolled off where it would clip."""
     both = np.concatenate([present[:, ::-1], target[:, ::-1]], axis=1)
     # A row for each channel, of both lights: rows are contiguous, pixels of three channels are not.
@@ -129,7 +131,7 @@ def _gain(normals: Floats, present: Floats, target: Floats, linear: Floats) -> F
     return rolled_off(np.asarray(gain, np.float32), linear)
 
 
-def _tamed(light: Floats) -> Floats:
+def _tamed(light: FloatArray) -> FloatArray:
     """`(3, n)` BGR irradiance, grayer where it is dark: what order 2 makes of darkness has a sign
     for each channel, and their ratio would be a colour that is not there."""
     gray = LUMA_BGR @ light
@@ -137,11 +139,13 @@ def _tamed(light: Floats) -> Floats:
     return np.asarray(gray + (light - gray) * share, np.float32)
 
 
-def _floor(sh: Floats) -> Floats:
+def _floor(sh: FloatArray) -> FloatArray:
     return np.asarray(np.maximum(exposure(sh), 0.05) * np.float32(_FLOOR), np.float32)
 
 
-def background_gain(present: Floats, target: Floats, linear: Floats, share: float) -> Floats | None:
+def background_gain(
+    present: FloatArray, target: FloatArray, linear: FloatArray, share: float
+) -> FloatArray | None:
     """`(h, w, 3)` BGR gain of everything but people, as of a wall behind them that faces the
     camera; None for none."""
     if share == 0.0:

@@ -97,8 +97,8 @@ class Kernel:
         """Tiles of 4x4 outputs, `d` pixels apart from each other, come from 6x6 inputs; all tiles'
         transformed inputs at one of the 36 places are multiplied by one matrix."""
         d = self._dilation
-        picture = x[0].permute(1, 2, 0).contiguous()
-        height, width, inputs = picture.shape
+        image = x[0].permute(1, 2, 0).contiguous()
+        height, width, inputs = image.shape
         out = x.new_empty(height, width, weight.shape[2])
         per_row = width * d // 4
         rows = max(1, _TILES // per_row)  # of tiles
@@ -110,14 +110,14 @@ class Kernel:
             # place in the cache.
             room = x.new_empty(36, tiles * inputs + _LINE)
             transformed = room[:, :-_LINE].view(36, tiles, inputs)
-            self._to_inputs(picture, scale, top, d, transformed)
+            self._to_inputs(image, scale, top, d, transformed)
             self._to_outputs(torch.bmm(transformed, weight), bias, top, d, out)
 
         share_out(band, -(-height // (rows * 4 * d)))
         return out.permute(2, 0, 1)[None]
 
 
-def _inputs(picture: Tensor, scale: Tensor | None, top: int, d: int, out: Tensor) -> None:
+def _inputs(image: Tensor, scale: Tensor | None, top: int, d: int, out: Tensor) -> None:
     """A band's tiles, transformed.
 
     Args:
@@ -127,13 +127,13 @@ def _inputs(picture: Tensor, scale: Tensor | None, top: int, d: int, out: Tensor
         d: dilation.
         out: `(36, tiles, c)`.
     """
-    height, width, channels = picture.shape
+    height, width, channels = image.shape
     across = width // (4 * d)
     count = out.shape[1] // (across * d * d)  # rows of tiles
     end = top + count * 4 * d
-    band = picture.new_zeros(end - top + 2 * d, width + 2 * d, channels)
+    band = image.new_zeros(end - top + 2 * d, width + 2 * d, channels)
     first, last = max(top - d, 0), min(end + d, height)
-    band[first - top + d : last - top + d, d:-d] = picture[first:last]
+    band[first - top + d : last - top + d, d:-d] = image[first:last]
     line, pixel = band.stride(0), band.stride(1)
     tiles = band.as_strided(
         (6, 6, count, d, across, d, channels),

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 
 from vcam_relight.pipeline.compositing.opencv import Window
-from vcam_relight.pipeline.core.image import Floats, Picture, Plane
+from vcam_relight.pipeline.core.image import BgrImage, FloatArray, Map
 from vcam_relight.pipeline.core.resample import resize
 from vcam_relight.pipeline.face.types import Face
 
@@ -48,7 +48,7 @@ class Square:
     side: float
 
     @staticmethod
-    def around(landmarks: Floats, units: float = UNITS) -> "Square":
+    def around(landmarks: FloatArray, units: float = UNITS) -> "Square":
         """The crop for a face with `(468, 3)` landmarks, of a side in units of the template."""
         points = five_points(landmarks)
         # Affine from the template to the picture, least squares: 4 unknowns for x, 4 for y.
@@ -57,12 +57,12 @@ class Square:
         scale = float(np.linalg.norm(solution[:3], axis=0).mean())
         return Square(float(solution[3, 0]), -float(solution[3, 1]), units * scale)
 
-    def to_crop(self, points: Floats, size: int) -> Floats:
+    def to_crop(self, points: FloatArray, size: int) -> FloatArray:
         """`(n, 2)` points of the frame in a crop of that size."""
         corner = np.array([self.x, self.y], np.float32) - np.float32(self.side / 2)
         return np.asarray((points - corner) * np.float32(size / self.side), np.float32)
 
-    def cut(self, frame: Picture, size: int) -> Picture:
+    def cut(self, frame: BgrImage, size: int) -> BgrImage:
         """`(size, size, 3)` pixels of the square; what is outside the frame is mirrored."""
         full = max(size, round(self.side))  # shrinking needs a filter that warping has not
         crop = cv2.warpAffine(
@@ -82,7 +82,7 @@ class Square:
         bottom = min(int(np.ceil(self.y + self.side / 2)), height)
         return Window(left, top, right, bottom) if left < right and top < bottom else None
 
-    def spread(self, crop: Floats, window: Window) -> Floats:
+    def spread(self, crop: FloatArray, window: Window) -> FloatArray:
         """`(h, w, 3)` a crop `(size, size, 3)` over the pixels of a window of the frame."""
         full = min(crop.shape[0], max(round(self.side), 1))
         crop = resize(crop, (full, full))
@@ -94,7 +94,7 @@ class Square:
         )
         return np.asarray(spread, np.float32)
 
-    def edges(self, window: Window) -> Plane:
+    def edges(self, window: Window) -> Map:
         """`(h, w)` 0..1 for the pixels of a window: 0 at the square's edges and outside."""
         across = np.arange(window.left, window.right, dtype=np.float32) + 0.5 - self.x
         along = np.arange(window.top, window.bottom, dtype=np.float32) + 0.5 - self.y
@@ -104,7 +104,7 @@ class Square:
         ]
         return np.asarray(np.multiply.outer(shares[0], shares[1]), np.float32)
 
-    def _from_crop(self, size: int) -> Floats:
+    def _from_crop(self, size: int) -> FloatArray:
         """`(2, 3)` from pixels of a crop of that size to those of the frame; centres of pixels are
         whole numbers, as OpenCV has them."""
         scale = self.side / size
@@ -117,13 +117,13 @@ def largest(faces: tuple[Face, ...]) -> Face:
     return max(faces, key=lambda face: float(np.ptp(face.landmarks[:, 1])))
 
 
-def five_points(landmarks: Floats) -> Floats:
+def five_points(landmarks: FloatArray) -> FloatArray:
     """`(5, 2)` the points of `TEMPLATE` among landmarks `(468, 3)`, in pixels, y down."""
     points = [landmarks[list(group), :2].mean(axis=0) for group in _POINTS]
     return np.asarray(points, np.float32)
 
 
-def person_share(mask: Plane, frame_size: tuple[int, int], window: Window) -> Plane:
+def person_share(mask: Map, frame_size: tuple[int, int], window: Window) -> Map:
     """`(h, w)` 0..1 for a window of a frame: how much of a pixel is a person's.
 
     Args:
@@ -137,12 +137,12 @@ def person_share(mask: Plane, frame_size: tuple[int, int], window: Window) -> Pl
 
 
 def paste(
-    frame: Picture,
+    frame: BgrImage,
     square: Square,
-    picture: Floats,
-    share: Plane,
-    crop: Picture | None,
-) -> Picture:
+    image: FloatArray,
+    share: Map,
+    crop: BgrImage | None,
+) -> BgrImage:
     """The frame with a new picture of the square in it.
 
     Where the frame is finer than the crop was, its detail stays: what is added to the frame is the
@@ -153,7 +153,7 @@ def paste(
         square: where the picture belongs.
         picture: `(n, n, 3)` BGR, sRGB-encoded, 0..255.
         share: `(h, w)` 0..1 over the square's window: how much of the picture is taken.
-        crop: `(m, m, 3)` what `picture` was made from; None where it shows another view, which
+        crop: `(m, m, 3)` what `image` was made from; None where it shows another view, which
             takes the frame's place.
 
     Returns:
@@ -165,10 +165,10 @@ def paste(
         return frame
     there = frame[window.slices].astype(np.float32)
     if crop is None:
-        change = square.spread(picture, window) - there
+        change = square.spread(image, window) - there
     else:
-        before = resize(crop, (picture.shape[1], picture.shape[0])).astype(np.float32)
-        change = square.spread(picture - before, window)
+        before = resize(crop, (image.shape[1], image.shape[0])).astype(np.float32)
+        change = square.spread(image - before, window)
     there += change * share[..., None]
     out = frame.copy()
     out[window.slices] = np.clip(np.rint(there), 0, 255).astype(np.uint8)

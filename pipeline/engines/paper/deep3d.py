@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from vcam_relight.pipeline.core.image import Floats, Picture
+from vcam_relight.pipeline.core.image import BgrImage, FloatArray
 from vcam_relight.pipeline.core.resources import CHECKPOINTS
 from vcam_relight.pipeline.engines.paper.crop import Square
 from vcam_relight.pipeline.engines.paper.weights import CheckpointError, as_state, assign, read
@@ -133,7 +133,7 @@ class Deep3dPose:
         return cls(network, device)
 
     @torch.inference_mode()
-    def rotation(self, frame: Picture, landmarks: Floats) -> Floats:
+    def rotation(self, frame: BgrImage, landmarks: FloatArray) -> FloatArray:
         """See `pipeline.engines.paper.pose.PoseEstimator`."""
         crop = Square.around(landmarks, _UNITS).cut(frame, _SIZE)
         rgb = torch.from_numpy(np.ascontiguousarray(crop[..., ::-1].transpose(2, 0, 1)))
@@ -141,7 +141,7 @@ class Deep3dPose:
         return rotation_of(angles)
 
 
-def rotation_of(angles: Floats) -> Floats:
+def rotation_of(angles: FloatArray) -> FloatArray:
     """`(3,)` rotation vector of angles `(3,)` about x, then y, then z."""
     turn = np.eye(3)
     for axis, angle in zip(np.eye(3), angles, strict=True):

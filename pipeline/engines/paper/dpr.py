@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from vcam_relight.pipeline.core.image import Floats, Picture
+from vcam_relight.pipeline.core.image import BgrImage, FloatArray
 from vcam_relight.pipeline.core.resources import CHECKPOINTS
 from vcam_relight.pipeline.engines.paper.crop import Square, largest
 from vcam_relight.pipeline.engines.paper.weights import as_state, assign, read
@@ -172,9 +172,9 @@ def load_network(path: Path) -> DprNetwork:
     return network.requires_grad_(False).eval()
 
 
-def _lightness(picture: Picture) -> Tensor:
+def _lightness(image: BgrImage) -> Tensor:
     """`(1, 1, H, W)` CIE L over 100, 0..1, of a picture."""
-    lab = cv2.cvtColor(picture.astype(np.float32) / np.float32(255), cv2.COLOR_BGR2Lab)
+    lab = cv2.cvtColor(image.astype(np.float32) / np.float32(255), cv2.COLOR_BGR2Lab)
     return torch.from_numpy(lab[..., 0] / np.float32(100))[None, None]
 
 
@@ -193,7 +193,7 @@ class DprLight:
         self._device = torch.device(device)
 
     @torch.inference_mode()
-    def __call__(self, faces: FaceState, frame: Picture) -> Floats | None:
+    def __call__(self, faces: FaceState, frame: BgrImage) -> FloatArray | None:
         """`(9, 3)` gray radiance of exposure 1; None without a face or without light on it."""
         if not faces.faces:
             return None

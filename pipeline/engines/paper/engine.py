@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from vcam_relight.pipeline.controls import RelightSettings
-from vcam_relight.pipeline.core.image import Floats, Picture
+from vcam_relight.pipeline.core.image import BgrImage, FloatArray
 from vcam_relight.pipeline.core.timing import StageTimer
 from vcam_relight.pipeline.engines.paper.crop import Square, largest, paste, person_share
 from vcam_relight.pipeline.engines.paper.deep3d import Deep3dPose
@@ -39,7 +39,7 @@ class VideoNetwork(Protocol):
         """An empty memory for one stream."""
 
     def video_frame(
-        self, picture: Tensor, sh: Tensor, camera: Tensor, state: TemporalState
+        self, image: Tensor, sh: Tensor, camera: Tensor, state: TemporalState
     ) -> Outputs:
         """One frame; see `PaperModel.video_frame`."""
 
@@ -110,12 +110,12 @@ class PaperEngine:
 
     def relight(
         self,
-        frame: Picture,
+        frame: BgrImage,
         faces: FaceState,
         lighting: Lighting,
         settings: RelightSettings,
         state: PaperState,
-    ) -> Picture:
+    ) -> BgrImage:
         """See `pipeline.engines.base.Engine`; a frame without faces passes through."""
         face = _followed(faces, state)
         turned = bool(settings.yaw or settings.pitch)
@@ -133,7 +133,7 @@ class PaperEngine:
         with state.timer.stage("light"):
             wanted = self._light.wanted(frame, faces, lighting, settings, state.light)
         self._network.timer = state.timer
-        made = self._picture(crop, wanted, camera, state)
+        made = self._image(crop, wanted, camera, state)
         with state.timer.stage("paste"):
             share = square.edges(window) * np.float32(weight)
             if turned:  # the mask is that of the frame's own view
@@ -142,8 +142,8 @@ class PaperEngine:
             return paste(frame, square, made, share, crop)
 
     def _placed(
-        self, frame: Picture, face: Face, time: float, state: PaperState
-    ) -> tuple[Square, Floats]:
+        self, frame: BgrImage, face: Face, time: float, state: PaperState
+    ) -> tuple[Square, FloatArray]:
         dt, state.time = time - state.time, time
         found = Square.around(face.landmarks)
         numbers = np.array([found.x, found.y, found.side], np.float32)
@@ -152,7 +152,9 @@ class PaperEngine:
         rotation = state.rotation.update(found_turn, dt, unit=1.0)
         return Square(x, y, side), rotation
 
-    def _picture(self, crop: Picture, wanted: Wanted, camera: Tensor, state: PaperState) -> Floats:
+    def _image(
+        self, crop: BgrImage, wanted: Wanted, camera: Tensor, state: PaperState
+    ) -> FloatArray:
         """`(n, n, 3)` BGR, 0..255."""
         rgb = torch.from_numpy(np.ascontiguousarray(crop[..., ::-1].transpose(2, 0, 1)))
         sh = torch.from_numpy(wanted.sh)[None]

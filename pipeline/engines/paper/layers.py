@@ -118,11 +118,11 @@ def _interleave(x: Tensor) -> Tensor:
     return phases.reshape(1, 2 * height, 2 * width, -1).permute(0, 3, 1, 2)
 
 
-def upsample_picture(picture: Tensor, resample_filter: Tensor) -> Tensor:
+def upsample_image(image: Tensor, resample_filter: Tensor) -> Tensor:
     """Doubles `(1, c, h, w)` with the `(4, 4)` filter at gain 4, as StyleGAN2's skip path does."""
-    channels = picture.shape[1]
-    kernel = (4 * resample_filter).to(picture.dtype).expand(channels, 1, 4, 4)
-    return F.conv_transpose2d(picture, kernel, stride=2, padding=1, groups=channels)
+    channels = image.shape[1]
+    kernel = (4 * resample_filter).to(image.dtype).expand(channels, 1, 4, 4)
+    return F.conv_transpose2d(image, kernel, stride=2, padding=1, groups=channels)
 
 
 class ToPlanes(nn.Module):
@@ -148,20 +148,20 @@ class SynthesisBlock(nn.Module):
     """Two modulated convolutions and a picture (or tri-plane) that each block adds to."""
 
     def __init__(
-        self, inputs: int, outputs: int, picture: int, size: int, upsample: bool, noise: bool
+        self, inputs: int, outputs: int, image: int, size: int, upsample: bool, noise: bool
     ) -> None:
         super().__init__()
         self.register_buffer("resample_filter", torch.empty(4, 4))
         self.conv0 = ModulatedLayer(inputs, outputs, size, upsample, noise)
         self.conv1 = ModulatedLayer(outputs, outputs, size, False, noise)
-        self.torgb = ToPlanes(outputs, picture)
+        self.torgb = ToPlanes(outputs, image)
         self.upsample = upsample
 
-    def forward(self, x: Tensor, picture: Tensor, styles: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, x: Tensor, image: Tensor, styles: Tensor) -> tuple[Tensor, Tensor]:
         """Maps features `(1, inputs, h, w)`, a picture `(1, c, h, w)` and three style vectors
         `(1, 3, 512)` to features `(1, outputs, H, W)` and a picture `(1, c, H, W)`."""
         first, second, last = styles.unbind(1)
         x = self.conv1(self.conv0(x, first), second)
         if self.upsample:
-            picture = upsample_picture(picture, self.get_buffer("resample_filter"))
-        return x, picture + self.torgb(x, last)
+            image = upsample_image(image, self.get_buffer("resample_filter"))
+        return x, image + self.torgb(x, last)

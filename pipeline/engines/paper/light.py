@@ -19,7 +19,7 @@ from vcam_relight.pipeline.core.color import (
     encode_srgb,
     luminance,
 )
-from vcam_relight.pipeline.core.image import Floats, Picture
+from vcam_relight.pipeline.core.image import BgrImage, FloatArray
 from vcam_relight.pipeline.core.resample import resize
 from vcam_relight.pipeline.engines.geometry.engine import GeometryEngine
 from vcam_relight.pipeline.face.types import FaceState
@@ -33,7 +33,7 @@ EXPOSURE = 0.75
 """Exposure, as of `pipeline.lighting.estimation`, of what the network calls a normal light: 0.77 is
 the mean of the lights of the paper's example picture, 0.68 that of its example video."""
 
-LightEstimator = Callable[[FaceState, Picture], Floats | None]
+LightEstimator = Callable[[FaceState, BgrImage], FloatArray | None]
 """Faces and the frame they are in to `(9, 3)` RGB radiance of exposure 1, the light on them; None
 where it cannot tell. `GeometryEngine.present_light` is one, `DprLight` of
 `pipeline.engines.paper.dpr` another."""
@@ -43,9 +43,9 @@ where it cannot tell. `GeometryEngine.present_light` is one, `DprLight` of
 class Wanted:
     """A light as the network takes it, and what is left for its picture."""
 
-    sh: Floats
+    sh: FloatArray
     """`(9,)` gray SH coefficients in the network's scale."""
-    gain: Floats
+    gain: FloatArray
     """`(3,)` BGR, of linear light."""
 
 
@@ -53,9 +53,9 @@ class Wanted:
 class LightMemory:
     """What is believed of the light of one stream."""
 
-    present: Floats | None = None
+    present: FloatArray | None = None
     """`(9, 3)` of exposure 1."""
-    lift: Floats | None = None
+    lift: FloatArray | None = None
     """`(1,)` by how much `auto` brightens."""
     time: float = 0.0
 
@@ -77,7 +77,7 @@ class LightSetter:
 
     def wanted(
         self,
-        frame: Picture,
+        frame: BgrImage,
         faces: FaceState,
         lighting: Lighting,
         settings: RelightSettings,
@@ -99,7 +99,7 @@ class LightSetter:
         return _of(auto_target(present), settings, float(memory.lift[0]))
 
 
-def _of(target: Floats, settings: RelightSettings, lift: float = 1.0) -> Wanted:
+def _of(target: FloatArray, settings: RelightSettings, lift: float = 1.0) -> Wanted:
     lit = filled(target, settings.fill)
     colour = lit[0] / luminance(lit[0]) * warmth_rgb(settings.warmth)
     sh = lit @ LUMA_BGR[::-1] * np.float32(EXPOSURE)
@@ -107,13 +107,13 @@ def _of(target: Floats, settings: RelightSettings, lift: float = 1.0) -> Wanted:
     return Wanted(np.asarray(sh, np.float32), np.asarray(gain, np.float32))
 
 
-def _lift(frame: Picture, faces: FaceState) -> float:
+def _lift(frame: BgrImage, faces: FaceState) -> float:
     size = grid_size(*faces.size)
     linear = np.asarray(cv2.LUT(resize(frame, size), DECODE_8BIT), np.float32)
     return auto_gain(linear, resize(faces.mask, size), skin_mask(faces.faces, faces.size))
 
 
-def lit(picture: Floats, gain: Floats) -> Floats:
+def lit(image: FloatArray, gain: FloatArray) -> FloatArray:
     """`(h, w, 3)` sRGB-encoded BGR, 0..1, with its linear light multiplied by `gain` `(3,)`; what
     clips is cut off."""
-    return encode_srgb(decode_srgb(np.clip(picture, 0.0, 1.0)) * gain)
+    return encode_srgb(decode_srgb(np.clip(image, 0.0, 1.0)) * gain)

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from vcam_relight.pipeline.core.image import Floats
+from vcam_relight.pipeline.core.image import FloatArray
 
 if TYPE_CHECKING:
     from vcam_relight.pipeline.engines.paper.renderer import Field
@@ -25,7 +25,7 @@ _EMPTY = -1000.0
 
 
 @torch.inference_mode()
-def density_grid(field: "Field", size: int = 256) -> Floats:
+def density_grid(field: "Field", size: int = 256) -> FloatArray:
     """The density of the whole cube.
 
     Returns:
@@ -41,7 +41,7 @@ def density_grid(field: "Field", size: int = 256) -> Floats:
     return grid.numpy()
 
 
-def surface(density: Floats, level: float = LEVEL) -> tuple[Floats, NDArray[np.int32]]:
+def surface(density: FloatArray, level: float = LEVEL) -> tuple[FloatArray, NDArray[np.int32]]:
     """The surface where a grid of `density_grid` passes `level` (Lewiner et al. 2003).
 
     Returns:
@@ -64,7 +64,7 @@ def surface(density: Floats, level: float = LEVEL) -> tuple[Floats, NDArray[np.i
     return vertices.astype(np.float32), faces.astype(np.int32)
 
 
-def write_mesh(path: Path, vertices: Floats, faces: NDArray[np.int32]) -> None:
+def write_mesh(path: Path, vertices: FloatArray, faces: NDArray[np.int32]) -> None:
     """Writes positions and triangles as Wavefront .obj or as binary .ply.
 
     Raises:
@@ -90,7 +90,7 @@ def write_mesh(path: Path, vertices: Floats, faces: NDArray[np.int32]) -> None:
         raise ValueError(f"meshes are written as .obj or .ply, not as {path.name}")
 
 
-def write_density(path: Path, density: Floats) -> None:
+def write_density(path: Path, density: FloatArray) -> None:
     """Writes a grid of `density_grid` as .mrc (MRC2014): its columns are x, its sections z."""
     try:
         import mrcfile

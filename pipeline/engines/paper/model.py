@@ -93,17 +93,17 @@ class PaperModel:
         return cls(load_network(path), device, precision)
 
     @torch.inference_mode()
-    def encode(self, picture: Tensor) -> Person:
+    def encode(self, image: Tensor) -> Person:
         """Finds the person in an aligned picture `(1, 3, 512, 512)`, RGB, -1..1.
 
         Raises:
             ValueError: the picture has another shape.
         """
         shape = (1, 3, self.size, self.size)
-        if tuple(picture.shape) != shape:
-            raise ValueError(f"the picture must be {shape}, not {tuple(picture.shape)}")
+        if tuple(image.shape) != shape:
+            raise ValueError(f"the image must be {shape}, not {tuple(image.shape)}")
         encoders = self._network.encoders
-        x = torch.cat([picture.to(self.device, torch.float32), self._coordinates], 1)
+        x = torch.cat([image.to(self.device, torch.float32), self._coordinates], 1)
         x = x.contiguous(memory_format=torch.channels_last)
         with self._stage("deeplab"):
             features = encoders.deeplabv3(x)
@@ -147,13 +147,13 @@ class PaperModel:
             image = self._generator.superresolution(nhwc, person.superres_ws).float()
         return Outputs(image, feat[:, :3], feat, albedo, light, depth, normal)
 
-    def image_forward(self, picture: Tensor, sh: Tensor, camera: Tensor) -> Outputs:
+    def image_forward(self, image: Tensor, sh: Tensor, camera: Tensor) -> Outputs:
         """A single picture under a light and from a view.
 
         Under the picture's own light and camera this is its reconstruction. To change only the
         light or the view, keep what `encode` and `shade` gave and call the later steps again.
         """
-        person = self.encode(picture)
+        person = self.encode(image)
         return self.render(person, self.shade(person, sh), camera)
 
     @torch.inference_mode()
@@ -174,17 +174,17 @@ class PaperModel:
             return Person(planes, person.superres_ws), shading + _like(shading, add_shading)
 
     def video_frame(
-        self, picture: Tensor, sh: Tensor, camera: Tensor, state: TemporalState
+        self, image: Tensor, sh: Tensor, camera: Tensor, state: TemporalState
     ) -> Outputs:
         """The next frame of the video that `state` remembers; arguments as of `image_forward`."""
-        return self.render(*self.steady(self.encode(picture), sh, state), camera)
+        return self.render(*self.steady(self.encode(image), sh, state), camera)
 
     def video_forward(
         self, frames: Iterable[tuple[Tensor, Tensor, Tensor]], state: TemporalState
     ) -> Iterator[Outputs]:
         """A video: one result for each picture, light and camera, as soon as it is there."""
-        for picture, sh, camera in frames:
-            yield self.video_frame(picture, sh, camera, state)
+        for image, sh, camera in frames:
+            yield self.video_frame(image, sh, camera, state)
 
     def new_state(self, frozen: bool = False) -> TemporalState:
         """An empty memory for one stream; `frozen` is only for comparing with the released code."""

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vcam_relight.pipeline.core.image import Floats, Picture
+from vcam_relight.pipeline.core.image import BgrImage, FloatArray
 from vcam_relight.pipeline.engines.paper.camera import RADIUS, camera_at, look_at
 from vcam_relight.pipeline.head.pose import HeadFinder
 
@@ -25,7 +25,7 @@ _FLIP = np.array([1, -1, -1], np.float32)
 class PoseEstimator(Protocol):
     """Finds how a head is turned."""
 
-    def rotation(self, frame: Picture, landmarks: Floats) -> Floats:
+    def rotation(self, frame: BgrImage, landmarks: FloatArray) -> FloatArray:
         """From the head's axes to camera space.
 
         Args:
@@ -44,13 +44,13 @@ class PoseFinder:
     def __init__(self) -> None:
         self._finder = HeadFinder()
 
-    def rotation(self, frame: Picture, landmarks: Floats) -> Floats:
+    def rotation(self, frame: BgrImage, landmarks: FloatArray) -> FloatArray:
         """See `PoseEstimator`."""
         vector, _ = cv2.Rodrigues(self._finder.find(landmarks).rotation)
         return np.asarray(vector[:, 0], np.float32)
 
 
-def head_camera(rotation: Floats, yaw: float, pitch: float) -> Tensor:
+def head_camera(rotation: FloatArray, yaw: float, pitch: float) -> Tensor:
     """EG3D's camera for an aligned crop.
 
     Args:

@@ -23,5 +23,5 @@ class SuperResolution(nn.Module):
         )
         style = styles[:, -1:].expand(-1, 3, -1)
         x, small = self.block0(features, features[:, :3], style)
-        picture: Tensor = self.block1(x, small, style)[1]
-        return picture
+        image: Tensor = self.block1(x, small, style)[1]
+        return image

@@ -12,7 +12,7 @@ from vcam_relight.pipeline.compositing.gain import bounded, rolled_off
 from vcam_relight.pipeline.compositing.opencv import Compositor, Inset
 from vcam_relight.pipeline.controls import RelightSettings
 from vcam_relight.pipeline.core.color import DECODE_8BIT
-from vcam_relight.pipeline.core.image import Floats, Picture
+from vcam_relight.pipeline.core.image import BgrImage, FloatArray
 from vcam_relight.pipeline.core.resample import resize
 from vcam_relight.pipeline.core.timing import StageTimer
 from vcam_relight.pipeline.engines.geometry.engine import background_gain
@@ -63,7 +63,7 @@ class _Person:
     gain: "_Gain | None" = None
     """Of the last frame."""
 
-    def join(self, asked: Floats) -> None:
+    def join(self, asked: FloatArray) -> None:
         """Waits for the look that was begun. Where it was for a light that is not asked for any
         more, as when two are switched to and fro, the shadows of the one before stay."""
         if self.look is None:
@@ -81,16 +81,16 @@ class _Gain:
     """What a light change comes to, for as long as neither it nor the belief changes."""
 
     belief: Belief
-    target: Floats
+    target: FloatArray
     """`(9, 3)`"""
     amounts: Amounts
     intensity: float
-    linear: Floats
+    linear: FloatArray
     """`(n, n, 3)` BGR, of the crop's linear light."""
 
     @staticmethod
     def of(
-        last: "_Gain | None", belief: Belief, target: Floats, settings: RelightSettings
+        last: "_Gain | None", belief: Belief, target: FloatArray, settings: RelightSettings
     ) -> "_Gain":
         """That of the last frame, if it still holds."""
         amounts = Amounts(settings.shadows, settings.highlights)
@@ -112,17 +112,17 @@ class _Gain:
 class _Sight:
     """A frame and its faces."""
 
-    frame: Picture
+    frame: BgrImage
     faces: FaceState
-    small: Picture
+    small: BgrImage
     """The frame on the grid."""
-    luma: Picture
+    luma: BgrImage
     """`(h, w)` likewise, encoded."""
     scale: float
     """Grid pixels of a pixel of the frame."""
 
     @staticmethod
-    def of(frame: Picture, faces: FaceState) -> "_Sight":
+    def of(frame: BgrImage, faces: FaceState) -> "_Sight":
         """The grid of a frame."""
         small = resize(frame, grid_size(*faces.size))
         luma = np.asarray(cv2.cvtColor(small, cv2.COLOR_BGR2GRAY), np.uint8)
@@ -135,7 +135,7 @@ class _Head:
 
     face: Face
     crop: HeadCrop
-    luma: Picture
+    luma: BgrImage
     """`(n, n)` of the crop."""
     pose: HeadPose
     belief: Belief
@@ -151,7 +151,7 @@ class TriplaneState:
     people: dict[int, _Person] = field(default_factory=dict)
     """By `Face.ident`, of the faces in the last frame only."""
     frames: int = 0
-    gain: Floats | None = None
+    gain: FloatArray | None = None
     """`(1,)` how much `auto` lifts, smoothed."""
     time: float = 0.0
 
@@ -180,7 +180,7 @@ class TriplaneEngine:
         ramp = np.minimum(np.arange(OUTPUT) + 0.5, OUTPUT - 0.5 - np.arange(OUTPUT))
         ramp = np.clip(ramp / (_SOFT * OUTPUT), 0, 1)
         ramp = ramp * ramp * (3 - 2 * ramp)
-        self._fade: Floats = np.outer(ramp, ramp).astype(np.float32)[..., None]
+        self._fade: FloatArray = np.outer(ramp, ramp).astype(np.float32)[..., None]
 
     def new_state(self, timer: StageTimer) -> TriplaneState:
         """A fresh stream."""
@@ -189,12 +189,12 @@ class TriplaneEngine:
     @torch.inference_mode()
     def relight(
         self,
-        frame: Picture,
+        frame: BgrImage,
         faces: FaceState,
         lighting: Lighting,
         settings: RelightSettings,
         state: TriplaneState,
-    ) -> Picture:
+    ) -> BgrImage:
         """See `pipeline.engines.base.Engine`; a frame without faces passes through. The view turns
         the largest head alone."""
         if not faces.faces:
@@ -206,12 +206,12 @@ class TriplaneEngine:
 
     def _relit(
         self,
-        frame: Picture,
+        frame: BgrImage,
         faces: FaceState,
         lighting: Lighting,
         settings: RelightSettings,
         state: TriplaneState,
-    ) -> Picture:
+    ) -> BgrImage:
         dt, state.time = faces.time - state.time, faces.time
         with state.timer.stage("grid"):
             sight = _Sight.of(frame, faces)
@@ -231,7 +231,7 @@ class TriplaneEngine:
                 relit = self._turned(relit, heads[0], settings)
         return relit
 
-    def present_light(self, faces: FaceState, frame: Picture) -> Floats | None:
+    def present_light(self, faces: FaceState, frame: BgrImage) -> FloatArray | None:
         """`(9, 3)` radiance of the light on the largest face, of exposure 1; None without one."""
         if not faces.faces:
             return None
@@ -242,7 +242,7 @@ class TriplaneEngine:
         self,
         sight: _Sight,
         face: Face,
-        asked: Floats,
+        asked: FloatArray,
         due: bool,
         state: TriplaneState,
     ) -> _Head:
@@ -260,8 +260,8 @@ class TriplaneEngine:
         wanted = face.seen and (due or stale or not _asked_for(last, asked))
         if last is None or wanted:
             with state.timer.stage("crop"):
-                picture = crop.cut(sight.frame, INPUT)
-            glimpse = Glimpse(picture, luma, pose, asked, time)
+                image = crop.cut(sight.frame, INPUT)
+            glimpse = Glimpse(image, luma, pose, asked, time)
             person.look = self._observer.look(glimpse, last)
             if last is None or stale:
                 with state.timer.stage("network (wait)"):
@@ -277,7 +277,7 @@ class TriplaneEngine:
         settings: RelightSettings,
         dt: float,
         state: TriplaneState,
-    ) -> Picture:
+    ) -> BgrImage:
         frame, faces = sight.frame, sight.faces
         weight = max(face.weight for face in faces.faces) * settings.strength
         if weight == 0.0:
@@ -316,9 +316,9 @@ class TriplaneEngine:
     def _inset(
         self,
         head: _Head,
-        gain: Floats,
-        body: Floats,
-        linear: Floats,
+        gain: FloatArray,
+        body: FloatArray,
+        linear: FloatArray,
         scale: float,
         weight: float,
     ) -> Inset:
@@ -332,7 +332,7 @@ class TriplaneEngine:
         share = self._fade * np.float32(head.face.weight)
         return Inset(np.asarray(change * share, np.float32), head.crop.middle, head.crop.side)
 
-    def _turned(self, relit: Picture, head: _Head, settings: RelightSettings) -> Picture:
+    def _turned(self, relit: BgrImage, head: _Head, settings: RelightSettings) -> BgrImage:
         share = head.face.weight  # it turns as it fades in and out
         view = View.of(head.pose, settings.yaw * share, settings.pitch * share)
         if view is None:
@@ -370,6 +370,6 @@ def _stale(belief: Belief | None, time: float) -> bool:
     return belief is None or time - belief.time > _STALE_S
 
 
-def _asked_for(belief: Belief | None, light: Floats) -> bool:
+def _asked_for(belief: Belief | None, light: FloatArray) -> bool:
     """Whether it has the cast shadows of this light."""
     return belief is not None and np.array_equal(belief.asked, light)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from vcam_relight.pipeline.core.color import DECODE_8BIT
-from vcam_relight.pipeline.core.image import Floats, Picture
+from vcam_relight.pipeline.core.image import BgrImage, FloatArray
 from vcam_relight.pipeline.core.resample import resize
 from vcam_relight.pipeline.engines.triplane.network.model import (
     OUTPUT,
@@ -31,13 +31,13 @@ from vcam_relight.pipeline.lighting.sh_torch import asked_light
 class Glimpse:
     """A head in one frame, for the network to look at."""
 
-    picture: Picture
+    image: BgrImage
     """`(256, 256, 3)` BGR crop; never written to again."""
-    luma: Picture
+    luma: BgrImage
     """`(128, 128)` of the crop, encoded."""
     pose: HeadPose
     """Of the head in the crop."""
-    asked: Floats
+    asked: FloatArray
     """`(9, 3)` radiance of the light that is wanted."""
     time: float
     """Of the frame, seconds."""
@@ -49,9 +49,9 @@ class Belief:
 
     time: float
     """Of the frame that the network looked at."""
-    luma: Picture
+    luma: BgrImage
     """`(128, 128)` of the crop of that frame."""
-    asked: Floats
+    asked: FloatArray
     """`(9, 3)` the light that it was asked for."""
     state: TemporalState
     maps: Maps
@@ -61,9 +61,9 @@ class Belief:
     volume: Volume
     planes: Tensor
     """Albedo planes."""
-    level: Floats
+    level: FloatArray
     """`(3,)` RGB natural logarithm of the present light's exposure in the maps' scale."""
-    light: Floats
+    light: FloatArray
     """`(9, 3)` the present light, smoothed, of exposure 1."""
 
 
@@ -83,8 +83,8 @@ class Observer:
 
     @torch.inference_mode()
     def _look(self, glimpse: Glimpse, last: Belief | None) -> Belief:
-        picture, luma, pose = glimpse.picture, glimpse.luma, glimpse.pose
-        rgb = np.ascontiguousarray(picture[..., ::-1].transpose(2, 0, 1))
+        image, luma, pose = glimpse.image, glimpse.luma, glimpse.pose
+        rgb = np.ascontiguousarray(image[..., ::-1].transpose(2, 0, 1))
         maps, volume, following, planes = self._runtime.run(
             torch.from_numpy(rgb).float()[None] / 127.5 - 1,
             pose,
@@ -100,7 +100,7 @@ class Observer:
             seen = light_on(maps)
             level = np.maximum(exposure(seen), np.float32(1e-4))
             light = follow(last.light if last else None, np.asarray(seen / level), dt)
-            shading = believed(maps, _linear(picture))
+            shading = believed(maps, _linear(image))
         return Belief(
             glimpse.time,
             luma,
@@ -115,7 +115,7 @@ class Observer:
         )
 
 
-def _linear(picture: Picture) -> Tensor:
+def _linear(image: BgrImage) -> Tensor:
     """`(1, 3, 128, 128)` linear RGB of a `(256, 256, 3)` BGR crop."""
-    small = cv2.LUT(resize(picture, (OUTPUT, OUTPUT)), DECODE_8BIT)
+    small = cv2.LUT(resize(image, (OUTPUT, OUTPUT)), DECODE_8BIT)
     return torch.from_numpy(np.ascontiguousarray(small[..., ::-1].transpose(2, 0, 1)))[None]

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from vcam_relight.pipeline.core.image import Floats, Plane
+from vcam_relight.pipeline.core.image import FloatArray, Map
 from vcam_relight.pipeline.head.space import HeadPose
 
 YAW, PITCH = 14.0, 12.0
@@ -28,9 +28,9 @@ class View:
     """As the frame shows it; a batch of one."""
     pose: HeadPose
     """As it is to be seen: what the volume is rendered with."""
-    back: Floats
+    back: FloatArray
     """`(3, 3)` from the axes of the view to the frame's."""
-    centre: Floats
+    centre: FloatArray
     """`(3,)` dm from the head's origin, in the frame's axes and the view's alike."""
     degrees: float
     """How far it is turned."""
@@ -55,7 +55,7 @@ class View:
         seen = HeadPose(turn @ pose.rotation, pose.scale, shift)
         return View(pose, seen, back, centre.numpy(), math.hypot(yaw, pitch))
 
-    def points(self, depth: Plane) -> tuple[Floats, Floats]:
+    def points(self, depth: Map) -> tuple[FloatArray, FloatArray]:
         """`(n, n, 3)` points that the view's crop shows at `(n, n)` dm from the frame's origin
         towards the view's camera: in the view's axes and, the same points, in the frame's."""
         line = (np.arange(len(depth), dtype=np.float32) + 0.5) * np.float32(2 / len(depth)) - 1

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from vcam_relight.pipeline.compositing.gain import bounded
-from vcam_relight.pipeline.core.image import Floats
+from vcam_relight.pipeline.core.image import FloatArray
 from vcam_relight.pipeline.engines.triplane.network.model import Maps
 from vcam_relight.pipeline.lighting.estimation import AMBIENT, exposure, fit
 from vcam_relight.pipeline.lighting.sh import LAMBERT
@@ -53,7 +53,7 @@ class Amounts:
     """0..1, of its reflections on the skin."""
 
 
-def light_on(maps: Maps) -> Floats:
+def light_on(maps: Maps) -> FloatArray:
     """`(9, 3)` RGB radiance of the light that is there: what explains the present shading on the
     person's normals, in the scale of `maps.present`."""
     small, normals, person = (
@@ -66,7 +66,7 @@ def light_on(maps: Maps) -> Floats:
     shading = small[0][:, use].T.numpy()
     level = np.float32(max(float(shading.mean()), 1e-4))
     unit = torch.nn.functional.normalize(normals[0][:, use].T, dim=1).numpy()
-    light: Floats = fit(sh_basis(unit) * LAMBERT, np.asarray(shading / level)) * level
+    light: FloatArray = fit(sh_basis(unit) * LAMBERT, np.asarray(shading / level)) * level
     return light
 
 
@@ -94,14 +94,14 @@ def believed(maps: Maps, seen: Tensor) -> Tensor:
     return result
 
 
-def difference(present: Floats, target: Floats) -> float:
+def difference(present: FloatArray, target: FloatArray) -> float:
     """0..1, how far two lights `(9, 3)` count as different; see `_SAME`."""
     distance = float(np.linalg.norm(target - present)) / max(float(np.linalg.norm(present)), 1e-6)
     share = min(max((distance - _SAME) / (_OTHER - _SAME), 0.0), 1.0)
     return share * share * (3 - 2 * share)
 
 
-def log_ratio(present: Floats, target: Floats, normals: Floats) -> Floats:
+def log_ratio(present: FloatArray, target: FloatArray, normals: FloatArray) -> FloatArray:
     """`(h, w, 3)` BGR natural logarithm of two lights' `(9, 3)` irradiance on `(h, w, 3)` unit
     normals: all that is known where the network does not look."""
     lights = torch.from_numpy(np.stack([present, target]))
@@ -114,12 +114,12 @@ def log_ratio(present: Floats, target: Floats, normals: Floats) -> Floats:
 def face_gain(
     maps: Maps,
     shading: Tensor,
-    level: Floats,
-    present: Floats,
-    target: Floats,
+    level: FloatArray,
+    present: FloatArray,
+    target: FloatArray,
     amounts: Amounts,
     intensity: float,
-) -> Floats:
+) -> FloatArray:
     """What the linear light of a crop is to be multiplied by, wherever that leaves it.
 
     Args:
@@ -158,6 +158,6 @@ def _shine(maps: Maps, light: Tensor) -> Tensor:
     return glossy * fresnel * torch.exp(maps.occlusion.clamp(max=0))
 
 
-def _bgr(values: Tensor) -> Floats:
+def _bgr(values: Tensor) -> FloatArray:
     """`(h, w, 3)` of `(3, h, w)` RGB."""
     return np.ascontiguousarray(values.flip(0).permute(1, 2, 0).numpy())

@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 
 from vcam_relight.pipeline.compositing.opencv import Window
-from vcam_relight.pipeline.core.image import Floats, Picture, Plane
+from vcam_relight.pipeline.core.image import BgrImage, FloatArray, Map
 from vcam_relight.pipeline.core.resample import resize
 from vcam_relight.pipeline.engines.triplane.novel_view import View
 from vcam_relight.pipeline.head.crop import HeadCrop
@@ -58,21 +58,21 @@ _COLOUR = 6.0
 class Rendered:
     """What the volume shows of a head in one pose, `(n, n)` over the crop."""
 
-    depth: Plane
+    depth: Map
     """dm from the head's origin towards the camera."""
-    opacity: Plane
+    opacity: Map
     """0..1."""
 
 
 def turned(
-    frame: Picture,
+    frame: BgrImage,
     crop: HeadCrop,
     view: View,
     source: Rendered,
     novel: Rendered,
-    mask: Plane,
-    colour: Floats,
-) -> Picture:
+    mask: Map,
+    colour: FloatArray,
+) -> BgrImage:
     """The frame with the head as the view shows it.
 
     Args:
@@ -114,19 +114,19 @@ def turned(
     return out
 
 
-def _surface(rendered: Rendered, reach: float) -> Plane:
+def _surface(rendered: Rendered, reach: float) -> Map:
     """`(128, 128)` smooth depth, carried on beyond the outline by about `reach` cells."""
     size = (_GRID, _GRID)
     depth, opacity = resize(rendered.depth, size), resize(rendered.opacity, size)
     sure = _ramp(opacity, 0.5, 0.95)
 
-    def mean(sigma: float) -> Plane:
+    def mean(sigma: float) -> Map:
         return _blurred(depth * sure, sigma) / (_blurred(sure, sigma) + np.float32(1e-4))
 
     return np.where(sure > 0.5, mean(_SMOOTH), mean(reach))
 
 
-def _fade(size: tuple[int, int], crop: HeadCrop, view: View, mask: Plane, points: Floats) -> Plane:
+def _fade(size: tuple[int, int], crop: HeadCrop, view: View, mask: Map, points: FloatArray) -> Map:
     """`(128, 128)` 0..1, how much of the turn is shown where.
 
     Args:
@@ -143,7 +143,7 @@ def _fade(size: tuple[int, int], crop: HeadCrop, view: View, mask: Plane, points
     scale = crop.side * float(view.source.scale[0]) / 2  # pixels of the frame per dm
     place = (np.arange(_GRID) + 0.5 - _GRID / 2) * (crop.side / _GRID)
 
-    def inside(middle: float, pixels: int) -> Floats:
+    def inside(middle: float, pixels: int) -> FloatArray:
         edge = np.minimum(middle + place, pixels - middle - place) / scale
         return _ramp(edge.astype(np.float32), 0.0, _EDGE)
 
@@ -154,7 +154,7 @@ def _fade(size: tuple[int, int], crop: HeadCrop, view: View, mask: Plane, points
     return head * np.outer(rows, columns)
 
 
-def _window(size: tuple[int, int], crop: HeadCrop, fade: Plane) -> Window | None:
+def _window(size: tuple[int, int], crop: HeadCrop, fade: Map) -> Window | None:
     """The part of the frame that moves."""
     margin = 4  # cells that blurring and interpolation may reach
     spans = []
@@ -185,12 +185,12 @@ def _spread(values: A, crop: HeadCrop, window: Window) -> A:
 
 
 def _fill(
-    out: Picture,
+    out: BgrImage,
     crop: HeadCrop,
-    hidden: Plane,
-    opaque: Plane,
-    behind: Plane,
-    colour: Floats,
+    hidden: Map,
+    opaque: Map,
+    behind: Map,
+    colour: FloatArray,
 ) -> None:
     """Paints what was hidden with the volume's colours, toned as what is seen around it."""
     share = _blurred(hidden, _SMOOTH)
@@ -212,7 +212,7 @@ def _fill(
     part[...] = cv2.blendLinear(part, layer, 1 - share, share)
 
 
-def _looked_up(values: Plane, flow: Floats) -> Plane:
+def _looked_up(values: Map, flow: FloatArray) -> Map:
     """The values `flow` cells further right and down."""
     y, x = np.mgrid[:_GRID, :_GRID].astype(np.float32)
     taken = cv2.remap(
@@ -222,12 +222,12 @@ def _looked_up(values: Plane, flow: Floats) -> Plane:
     return np.asarray(taken, np.float32)
 
 
-def _blurred(values: Floats, sigma: float) -> Floats:
+def _blurred(values: FloatArray, sigma: float) -> FloatArray:
     return np.asarray(cv2.GaussianBlur(values, (0, 0), sigma), np.float32)
 
 
-def _ramp(values: Floats, low: float, high: float) -> Floats:
+def _ramp(values: FloatArray, low: float, high: float) -> FloatArray:
     """0 to 1 between two values, smooth at both."""
     share = np.clip((values - np.float32(low)) * np.float32(1 / (high - low)), 0, 1)
-    result: Floats = share * share * (3 - 2 * share)
+    result: FloatArray = share * share * (3 - 2 * share)
     return result

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from vcam_relight.pipeline.core.image import Floats
+from vcam_relight.pipeline.core.image import FloatArray
 from vcam_relight.pipeline.lightstage.animation.pose import Pose
 
 RATE = 30.0
@@ -65,8 +65,8 @@ def follow_gaze(pitch: float, closed: float) -> dict[str, float]:
 class _Sway:
     """A smooth random function: three sines for each of three axes."""
 
-    amplitudes: Floats  # (3 rates, 3 axes), radians
-    phases: Floats
+    amplitudes: FloatArray  # (3 rates, 3 axes), radians
+    phases: FloatArray
 
     @classmethod
     def sample(cls, rng: np.random.Generator, size: tuple[float, float, float]) -> "_Sway":
@@ -75,9 +75,9 @@ class _Sway:
         phases = rng.uniform(0, 2 * np.pi, (3, 3))
         return cls(amplitudes.astype(np.float32), phases.astype(np.float32))
 
-    def at(self, time: float) -> Floats:
+    def at(self, time: float) -> FloatArray:
         angle = 2 * np.pi * time * np.array(_SWAY_RATES)[:, None] + self.phases
-        result: Floats = (self.amplitudes * np.sin(angle)).sum(0).astype(np.float32)
+        result: FloatArray = (self.amplitudes * np.sin(angle)).sum(0).astype(np.float32)
         return result
 
 
@@ -139,14 +139,14 @@ class Performance:
             gaze,
         )
 
-    def _gaze(self, time: float, facing: Floats) -> Floats:
+    def _gaze(self, time: float, facing: FloatArray) -> FloatArray:
         """On the camera, whatever the head does, with small jumps."""
         jump = np.zeros(2)
         for start, target in self._saccades:
             share = float(np.clip((time - start) / _SACCADE, 0, 1))
             jump = jump + (target - jump) * (share * share * (3 - 2 * share))
         gaze = -0.85 * facing[:2] + self._look + jump
-        result: Floats = np.clip(gaze, -_MOST_GAZE, _MOST_GAZE).astype(np.float32)
+        result: FloatArray = np.clip(gaze, -_MOST_GAZE, _MOST_GAZE).astype(np.float32)
         return result
 
     def _expression(self, time: float, gaze_pitch: float) -> dict[str, float]:

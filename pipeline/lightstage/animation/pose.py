@@ -4,10 +4,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from vcam_relight.pipeline.core.image import Floats
+from vcam_relight.pipeline.core.image import FloatArray
 
 
-def _zeros(count: int) -> Floats:
+def _zeros(count: int) -> FloatArray:
     return np.zeros(count, np.float32)
 
 
@@ -17,10 +17,10 @@ class Pose:
 
     expression: dict[str, float] = field(default_factory=dict)
     """Weights of MakeHuman's face units, in 0..1, by name (`jawOpen`, `eyeBlinkLeft`, ...)."""
-    head: Floats = field(default_factory=lambda: _zeros(3))
+    head: FloatArray = field(default_factory=lambda: _zeros(3))
     """`(3,)` pitch, yaw and roll in radians against the torso; positive looks down, to +x, and
     tips towards -x."""
-    torso: Floats = field(default_factory=lambda: _zeros(3))
+    torso: FloatArray = field(default_factory=lambda: _zeros(3))
     """`(3,)` likewise, about a point far below the frame."""
-    gaze: Floats = field(default_factory=lambda: _zeros(2))
+    gaze: FloatArray = field(default_factory=lambda: _zeros(2))
     """`(2,)` pitch and yaw of the eyes in the head, radians."""

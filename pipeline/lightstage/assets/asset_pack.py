@@ -18,7 +18,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from vcam_relight.pipeline.core.image import Floats
+from vcam_relight.pipeline.core.image import FloatArray
 from vcam_relight.pipeline.lightstage.assets.makehuman import Garment, Target
 from vcam_relight.pipeline.lightstage.core.regions import Regions
 from vcam_relight.pipeline.lightstage.core.scene import Texture
@@ -41,7 +41,7 @@ class Environment:
     """A small environment map."""
 
     name: str
-    radiance: Floats
+    radiance: FloatArray
     """`(64, 128, 3)` float32 linear RGB in the convention of `pipeline.lighting.hdri`."""
     held_out: bool
     """For testing only."""
@@ -54,19 +54,19 @@ class BaseMesh:
     Of its faces, those that are never seen are left away.
     """
 
-    positions: Floats
+    positions: FloatArray
     """`(19158, 3)` float32 in dm, y up, the face towards +z."""
     faces: NDArray[np.int32]
     """`(F, 4)` quads."""
     groups: NDArray[np.str_]
     """`(F,)` name of each face's group."""
-    uvs: Floats
+    uvs: FloatArray
     """`(T, 2)` skin texture coordinates in the layout of `atlas`, v up."""
     uv_faces: NDArray[np.int32]
     """`(F, 4)` into `uvs`."""
     cavity: NDArray[np.bool_]
     """`(F,)` whether the face lines the mouth or an eye socket."""
-    bones: Floats
+    bones: FloatArray
     """`(19158, BONE_COUNT)` skinning weights of `skeleton`."""
 
 
@@ -76,7 +76,7 @@ class IdentityModes:
 
     index: NDArray[np.int32]
     """`(K,)` vertices that they move."""
-    deltas: Floats
+    deltas: FloatArray
     """`(100, K, 3)` float32 displacement in dm."""
 
 
@@ -160,11 +160,11 @@ class Pack:
 
 
 def _decode(encoded: NDArray[np.uint8]) -> Texture:
-    image = cv2.imdecode(encoded, cv2.IMREAD_UNCHANGED)
-    if image is None:
+    pixels = cv2.imdecode(encoded, cv2.IMREAD_UNCHANGED)
+    if pixels is None:
         raise OSError("a texture in the asset pack is damaged; make the pack anew")
-    code = cv2.COLOR_BGRA2RGBA if image.shape[2] == 4 else cv2.COLOR_BGR2RGBA
-    texture: Texture = cv2.cvtColor(image, code).astype(np.uint8)
+    code = cv2.COLOR_BGRA2RGBA if pixels.shape[2] == 4 else cv2.COLOR_BGR2RGBA
+    texture: Texture = cv2.cvtColor(pixels, code).astype(np.uint8)
     texture.setflags(write=False)
     return texture
 
@@ -201,8 +201,8 @@ def _unpack(arrays: _Arrays) -> Pack:
         Textures(_under(arrays, "texture")),
         Textures(_under(arrays, "skin")),
         tuple(
-            Environment(name, picture.astype(np.float32), name in held_out)
-            for name, picture in sorted(_under(arrays, "hdri").items())
+            Environment(name, image.astype(np.float32), name in held_out)
+            for name, image in sorted(_under(arrays, "hdri").items())
         ),
         str(arrays["notices"]),
     )

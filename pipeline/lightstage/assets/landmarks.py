@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from vcam_relight.pipeline.core.image import Floats
+from vcam_relight.pipeline.core.image import FloatArray
 
 COUNT = 468
 FILE = Path(__file__).with_name("landmarks.npz")
@@ -22,12 +22,12 @@ class Correspondence:
 
     vertices: NDArray[np.int32]
     """`(468, 3)` base vertices."""
-    weights: Floats
+    weights: FloatArray
     """`(468, 3)` barycentric weights."""
 
-    def on(self, positions: Floats) -> Floats:
+    def on(self, positions: FloatArray) -> FloatArray:
         """`(468, 3)` landmarks on a base mesh `(V, 3)`, posed or not."""
-        result: Floats = np.einsum("lk,lkc->lc", self.weights, positions[self.vertices])
+        result: FloatArray = np.einsum("lk,lkc->lc", self.weights, positions[self.vertices])
         return result
 
 

@@ -13,7 +13,7 @@ from scipy.sparse import csr_matrix
 from scipy.sparse.csgraph import connected_components
 
 from vcam_relight.pipeline.lightstage.core.scene import Texture
-from vcam_relight.pipeline.core.image import Floats
+from vcam_relight.pipeline.core.image import FloatArray
 
 # Lower left corners (u, v) in MakeHuman's square and here, and the scale; islands in the order of
 # their first face: head, mouth, torso with arms and legs, eye socket, hand, foot, and the other
@@ -40,7 +40,7 @@ _MARGIN = 0.008
 class Atlas:
     """The skin's texture coordinates in the layout of this module."""
 
-    uvs: Floats
+    uvs: FloatArray
     """`(T, 2)` float32, v up; what belongs to no island stays where it was."""
     island: NDArray[np.int8]
     """`(T,)` index of the island, -1 for none."""
@@ -51,7 +51,7 @@ class Atlas:
         return np.isin(self.island, _CAVITIES)
 
     @staticmethod
-    def of(uvs: Floats, uv_faces: NDArray[np.int32]) -> "Atlas":
+    def of(uvs: FloatArray, uv_faces: NDArray[np.int32]) -> "Atlas":
         """The layout for MakeHuman's `uvs` (T, 2) and the `uv_faces` (F, 4) of its group `body`.
 
         Raises:

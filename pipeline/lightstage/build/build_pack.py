@@ -26,13 +26,13 @@ from vcam_relight.pipeline.lightstage.assets.asset_pack import (
 )
 from vcam_relight.pipeline.lightstage.build.images import (
     grey_strands,
-    read_picture,
+    read_image,
     shrunk,
     to_jpeg,
     to_png,
 )
 from vcam_relight.pipeline.lightstage.core.wavefront import read_obj
-from vcam_relight.pipeline.core.image import Floats
+from vcam_relight.pipeline.core.image import FloatArray
 
 HELD_OUT = (
     "bpy/courtyard", "bpy/interior", "pmndrs/apartment", "pmndrs/bridge", "pmndrs/dawn",
@@ -253,7 +253,7 @@ def _pack_targets(
     }
 
 
-def _cut(garment: makehuman.Garment, name: str, lowered: Floats, low: float) -> makehuman.Garment:
+def _cut(garment: makehuman.Garment, name: str, lowered: FloatArray, low: float) -> makehuman.Garment:
     """What of a garment may ever be seen."""
     places = garment.interpolate(lowered)[garment.faces]
     keep = places[..., 1].mean(1) > low
@@ -273,7 +273,7 @@ def _cut(garment: makehuman.Garment, name: str, lowered: Floats, low: float) -> 
     )
 
 
-def _front_of_teeth(places: Floats) -> NDArray[np.bool_]:
+def _front_of_teeth(places: FloatArray) -> NDArray[np.bool_]:
     """Faces (F, 4, 3) that look out of the dental arch, but for the hindmost."""
     normal = np.cross(places[:, 2] - places[:, 0], places[:, 3] - places[:, 1])
     back = places[..., 2].min()
@@ -306,30 +306,30 @@ def _textures(
 ) -> dict[str, NDArray[np.uint8]]:
     encoded = {}
     for path in _found(assets, "skins/textures/*_diffuse*"):
-        picture = to_atlas(read_picture(path), atlas, SKIN_SIZE)
-        encoded[f"skin/{path.stem}"] = to_jpeg(picture)
+        image = to_atlas(read_image(path), atlas, SKIN_SIZE)
+        encoded[f"skin/{path.stem}"] = to_jpeg(image)
     for name in garments:
         kind, _, stem = name.partition("/")
         folder = {"brows": "eyebrows", "lashes": "eyelashes"}.get(kind, kind)
         if kind == "hair":
             path = assets / f"hair/{stem}/{stem}_diffuse.png"
             if path.exists():
-                encoded[f"texture/{name}"] = to_png(grey_strands(shrunk(read_picture(path), 512)))
+                encoded[f"texture/{name}"] = to_png(grey_strands(shrunk(read_image(path), 512)))
         elif kind in ("brows", "lashes"):
-            image = shrunk(read_picture(assets / f"{folder}/{stem}/{stem}.png"), 256)
-            encoded[f"texture/{name}"] = to_png(grey_strands(image))
+            texture = shrunk(read_image(assets / f"{folder}/{stem}/{stem}.png"), 256)
+            encoded[f"texture/{name}"] = to_png(grey_strands(texture))
         elif kind == "eyes":
-            encoded[f"texture/{name}"] = to_png(shrunk(read_picture(assets / _EYE_TEXTURE), 512))
+            encoded[f"texture/{name}"] = to_png(shrunk(read_image(assets / _EYE_TEXTURE), 512))
         elif kind == "teeth":
-            image = shrunk(read_picture(assets / "teeth/materials/teeth.png"), 512)
-            encoded[f"texture/{name}"] = to_png(image)
+            texture = shrunk(read_image(assets / "teeth/materials/teeth.png"), 512)
+            encoded[f"texture/{name}"] = to_png(texture)
         elif kind == "tongue":
             path = assets / f"tongue/{stem}/{stem}_diffuse.png"
-            encoded[f"texture/{name}"] = to_jpeg(shrunk(read_picture(path), 256))
+            encoded[f"texture/{name}"] = to_jpeg(shrunk(read_image(path), 256))
         else:
             for suffix in ("diffuse", "ao"):
                 found = sorted((assets / f"clothes/{stem}").glob(f"{stem}_{suffix}.*"))
                 if found:
-                    picture = shrunk(read_picture(found[0]), 512)
-                    encoded[f"texture/{name}_{suffix}"] = to_jpeg(picture)
+                    image = shrunk(read_image(found[0]), 512)
+                    encoded[f"texture/{name}_{suffix}"] = to_jpeg(image)
     return encoded

@@ -10,7 +10,7 @@ from vcam_relight.pipeline.core.color import DECODE_8BIT, LUMA_BGR, encode_srgb
 from vcam_relight.pipeline.lightstage.core.scene import Texture
 
 
-def read_picture(path: Path) -> Texture:
+def read_image(path: Path) -> Texture:
     """The picture as RGBA; it is opaque if it says nothing else.
 
     Raises:

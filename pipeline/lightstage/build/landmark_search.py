@@ -29,7 +29,7 @@ from vcam_relight.pipeline.lightstage.core.scene import Camera
 from vcam_relight.pipeline.lightstage.render.transfer import Transfer, trace
 from vcam_relight.pipeline.lightstage.core.wavefront import triangulate
 from vcam_relight.pipeline.core.timing import StageTimer
-from vcam_relight.pipeline.core.image import Floats
+from vcam_relight.pipeline.core.image import FloatArray
 
 _SIZE = 384
 _STEPS = 4
@@ -56,9 +56,9 @@ class Sighting:
     """One rendered face and what the landmark model says of it."""
 
     camera: Camera
-    base: Floats
+    base: FloatArray
     """`(V, 3)` posed base mesh, world."""
-    found: Floats
+    found: FloatArray
     """`(468, 2)` pixels."""
 
     @property
@@ -127,7 +127,7 @@ def _face(pack: Pack) -> NDArray[np.int32]:
     return result
 
 
-def _grid(steps: int) -> Floats:
+def _grid(steps: int) -> FloatArray:
     """`(N, 3)` barycentric weights of a triangle's grid."""
     rows = [(i, j, steps - i - j) for i in range(steps + 1) for j in range(steps + 1 - i)]
     return np.array(rows, np.float32) / np.float32(steps)
@@ -140,9 +140,9 @@ def look(
     posed = figure.pose(pose)
     camera = source_camera(_SIZE, posed.head[:3, 3])
     buffers = rasterizer.draw(posed, camera, transfer.light(posed, [_soft_front()]))
-    linear = buffers.pictures[0] + 0.1 * (1 - buffers.alpha[..., None])
-    picture = (encode_srgb(linear)[..., ::-1] * 255 + 0.5).astype(np.uint8)
-    faces = tracker.still(np.ascontiguousarray(picture)).faces
+    linear = buffers.images[0] + 0.1 * (1 - buffers.alpha[..., None])
+    image = (encode_srgb(linear)[..., ::-1] * 255 + 0.5).astype(np.uint8)
+    faces = tracker.still(np.ascontiguousarray(image)).faces
     return Sighting(camera, figure.base(pose), faces[0].landmarks[:, :2]) if faces else None
 
 

@@ -7,7 +7,7 @@ import av
 import cv2
 import numpy as np
 
-from vcam_relight.pipeline.core.image import Picture
+from vcam_relight.pipeline.core.image import BgrImage
 from vcam_relight.pipeline.lightstage.camera.parameters import CameraLook
 
 _JPEG_SAMPLING = {
@@ -17,31 +17,31 @@ _JPEG_SAMPLING = {
 }
 
 
-def compress(look: CameraLook, pictures: Sequence[Picture]) -> list[Picture]:
+def compress(look: CameraLook, images: Sequence[BgrImage]) -> list[BgrImage]:
     """Encodes and decodes the frames of one clip, `(H, W, 3)` BGR, in order.
 
     JPEG frames stand alone, as a camera's MJPG does; H.264 is x264 with one keyframe at the start.
     """
     if look.codec == "jpeg":
-        return [_jpeg(picture, look) for picture in pictures]
+        return [_jpeg(image, look) for image in images]
     if look.codec == "h264":
-        return _h264(pictures, look.crf)
-    return list(pictures)
+        return _h264(images, look.crf)
+    return list(images)
 
 
-def _jpeg(picture: Picture, look: CameraLook) -> Picture:
+def _jpeg(image: BgrImage, look: CameraLook) -> BgrImage:
     settings = [
         cv2.IMWRITE_JPEG_QUALITY,
         look.quality,
         cv2.IMWRITE_JPEG_SAMPLING_FACTOR,
         _JPEG_SAMPLING[look.subsampling],
     ]
-    _, encoded = cv2.imencode(".jpg", picture, settings)
+    _, encoded = cv2.imencode(".jpg", image, settings)
     return np.asarray(cv2.imdecode(encoded, cv2.IMREAD_COLOR), np.uint8)
 
 
-def _h264(pictures: Sequence[Picture], crf: int) -> list[Picture]:
-    height, width = pictures[0].shape[:2]
+def _h264(images: Sequence[BgrImage], crf: int) -> list[BgrImage]:
+    height, width = images[0].shape[:2]
     even = height + height % 2, width + width % 2
     encoder = av.VideoCodecContext.create("libx264", "w")
     encoder.width, encoder.height, encoder.pix_fmt = even[1], even[0], "yuv420p"
@@ -52,9 +52,9 @@ def _h264(pictures: Sequence[Picture], crf: int) -> list[Picture]:
     decoder = av.VideoCodecContext.create("h264", "r")
     decoder.thread_count = 1
     decoded: list[av.VideoFrame] = []
-    for place, picture in enumerate(pictures):
+    for place, image in enumerate(images):
         padded = cv2.copyMakeBorder(
-            picture, 0, even[0] - height, 0, even[1] - width, cv2.BORDER_REPLICATE
+            image, 0, even[0] - height, 0, even[1] - width, cv2.BORDER_REPLICATE
         )
         frame = av.VideoFrame.from_ndarray(np.asarray(padded, np.uint8), format="bgr24")
         frame.pts = place

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from vcam_relight.pipeline.core.image import Floats
+from vcam_relight.pipeline.core.image import FloatArray
 from vcam_relight.pipeline.lightstage.core.scene import Camera
 
 DISTANCE = 8.0
@@ -24,7 +24,7 @@ about."""
 
 def source_camera(
     size: int,
-    eyes: Floats | None = None,
+    eyes: FloatArray | None = None,
     distance: float = DISTANCE,
     height: float = HEIGHT,
     shift: tuple[float, float] = (0.0, 0.0),
@@ -43,7 +43,7 @@ def source_camera(
     return Camera(middle + offset, distance / height, size, size)
 
 
-def jittered_camera(rng: np.random.Generator, size: int, eyes: Floats) -> Camera:
+def jittered_camera(rng: np.random.Generator, size: int, eyes: FloatArray) -> Camera:
     """A source camera as crops of real webcam pictures vary: near or far, tight or wide, off the
     middle."""
     shift = np.clip(rng.normal(0, 0.1, 2), -0.25, 0.25)
@@ -56,7 +56,7 @@ def jittered_camera(rng: np.random.Generator, size: int, eyes: Floats) -> Camera
     )
 
 
-def orbit(camera: Camera, centre: Floats, yaw: float, pitch: float) -> Camera:
+def orbit(camera: Camera, centre: FloatArray, yaw: float, pitch: float) -> Camera:
     """The camera carried around a point that it goes on looking at.
 
     Args:
@@ -75,7 +75,7 @@ def orbit(camera: Camera, centre: Floats, yaw: float, pitch: float) -> Camera:
     )
 
 
-def head_centre(head: Floats) -> Floats:
+def head_centre(head: FloatArray) -> FloatArray:
     """`(3,)` dm, of the `(4, 4)` transform of `Posed.head`."""
-    result: Floats = (head @ _HEAD_CENTRE)[:3]
+    result: FloatArray = (head @ _HEAD_CENTRE)[:3]
     return result

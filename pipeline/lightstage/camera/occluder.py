@@ -7,7 +7,7 @@ from typing import Literal, get_args
 import cv2
 import numpy as np
 
-from vcam_relight.pipeline.core.image import Floats, Plane
+from vcam_relight.pipeline.core.image import FloatArray, Map
 from vcam_relight.pipeline.lighting.sh import dominant_direction, irradiance
 from vcam_relight.pipeline.lightstage.camera.webcam import Layer
 from vcam_relight.pipeline.lightstage.core.height_field import Relief, turned
@@ -31,7 +31,7 @@ class Occluder:
     """One thing that hovers, sways or passes in front of a face for one clip."""
 
     def __init__(
-        self, rng: np.random.Generator, kind: Kind | None = None, skin: Floats | None = None
+        self, rng: np.random.Generator, kind: Kind | None = None, skin: FloatArray | None = None
     ) -> None:
         """
         Args:
@@ -85,13 +85,13 @@ class Occluder:
             self._held(painter, at)
         return Layer(painter.linear, painter.alpha)
 
-    def _place(self, points: Floats, at: Floats, angle: float) -> Floats:
+    def _place(self, points: FloatArray, at: FloatArray, angle: float) -> FloatArray:
         points = np.array(points, np.float32) * np.float32(self._length)
         if self._left:
             points[:, 0] *= -1
         return turned(points, angle) + np.array([at[0], at[1], 0], np.float32)
 
-    def _hand(self, painter: "_Painter", wrist: Floats, angle: float) -> None:
+    def _hand(self, painter: "_Painter", wrist: FloatArray, angle: float) -> None:
         unit = self._length
         relief = painter.relief()
         ends = self._place(np.array([[0, 0.1, 0], [0.02, -1.6, -0.1]]), wrist, angle)
@@ -101,7 +101,7 @@ class Occluder:
             base = np.array([_KNUCKLES[finger, 0] * 0.6, 0.08, 0.0])
             a, b = self._place(np.stack([base, knuckle]), wrist, angle)
             relief.capsule(a, b, 0.10 * unit, 0.085 * unit, 0.07 * unit)
-        nails: list[Floats] = []
+        nails: list[FloatArray] = []
         for finger in range(4):
             joints = self._place(self._joints(finger), wrist, angle)
             for k in range(3):
@@ -121,7 +121,7 @@ class Occluder:
         if self._sleeved:
             self._cuff(painter, wrist, angle)
 
-    def _joints(self, finger: int) -> Floats:
+    def _joints(self, finger: int) -> FloatArray:
         """`(4, 3)` of one finger: bent forwards, its picture gets shorter."""
         curl = min(max(self._curl + float(self._fingers[finger]), 0.0), 1.0)
         spread = (finger - 1.5) * -0.11 * (1 - curl) + float(self._fingers[finger]) * 0.4
@@ -137,13 +137,13 @@ class Occluder:
             )
         return np.stack(joints).astype(np.float32)
 
-    def _cuff(self, painter: "_Painter", wrist: Floats, angle: float) -> None:
+    def _cuff(self, painter: "_Painter", wrist: FloatArray, angle: float) -> None:
         relief = painter.relief()
         a, b = self._place(np.array([[0.0, -0.25, 0], [0.02, -1.7, -0.1]]), wrist, angle)
         relief.capsule(a, b, 0.19 * self._length, 0.30 * self._length, 0.02 * self._length)
         painter.paint(relief, painter.cloth(self._cloth), 0.0, 0.05 * self._length)
 
-    def _arm(self, painter: "_Painter", at: Floats, angle: float) -> None:
+    def _arm(self, painter: "_Painter", at: FloatArray, angle: float) -> None:
         """A sleeve across the lower face, as when somebody rubs nose or eyes."""
         relief = painter.relief()
         points = np.array([[-0.2, 3.0, 0], [0, 0.1, 0.1], [0.2, -3.0, 0]])
@@ -152,7 +152,7 @@ class Occluder:
         relief.capsule(b, c, 0.26 * self._length, 0.34 * self._length, 0.1 * self._length)
         painter.paint(relief, painter.cloth(self._cloth), 0.0, 0.08 * self._length)
 
-    def _microphone(self, painter: "_Painter", at: Floats, angle: float) -> None:
+    def _microphone(self, painter: "_Painter", at: FloatArray, angle: float) -> None:
         unit = self._length
         body = painter.relief()
         points = self._place(
@@ -165,7 +165,7 @@ class Occluder:
         ball.capsule(points[0], points[0], 0.17 * unit, 0.17 * unit, 0.01)
         painter.paint(ball, painter.grille(self._paint * 0.25), 0.15, 0.05 * unit)
 
-    def _held(self, painter: "_Painter", at: Floats) -> None:
+    def _held(self, painter: "_Painter", at: FloatArray) -> None:
         """A mug or a phone, upright, with fingers around it from one side."""
         unit, mug = self._length, self.kind == "mug"
         wide, high = (0.46 * unit, 0.52 * unit) if mug else (0.40 * unit, 0.82 * unit)
@@ -215,7 +215,7 @@ class Occluder:
         painter.paint(fingers, painter.flesh(self._skin, none), 0.10, 0.05 * unit)
 
 
-def _dye(rng: np.random.Generator, most: float) -> Floats:
+def _dye(rng: np.random.Generator, most: float) -> FloatArray:
     """An albedo up to `most`, grey more often than vivid."""
     saturation = float(rng.beta(1, 2.2))
     vivid = rng.random(3)
@@ -232,13 +232,13 @@ class _Painter:
         towards = dominant_direction(self._sh) + np.array([0, 0, 1], np.float32)
         self._half = towards / max(float(np.linalg.norm(towards)), 1e-3)
         self._rng = np.random.default_rng(seed)  # the same texture in every frame
-        self.linear: Floats = np.zeros((*size, 3), np.float32)
-        self.alpha: Plane = np.zeros(size, np.float32)
+        self.linear: FloatArray = np.zeros((*size, 3), np.float32)
+        self.alpha: Map = np.zeros(size, np.float32)
 
     def relief(self) -> Relief:
         return Relief(*self._size)
 
-    def paint(self, relief: Relief, albedo: Floats, gloss: float, crease: float) -> None:
+    def paint(self, relief: Relief, albedo: FloatArray, gloss: float, crease: float) -> None:
         """Lays a relief over what is there; `gloss` scales a highlight, `crease` is the width of
         the hollows that light hardly reaches."""
         window = relief.window()
@@ -258,26 +258,26 @@ class _Painter:
         colour += cover[..., None] * (shaded.astype(np.float32) - colour)
         alpha += cover * (1 - alpha)
 
-    def flesh(self, skin: Floats, tips: Plane) -> Floats:
+    def flesh(self, skin: FloatArray, tips: Map) -> FloatArray:
         """`(H, W, 3)` albedo of a hand: blotchy, fingertips redder."""
         blotches = self._smooth(0.03) * 0.08 + self._smooth(0.006) * 0.05
         red = np.clip(tips, 0, 1) * 0.12 + self._smooth(0.05) * 0.04
         tint = np.stack([blotches + red * 0.5, blotches - red, blotches - red * 0.8], -1)
-        result: Floats = skin * np.exp(tint)
+        result: FloatArray = skin * np.exp(tint)
         return result
 
-    def cloth(self, colour: Floats) -> Floats:
+    def cloth(self, colour: FloatArray) -> FloatArray:
         """`(H, W, 3)` albedo with a weave and folds."""
         return np.asarray(
             colour * np.exp(self._smooth(0.07) * 0.10 + self._smooth(0.003) * 0.12)[..., None],
             np.float32,
         )
 
-    def grille(self, colour: Floats) -> Floats:
+    def grille(self, colour: FloatArray) -> FloatArray:
         """`(H, W, 3)` albedo of a wire mesh or foam."""
         return np.asarray(colour * np.exp(self._smooth(0.004) * 0.5)[..., None], np.float32)
 
-    def _smooth(self, scale: float) -> Plane:
+    def _smooth(self, scale: float) -> Map:
         """`(H, W)` noise of variance about 1 with features of `scale` picture heights."""
         cell = scale * self._size[0]
         rows, columns = (max(4, round(side / cell)) for side in self._size)

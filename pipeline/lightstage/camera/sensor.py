@@ -9,7 +9,7 @@ import math
 import cv2
 import numpy as np
 
-from vcam_relight.pipeline.core.image import Floats, Plane
+from vcam_relight.pipeline.core.image import FloatArray, Map
 from vcam_relight.pipeline.lightstage.camera.parameters import CameraLook
 
 _FULL = 65535.0
@@ -20,8 +20,8 @@ _MEMORY = 3
 
 
 def expose(
-    look: CameraLook, light: Floats, exposure: float, white_balance: Floats, index: int
-) -> Floats:
+    look: CameraLook, light: FloatArray, exposure: float, white_balance: FloatArray, index: int
+) -> FloatArray:
     """Light `(H, W, 3)` linear RGB to what the processor gets, `(H, W, 3)` linear RGB with gains
     applied, clipped at `look.headroom`; may be a little below 0 where it is dark."""
     native = np.asarray(look.sensor_gains, np.float32)
@@ -41,11 +41,11 @@ def expose(
         raw = raw + _noise(look, raw, exposure, index)
     raw = np.minimum(raw, limit)
     developed = raw * (native * white_balance)
-    result: Floats = np.minimum(developed, np.float32(look.headroom))
+    result: FloatArray = np.minimum(developed, np.float32(look.headroom))
     return result
 
 
-def _mosaic(rgb: Floats) -> Plane:
+def _mosaic(rgb: FloatArray) -> Map:
     """`(H, W)` of `(H, W, 3)`: red and green in even rows, green and blue in odd ones."""
     plane = np.empty(rgb.shape[:2], np.float32)
     plane[0::2, 0::2] = rgb[0::2, 0::2, 0]
@@ -55,7 +55,7 @@ def _mosaic(rgb: Floats) -> Plane:
     return plane
 
 
-def _noise(look: CameraLook, raw: Floats, exposure: float, index: int) -> Floats:
+def _noise(look: CameraLook, raw: FloatArray, exposure: float, index: int) -> FloatArray:
     """Noise for raw values that were gained by `exposure`, of their shape `(H, W[, 3])`."""
     if not math.isfinite(look.electrons):
         return np.zeros_like(raw)
@@ -67,7 +67,7 @@ def _noise(look: CameraLook, raw: Floats, exposure: float, index: int) -> Floats
         for age in range(1, _MEMORY):
             unit = unit + shares[age] * _fresh(look, raw.shape, index - age)
         unit = unit / np.float32(math.sqrt(float((shares**2).sum())))
-    noise: Floats = deviation * unit
+    noise: FloatArray = deviation * unit
     if look.banding > 0:
         rows = np.random.default_rng((look.seed, 2, index + _MEMORY))
         columns = np.random.default_rng((look.seed, 3))  # a sensor's columns stay what they are
@@ -79,7 +79,7 @@ def _noise(look: CameraLook, raw: Floats, exposure: float, index: int) -> Floats
     return noise
 
 
-def _fresh(look: CameraLook, shape: tuple[int, ...], index: int) -> Floats:
+def _fresh(look: CameraLook, shape: tuple[int, ...], index: int) -> FloatArray:
     """Normal noise of variance 1, correlated between neighbours by `look.grain`."""
     rng = np.random.default_rng((look.seed, 1, index + _MEMORY))  # never below 0
     unit = rng.standard_normal(shape, np.float32)
@@ -87,5 +87,5 @@ def _fresh(look: CameraLook, shape: tuple[int, ...], index: int) -> Floats:
         return unit
     kernel = cv2.getGaussianKernel(7, look.grain).astype(np.float32)
     blurred = cv2.sepFilter2D(unit, -1, kernel, kernel)
-    result: Floats = blurred / np.float32((kernel**2).sum())
+    result: FloatArray = blurred / np.float32((kernel**2).sum())
     return result

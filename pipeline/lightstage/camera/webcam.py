@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vcam_relight.pipeline.core.color import LUMA_BGR, encode_srgb, luminance
-from vcam_relight.pipeline.core.image import Floats, Picture, Plane
+from vcam_relight.pipeline.core.image import BgrImage, FloatArray, Map
 from vcam_relight.pipeline.lightstage.camera.codec import compress
 from vcam_relight.pipeline.lightstage.camera.parameters import CameraLook
 from vcam_relight.pipeline.lightstage.camera.sensor import expose
@@ -39,9 +39,9 @@ _CURVE = 4095
 class Layer:
     """Something drawn in front of the person."""
 
-    linear: Floats
+    linear: FloatArray
     """`(H, W, 3)` linear RGB, premultiplied."""
-    alpha: Plane
+    alpha: Map
     """`(H, W)` in 0..1."""
 
 
@@ -51,7 +51,7 @@ class Metering:
 
     level: float
     """Linear luminance of the picture, the middle counting most."""
-    colour: Floats
+    colour: FloatArray
     """`(3,)` its mean linear RGB."""
 
 
@@ -59,22 +59,22 @@ class Metering:
 class WebcamFrame:
     """A picture and what was done to it."""
 
-    picture: Picture
+    image: BgrImage
     """`(H, W, 3)` uint8 BGR, sRGB."""
-    occluded: Plane
+    occluded: Map
     """`(H, W)` in 0..1, the share of each pixel that something in front of the person takes, after
     the lens."""
     exposure: float
     """Linear gain of all channels; the drift and the automatics of this frame are in it."""
-    white_balance: Floats
+    white_balance: FloatArray
     """`(3,)` linear RGB gains, those of a neutral grey of luminance 1."""
-    veil: Floats
+    veil: FloatArray
     """`(3,)` linear RGB of the light scattered in the lens, before the gains. Up to vignetting,
     noise, clipping and the tone curve, the picture is
     `(scene * (1 - look.glare) + veil) * gain`."""
 
     @property
-    def gain(self) -> Floats:
+    def gain(self) -> FloatArray:
         """`(3,)` linear RGB: exposure times white balance."""
         return self.white_balance * np.float32(self.exposure)
 
@@ -83,7 +83,7 @@ def apply(
     look: CameraLook,
     linear: Colours,
     alpha: Colours,
-    backdrop: Floats,
+    backdrop: FloatArray,
     frame_index: int,
     front: Layer | None = None,
 ) -> WebcamFrame:
@@ -102,13 +102,13 @@ def apply(
     """
     scene, occluded = _compose(linear, alpha, backdrop, front)
     raw = _develop(look, scene, occluded, frame_index, meter(scene))
-    (small,) = compress(look, [raw.picture])
+    (small,) = compress(look, [raw.image])
     return _at_size(raw, small, look, scene.shape)
 
 
 def film(
     look: CameraLook,
-    frames: Iterable[tuple[Colours, Colours, Floats, Layer | None]],
+    frames: Iterable[tuple[Colours, Colours, FloatArray, Layer | None]],
     first_index: int = 0,
 ) -> Iterator[WebcamFrame]:
     """A clip: the automatics follow with delay, and H.264 predicts each frame from those before.
@@ -130,11 +130,11 @@ def film(
         now = meter(scene)
         metered = now if metered is None else _follow(metered, now)
         raws.append(_develop(look, scene, occluded, index, metered))
-    for raw, small in zip(raws, compress(look, [raw.picture for raw in raws]), strict=True):
+    for raw, small in zip(raws, compress(look, [raw.image for raw in raws]), strict=True):
         yield _at_size(raw, small, look, shape)
 
 
-def meter(scene: Floats) -> Metering:
+def meter(scene: FloatArray) -> Metering:
     """Centre-weighted metering of `(H, W, 3)` linear RGB."""
     small = cv2.resize(scene, (16, 16), interpolation=cv2.INTER_AREA)
     place = (np.arange(16, dtype=np.float32) - 7.5) / 8
@@ -153,8 +153,8 @@ def _follow(last: Metering, now: Metering) -> Metering:
 
 
 def _compose(
-    linear: Colours, alpha: Colours, backdrop: Floats, front: Layer | None
-) -> tuple[Floats, Plane]:
+    linear: Colours, alpha: Colours, backdrop: FloatArray, front: Layer | None
+) -> tuple[FloatArray, Map]:
     if linear.shape != backdrop.shape or linear.shape[:2] != alpha.shape:
         raise ValueError(
             f"person {linear.shape}, alpha {alpha.shape} and backdrop {backdrop.shape} differ"
@@ -170,7 +170,7 @@ def _compose(
 
 
 def _develop(
-    look: CameraLook, scene: Floats, occluded: Plane, index: int, metered: Metering
+    look: CameraLook, scene: FloatArray, occluded: Map, index: int, metered: Metering
 ) -> WebcamFrame:
     """All up to the encoder; the picture has the sensor's size."""
     rng = np.random.default_rng((look.seed, 0, index))
@@ -192,8 +192,8 @@ def _develop(
     developed = expose(look, light, exposure, white_balance, index)
     encoded = _finish(look, developed)
     levels = np.rint(np.clip(encoded, 0, 1) * 255).astype(np.uint8)
-    picture = np.ascontiguousarray(_range_mistake(look, levels)[..., ::-1])
-    return WebcamFrame(picture, occluded, exposure, white_balance, veil)
+    image = np.ascontiguousarray(_range_mistake(look, levels)[..., ::-1])
+    return WebcamFrame(image, occluded, exposure, white_balance, veil)
 
 
 def _exposure(look: CameraLook, metered: Metering, index: int) -> float:
@@ -204,18 +204,18 @@ def _exposure(look: CameraLook, metered: Metering, index: int) -> float:
     return float(2 ** (look.exposure + min(max(auto, _AUTO_STOPS[0]), _AUTO_STOPS[1]) + drift))
 
 
-def _white_balance(look: CameraLook, metered: Metering) -> Floats:
+def _white_balance(look: CameraLook, metered: Metering) -> FloatArray:
     grey = np.clip(metered.level / np.maximum(metered.colour, 1e-6), *_AUTO_TINT)
     gains = np.asarray(look.white_balance) * grey**look.auto_white_balance
     return (gains / luminance(gains.astype(np.float32))).astype(np.float32)
 
 
-def vignette(look: CameraLook, height: int, width: int) -> Plane:
+def vignette(look: CameraLook, height: int, width: int) -> Map:
     """`(height, width)` gain of the lens: 1 in the middle, cos^4-like towards the corners."""
     y = (np.arange(height, dtype=np.float32) + 0.5 - height / 2) / (height / 2)
     x = (np.arange(width, dtype=np.float32) + 0.5 - width / 2) / (width / 2)
     square = (y[:, None] ** 2 + x**2) / 2
-    result: Plane = (1 / (1 + np.float32(look.vignette) * square) ** 2).astype(np.float32)
+    result: Map = (1 / (1 + np.float32(look.vignette) * square) ** 2).astype(np.float32)
     return result
 
 
@@ -227,7 +227,7 @@ def _sensor_size(look: CameraLook, shape: tuple[int, ...]) -> tuple[int, int]:
     return max(16, 2 * round(width * look.scale / 2)), max(16, 2 * round(height * look.scale / 2))
 
 
-def _lens(look: CameraLook, scene: Floats, length: float, angle: float) -> Floats:
+def _lens(look: CameraLook, scene: FloatArray, length: float, angle: float) -> FloatArray:
     unit = scene.shape[0] / _REFERENCE
     kernels = []
     if look.defocus * unit > 0.3:
@@ -242,14 +242,14 @@ def _lens(look: CameraLook, scene: Floats, length: float, angle: float) -> Float
     return scene
 
 
-def _disc(radius: float) -> Floats:
+def _disc(radius: float) -> FloatArray:
     half = math.ceil(radius)
     x = np.arange(-half, half + 1, dtype=np.float32)
     kernel = np.clip(radius + 0.5 - np.hypot(x[:, None], x), 0, 1)
     return np.asarray(kernel / kernel.sum(), np.float32)
 
 
-def _streak(length: float, angle: float) -> Floats:
+def _streak(length: float, angle: float) -> FloatArray:
     half = math.ceil(length / 2) + 1
     x = np.arange(-half, half + 1, dtype=np.float32)
     along = np.abs(x * math.cos(angle) + x[:, None] * math.sin(angle))
@@ -258,10 +258,10 @@ def _streak(length: float, angle: float) -> Floats:
     return np.asarray(kernel / kernel.sum(), np.float32)
 
 
-def _finish(look: CameraLook, linear: Floats) -> Floats:
+def _finish(look: CameraLook, linear: FloatArray) -> FloatArray:
     """The processor's part after white balance: tone, denoising, colour, sharpening."""
     index = np.sqrt(np.clip(linear, 0, look.headroom) / np.float32(look.headroom))
-    encoded: Floats = tone_curve(look)[np.rint(index * _CURVE).astype(np.intp)]
+    encoded: FloatArray = tone_curve(look)[np.rint(index * _CURVE).astype(np.intp)]
     if look.denoise > 0:
         encoded = np.asarray(cv2.bilateralFilter(encoded, 5, look.denoise, 1.5), np.float32)
     if look.saturation != 1:
@@ -274,7 +274,7 @@ def _finish(look: CameraLook, linear: Floats) -> Floats:
     return encoded
 
 
-def tone_curve(look: CameraLook) -> Floats:
+def tone_curve(look: CameraLook) -> FloatArray:
     """`(4096,)` encoded values at linear `(i / 4095)^2 * look.headroom`: shoulder, sRGB's curve,
     gamma, contrast, black level."""
     linear = (np.linspace(0, 1, _CURVE + 1) ** 2 * look.headroom).astype(np.float32)
@@ -284,11 +284,11 @@ def tone_curve(look: CameraLook) -> Floats:
         linear = np.where(linear > knee, rolled, linear)
     v = encode_srgb(linear) ** np.float32(look.gamma)
     v = v + np.float32(look.contrast) * v * (1 - v) * (2 * v - 1)
-    result: Floats = (look.black + (1 - look.black) * v).astype(np.float32)
+    result: FloatArray = (look.black + (1 - look.black) * v).astype(np.float32)
     return result
 
 
-def _range_mistake(look: CameraLook, levels: Picture) -> Picture:
+def _range_mistake(look: CameraLook, levels: BgrImage) -> BgrImage:
     """Full-range video taken for limited (too much contrast), or limited for full (too little)."""
     if look.range_mistake == "none":
         return levels
@@ -300,10 +300,10 @@ def _range_mistake(look: CameraLook, levels: Picture) -> Picture:
 
 
 def _at_size(
-    raw: WebcamFrame, small: Picture, look: CameraLook, shape: tuple[int, ...]
+    raw: WebcamFrame, small: BgrImage, look: CameraLook, shape: tuple[int, ...]
 ) -> WebcamFrame:
-    picture = small
+    image = small
     if small.shape != shape:
         way = cv2.INTER_CUBIC if look.crisp else cv2.INTER_LINEAR
-        picture = np.asarray(cv2.resize(small, shape[1::-1], interpolation=way), np.uint8)
-    return WebcamFrame(picture, raw.occluded, raw.exposure, raw.white_balance, raw.veil)
+        image = np.asarray(cv2.resize(small, shape[1::-1], interpolation=way), np.uint8)
+    return WebcamFrame(image, raw.occluded, raw.exposure, raw.white_balance, raw.veil)

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vcam_relight.pipeline.core.color import DECODE_8BIT, luminance
-from vcam_relight.pipeline.core.image import Floats, Picture
+from vcam_relight.pipeline.core.image import BgrImage, FloatArray
 from vcam_relight.pipeline.face.segmenter import PersonSegmenter
 from vcam_relight.pipeline.lighting.sh import irradiance
 from vcam_relight.pipeline.lightstage.light.light_map import LightMap, to_sh
@@ -39,7 +39,7 @@ class Photographs:
     def __len__(self) -> int:
         return len(self._paths)
 
-    def __getitem__(self, index: int) -> Floats:
+    def __getitem__(self, index: int) -> FloatArray:
         """`(h, w, 3)` linear RGB without its people, at most 256 rows.
 
         Raises:
@@ -47,27 +47,27 @@ class Photographs:
         """
         return self._load(index)
 
-    def _read(self, index: int) -> Floats:
+    def _read(self, index: int) -> FloatArray:
         path = self._paths[index]
-        picture = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_COLOR)
-        if picture is None:
+        image = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_COLOR)
+        if image is None:
             raise ValueError(f"{path} is damaged or no picture")
-        width = max(16, round(picture.shape[1] * _WORK / picture.shape[0]))
+        width = max(16, round(image.shape[1] * _WORK / image.shape[0]))
         small = np.asarray(
-            cv2.resize(picture, (width, _WORK), interpolation=cv2.INTER_AREA), np.uint8
+            cv2.resize(image, (width, _WORK), interpolation=cv2.INTER_AREA), np.uint8
         )
         linear = cv2.LUT(small, DECODE_8BIT)[..., ::-1]
         return without_people(np.ascontiguousarray(linear, np.float32), self._people(small))
 
-    def _people(self, picture: Picture) -> NDArray[np.bool_]:
+    def _people(self, image: BgrImage) -> NDArray[np.bool_]:
         self._segmenter.reset()
-        mask = self._segmenter.segment(picture)
-        full = np.asarray(cv2.resize(mask, picture.shape[1::-1]), np.float32)
+        mask = self._segmenter.segment(image)
+        full = np.asarray(cv2.resize(mask, image.shape[1::-1]), np.float32)
         grown = cv2.dilate((full > 0.15).astype(np.uint8), np.ones((15, 15), np.uint8))
         return np.asarray(grown, np.bool_)
 
 
-def without_people(picture: Floats, people: NDArray[np.bool_]) -> Floats:
+def without_people(image: FloatArray, people: NDArray[np.bool_]) -> FloatArray:
     """What is beside the people, mirrored inwards until both sides meet where they were.
 
     Painting them over instead leaves a blurred person's outline, which face detectors still find.
@@ -88,21 +88,21 @@ def without_people(picture: Floats, people: NDArray[np.bool_]) -> Floats:
     rows = int(free.argmax()) + 1
     first, last = int(left[rows - 1]), int(right[rows - 1])
     if first == width:
-        return picture
+        return image
     smallest = max(2, width // 12)
     sides = []
     if first >= smallest:
-        sides.append(_mirrored(picture[:rows, :first], width))
+        sides.append(_mirrored(image[:rows, :first], width))
     if last >= smallest:
-        sides.append(_mirrored(picture[:rows, ::-1][:, :last], width)[:, ::-1])
+        sides.append(_mirrored(image[:rows, ::-1][:, :last], width)[:, ::-1])
     if not sides:
-        return np.broadcast_to(picture.mean((0, 1)), picture.shape).astype(np.float32)
+        return np.broadcast_to(image.mean((0, 1)), image.shape).astype(np.float32)
     across = np.clip((np.linspace(0, 1, width, dtype=np.float32) - 0.4) / 0.2, 0, 1)[:, None]
-    result: Floats = (1 - across) * sides[0] + across * sides[-1]
+    result: FloatArray = (1 - across) * sides[0] + across * sides[-1]
     return result
 
 
-def _mirrored(strip: Floats, width: int) -> Floats:
+def _mirrored(strip: FloatArray, width: int) -> FloatArray:
     """`(h, width, 3)`: a strip `(h, w, 3)`, its mirror image, and so on."""
     own = strip.shape[1]
     place = np.arange(width) % (2 * own)
@@ -115,7 +115,7 @@ def sample_backdrop(
     light: LightMap,
     focal: float,
     photographs: Photographs | None = None,
-) -> Floats:
+) -> FloatArray:
     """Draws what is behind the person in one clip.
 
     Args:
@@ -131,7 +131,7 @@ def sample_backdrop(
     choice = float(rng.random())
     if photographs is not None and choice < 0.5:
         return _photograph(rng, size, light, photographs[int(rng.integers(len(photographs)))])
-    makers: list[Callable[[], Floats]] = [
+    makers: list[Callable[[], FloatArray]] = [
         lambda: _wall(rng, size, light),
         lambda: _furnished(rng, size, light),
         lambda: _furnished(rng, size, light),
@@ -140,7 +140,7 @@ def sample_backdrop(
     return makers[int(rng.integers(len(makers)))]()
 
 
-def surroundings(radiance: Floats, size: tuple[int, int], focal: float) -> Floats:
+def surroundings(radiance: FloatArray, size: tuple[int, int], focal: float) -> FloatArray:
     """What a camera in front of the person sees of an environment behind, out of focus.
 
     Args:
@@ -167,7 +167,7 @@ def surroundings(radiance: Floats, size: tuple[int, int], focal: float) -> Float
     return np.asarray(cv2.GaussianBlur(seen, (0, 0), max(0.02 * height, 0.5)), np.float32)
 
 
-def _level(light: LightMap) -> Floats:
+def _level(light: LightMap) -> FloatArray:
     """`(3,)` what a white surface behind the person, facing the camera, sends back."""
     received = irradiance(to_sh(light), _TOWARDS_CAMERA)
     mean = light.mean((0, 1))
@@ -175,8 +175,8 @@ def _level(light: LightMap) -> Floats:
 
 
 def _photograph(
-    rng: np.random.Generator, size: tuple[int, int], light: LightMap, photograph: Floats
-) -> Floats:
+    rng: np.random.Generator, size: tuple[int, int], light: LightMap, photograph: FloatArray
+) -> FloatArray:
     height, width = size
     zoom = rng.uniform(0.55, 1.0)
     rows = min(round(photograph.shape[0] * zoom), round(photograph.shape[1] * height / width))
@@ -192,11 +192,11 @@ def _photograph(
     tint = (colour / max(luminance(colour), 1e-6)) ** np.float32(rng.uniform(0.3, 1.0))
     aim = 0.35 * luminance(colour) * 2 ** rng.normal(0, 0.7)
     scale = aim / max(luminance(grown.mean((0, 1))), 0.02)
-    result: Floats = np.asarray(grown * tint * np.float32(scale), np.float32)
+    result: FloatArray = np.asarray(grown * tint * np.float32(scale), np.float32)
     return result
 
 
-def _paint(rng: np.random.Generator) -> Floats:
+def _paint(rng: np.random.Generator) -> FloatArray:
     """A surface's albedo as rooms have them: mostly pale and grey, at times a colour."""
     saturation = float(rng.beta(1.2, 4))
     vivid = rng.random(3)
@@ -204,7 +204,7 @@ def _paint(rng: np.random.Generator) -> Floats:
     return np.asarray(colour * rng.uniform(0.08, 0.85), np.float32)
 
 
-def _wall(rng: np.random.Generator, size: tuple[int, int], light: LightMap) -> Floats:
+def _wall(rng: np.random.Generator, size: tuple[int, int], light: LightMap) -> FloatArray:
     """A plain wall: brighter towards where the light comes from, with a pool of light at times."""
     height, width = size
     x = np.linspace(-1, 1, width, dtype=np.float32)
@@ -222,7 +222,7 @@ def _wall(rng: np.random.Generator, size: tuple[int, int], light: LightMap) -> F
     return np.asarray(shade[..., None] * (_paint(rng) * _level(light) * distance), np.float32)
 
 
-def _furnished(rng: np.random.Generator, size: tuple[int, int], light: LightMap) -> Floats:
+def _furnished(rng: np.random.Generator, size: tuple[int, int], light: LightMap) -> FloatArray:
     """A wall with shelves, pictures, a door or a window, more or less out of focus."""
     height, width = size
     scene = _wall(rng, size, light)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from vcam_relight.pipeline.core.image import Floats
+from vcam_relight.pipeline.core.image import FloatArray
 from vcam_relight.pipeline.lightstage.animation.animation import RATE, Performance
 from vcam_relight.pipeline.lightstage.assets.asset_pack import Pack
 from vcam_relight.pipeline.lightstage.camera.framing import (
@@ -67,7 +67,7 @@ class View:
     """
 
     camera: Camera
-    pictures: Halves
+    images: Halves
     """`(2, H, W, 3)` under the two lightings, premultiplied by alpha."""
     shading: Halves
     """`(2, H, W, 3)` irradiance / pi, not premultiplied."""
@@ -80,11 +80,11 @@ class View:
     `camera.rotation` turns them to the camera of a novel view."""
     alpha: Halves
     """`(H, W)` in 0..1."""
-    depth: Floats
+    depth: FloatArray
     """`(H, W)` float32 dm along the optical axis; 0 where nothing is."""
     labels: NDArray[np.uint8]
     """`(H, W)` of `scene.Label`."""
-    landmarks: Floats
+    landmarks: FloatArray
     """`(468, 3)` float32: x and y in pixels (the first pixel's middle is at 0.5), depth in dm."""
 
 
@@ -107,11 +107,11 @@ class Frame:
     """`(H, W)` whether the same surface is seen in the next frame; nowhere in the last."""
     lights: tuple[LightMap, LightMap]
     """Present and target lighting, `(32, 64, 3)` radiance each."""
-    sh: Floats
+    sh: FloatArray
     """`(2, 9, 3)` float32 radiance coefficients of both."""
-    head: Floats
+    head: FloatArray
     """`(4, 4)` float32 rigid transform from the neutral head to the world."""
-    landmarks: Floats
+    landmarks: FloatArray
     """`(468, 3)` float32 world positions, dm."""
 
 
@@ -212,7 +212,7 @@ def _lights(plan: Plan, index: int) -> tuple[LightMap, LightMap]:
 def _view(buffers: Buffers, camera: Camera, posed: Posed) -> View:
     return View(
         camera,
-        _half(buffers.pictures),
+        _half(buffers.images),
         _half(buffers.shading),
         _half(buffers.specular),
         _half(buffers.albedo),

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from vcam_relight.pipeline.core.color import encode_srgb
-from vcam_relight.pipeline.core.image import Floats, Picture, Plane
+from vcam_relight.pipeline.core.image import BgrImage, FloatArray, Map
 from vcam_relight.pipeline.lightstage.animation.animation import Performance
 from vcam_relight.pipeline.lightstage.assets.asset_pack import Pack, default_pack_path
 from vcam_relight.pipeline.lightstage.camera.framing import source_camera
@@ -57,7 +57,7 @@ def run(arguments: argparse.Namespace) -> None:
     frames = list(render_clip(pack, rasterizer, plan, recipe))
     _write(arguments.out / "channels.png", channels(frames[0]))
     _write(arguments.out / "performance.png", performance(frames))
-    rows: list[Picture] = []
+    rows: list[BgrImage] = []
     for head in range(arguments.heads):
         rows.append(np.concatenate(_head(pack, rasterizer, lights, arguments, head), axis=1))
         if len(rows) == _ROWS or head + 1 == arguments.heads:
@@ -66,7 +66,7 @@ def run(arguments: argparse.Namespace) -> None:
             print(f"{head + 1} of {arguments.heads} heads", flush=True)
 
 
-def channels(frame: Frame) -> Picture:
+def channels(frame: Frame) -> BgrImage:
     """Everything of one frame: a row for the source view, one for each novel view, and one of what
     belongs to the frame."""
     rows = [_view_row(frame.source)] + [_view_row(view) for view in frame.novel]
@@ -83,7 +83,7 @@ def channels(frame: Frame) -> Picture:
     return np.concatenate(rows)
 
 
-def performance(frames: Sequence[Frame], count: int = 8) -> Picture:
+def performance(frames: Sequence[Frame], count: int = 8) -> BgrImage:
     """Some frames of a clip, side by side: under both lightings, and from elsewhere."""
     shown = [frames[i] for i in np.linspace(0, len(frames) - 1, count).round().astype(int)]
     rows = [[_photo(f.source, k) for f in shown] for k in range(2)]
@@ -112,7 +112,7 @@ def _head(
     lights: Sequence[SampledLight],
     arguments: argparse.Namespace,
     index: int,
-) -> list[Picture]:
+) -> list[BgrImage]:
     """One person under all lights."""
     seed = arguments.seed + index
     figure = Figure(pack, sample_identity(seed, arguments.split))
@@ -124,11 +124,11 @@ def _head(
     for start in range(0, len(lights), LIGHTS):
         some = [light.radiance for light in lights[start : start + LIGHTS]]
         buffers = rasterizer.draw(posed, camera, transfer.light(posed, some))
-        tiles += [_over(picture, buffers.alpha) for picture in buffers.pictures]
+        tiles += [_over(image, buffers.alpha) for image in buffers.images]
     return [_label(tile, str(index)) if k == 0 else tile for k, tile in enumerate(tiles)]
 
 
-def _view_row(view: View) -> Picture:
+def _view_row(view: View) -> BgrImage:
     normal = view.normal.astype(np.float32)
     depth = view.depth
     seen = depth[depth > 0]
@@ -158,28 +158,28 @@ def _view_row(view: View) -> Picture:
     return np.concatenate([_label(tile, name) for name, tile in tiles.items()], axis=1)
 
 
-def _photo(view: View, light: int) -> Picture:
-    return _over(view.pictures[light].astype(np.float32), view.alpha.astype(np.float32))
+def _photo(view: View, light: int) -> BgrImage:
+    return _over(view.images[light].astype(np.float32), view.alpha.astype(np.float32))
 
 
-def _over(linear: Floats, alpha: Plane) -> Picture:
+def _over(linear: FloatArray, alpha: Map) -> BgrImage:
     """Before a dark grey wall."""
     return _encode(linear * 0.75 + (1 - alpha[..., None]) * 0.04)
 
 
-def _encode(linear: Floats) -> Picture:
+def _encode(linear: FloatArray) -> BgrImage:
     return _plain(encode_srgb(linear))
 
 
-def _plain(rgb: Floats) -> Picture:
+def _plain(rgb: FloatArray) -> BgrImage:
     return np.ascontiguousarray(np.clip(rgb[..., ::-1] * 255 + 0.5, 0, 255).astype(np.uint8))
 
 
-def _grey(values: Plane) -> Picture:
+def _grey(values: Map) -> BgrImage:
     return _plain(np.repeat(np.asarray(values)[..., None], 3, axis=2))
 
 
-def _flow(flow: Floats) -> Picture:
+def _flow(flow: FloatArray) -> BgrImage:
     """Direction as hue, length as brightness."""
     length = np.hypot(flow[..., 0], flow[..., 1])
     angle = np.arctan2(flow[..., 1], flow[..., 0]) / math.pi * 90 + 90
@@ -188,11 +188,11 @@ def _flow(flow: Floats) -> Picture:
     return np.asarray(cv2.cvtColor(hsv.astype(np.uint8), cv2.COLOR_HSV2BGR), np.uint8)
 
 
-def _map(light: LightMap, size: int) -> Picture:
+def _map(light: LightMap, size: int) -> BgrImage:
     """The lighting, and a white ball under it."""
-    picture = np.zeros((size, size, 3), np.float32)
+    image = np.zeros((size, size, 3), np.float32)
     flat = cv2.resize(light / math.pi, (size, size // 2), interpolation=cv2.INTER_NEAREST)
-    picture[: size // 2] = flat
+    image[: size // 2] = flat
     side = size // 2
     y, x = np.mgrid[0:side, 0:side]
     across, up = (x + 0.5) / side * 2 - 1, 1 - (y + 0.5) / side * 2
@@ -201,19 +201,19 @@ def _map(light: LightMap, size: int) -> Picture:
     directions, angle = map_directions()
     weights = np.clip(normals.reshape(-1, 3) @ directions.reshape(-1, 3).T, 0, None)
     ball = weights @ (light * angle[..., None]).reshape(-1, 3) / math.pi
-    picture[size - side :, :side] = ball.reshape(side, side, 3) * (ahead > 0)[..., None] * 0.8
-    return _encode(picture)
+    image[size - side :, :side] = ball.reshape(side, side, 3) * (ahead > 0)[..., None] * 0.8
+    return _encode(image)
 
 
-def _label(tile: Picture, text: str) -> Picture:
+def _label(tile: BgrImage, text: str) -> BgrImage:
     tile = np.ascontiguousarray(tile)
     for colour, thickness in (((0, 0, 0), 3), ((255, 255, 255), 1)):
         cv2.putText(tile, text, (4, 13), cv2.FONT_HERSHEY_SIMPLEX, 0.4, colour, thickness)
     return tile
 
 
-def _write(path: Path, picture: Picture) -> None:
-    done, encoded = cv2.imencode(".png", picture)
+def _write(path: Path, image: BgrImage) -> None:
+    done, encoded = cv2.imencode(".png", image)
     if not done:
         raise ValueError(f"{path} could not be encoded")
     path.write_bytes(encoded.tobytes())

@@ -5,7 +5,7 @@ import math
 import cv2
 import numpy as np
 
-from vcam_relight.pipeline.core.image import Floats, Plane
+from vcam_relight.pipeline.core.image import FloatArray, Map
 
 _FAR = -10.0
 
@@ -21,10 +21,12 @@ class Relief:
         self._pixel = 1 / height
         self.x = ((np.arange(width, dtype=np.float32) + 0.5) - width / 2) * self._pixel
         self.y = (height / 2 - (np.arange(height, dtype=np.float32) + 0.5)) * self._pixel
-        self.z: Plane = np.full((height, width), _FAR, np.float32)
-        self.cover: Plane = np.zeros((height, width), np.float32)
+        self.z: Map = np.full((height, width), _FAR, np.float32)
+        self.cover: Map = np.zeros((height, width), np.float32)
 
-    def capsule(self, a: Floats, b: Floats, radius_a: float, radius_b: float, melt: float) -> None:
+    def capsule(
+        self, a: FloatArray, b: FloatArray, radius_a: float, radius_b: float, melt: float
+    ) -> None:
         """A rod with round ends from `a` to `b`, each `(3,)`; `melt` is the width over which it
         flows into what is there."""
         reach = max(radius_a, radius_b) + melt + 2 * self._pixel
@@ -44,7 +46,9 @@ class Relief:
         )
         self._join(rows, columns, a[2] + t * axis[2] + dome, radius - distance, melt)
 
-    def drum(self, centre: Floats, width: float, height: float, flat: float, corner: float) -> None:
+    def drum(
+        self, centre: FloatArray, width: float, height: float, flat: float, corner: float
+    ) -> None:
         """An upright cylinder, or with `flat` 1 a board, with rounded corners."""
         dx, dy = self.x - centre[0], self.y[:, None] - centre[1]
         over_x = np.maximum(np.abs(dx) - width / 2 + corner, 0)
@@ -55,7 +59,7 @@ class Relief:
         z = centre[2] + bulge - 2 * np.maximum(-inside, 0)
         self._join(slice(None), slice(None), z.astype(np.float32), inside.astype(np.float32), 1e-4)
 
-    def _join(self, rows: slice, columns: slice, z: Plane, inside: Plane, melt: float) -> None:
+    def _join(self, rows: slice, columns: slice, z: Map, inside: Map, melt: float) -> None:
         old = self.z[rows, columns]
         blend = np.clip(0.5 + 0.5 * (z - old) / melt, 0, 1)  # smooth maximum (Quilez)
         self.z[rows, columns] = old + (z - old) * blend + melt * blend * (1 - blend)
@@ -72,7 +76,7 @@ class Relief:
             slice(max(int(columns[0]) - 3, 0), int(columns[-1]) + 4),
         )
 
-    def normals(self, window: tuple[slice, slice]) -> Floats:
+    def normals(self, window: tuple[slice, slice]) -> FloatArray:
         """`(h, w, 3)` unit normals of a window."""
         z = self.z[window]
         z = np.where(self.cover[window] > 0, z, cv2.erode(z, np.ones((3, 3), np.uint8)))
@@ -81,20 +85,20 @@ class Relief:
         dy = cv2.Sobel(z, cv2.CV_32F, 0, 1, scale=scale)
         steep = np.clip(np.stack([-dx, dy], -1), -4, 4)
         length = np.sqrt(1 + (steep**2).sum(-1, keepdims=True))
-        result: Floats = np.concatenate([steep / length, 1 / length], -1).astype(np.float32)
+        result: FloatArray = np.concatenate([steep / length, 1 / length], -1).astype(np.float32)
         return result
 
-    def openness(self, size: float, window: tuple[slice, slice]) -> Plane:
+    def openness(self, size: float, window: tuple[slice, slice]) -> Map:
         """`(h, w)` 0.35..1 of a window: darker in creases narrower than `size`."""
         z = np.maximum(self.z[window], self.z.max() - 4 * size)
         filled = cv2.GaussianBlur(z, (0, 0), max(size / self._pixel, 0.5))
         low = np.clip((z - filled) / np.float32(size), -1, 0)
-        result: Plane = np.maximum(1 + np.float32(1.2) * low, 0.35).astype(np.float32)
+        result: Map = np.maximum(1 + np.float32(1.2) * low, 0.35).astype(np.float32)
         return result
 
 
-def turned(points: Floats, angle: float) -> Floats:
+def turned(points: FloatArray, angle: float) -> FloatArray:
     """`(N, 3)` points turned about z by `angle` radians, anti-clockwise."""
     c, s = math.cos(angle), math.sin(angle)
-    result: Floats = points @ np.array([[c, s, 0], [-s, c, 0], [0, 0, 1]], np.float32)
+    result: FloatArray = points @ np.array([[c, s, 0], [-s, c, 0], [0, 0, 1]], np.float32)
     return result

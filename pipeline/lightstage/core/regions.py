@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 from scipy.ndimage import distance_transform_edt
 
-from vcam_relight.pipeline.core.image import Floats
+from vcam_relight.pipeline.core.image import FloatArray
 from vcam_relight.pipeline.lightstage.core.scene import Texture
 from vcam_relight.pipeline.lightstage.core.wavefront import triangulate
 
@@ -58,16 +58,16 @@ class Regions:
     """`(K,)` index of each texel in the flattened texture, row 0 at the top (v = 1)."""
     vertices: NDArray[np.int32]
     """`(K, 3)` template vertices around each texel."""
-    weights: Floats
+    weights: FloatArray
     """`(K, 3)` their barycentric weights."""
-    places: Floats
+    places: FloatArray
     """`(K, 3)` point of the template mesh in dm."""
-    spacing: Floats
+    spacing: FloatArray
     """`(K,)` dm between neighbouring texels there; finer things cannot be painted."""
-    edge: Floats
+    edge: FloatArray
     """`(K,)` 0 at the border of a texture island .. 1 some texels inside: fine detail there
     does not agree with the other side of the seam."""
-    masks: dict[str, Floats]
+    masks: dict[str, FloatArray]
     """Region name to `(K,)` in 0..1: lips, eyelids, under_eyes, lash_line, cheeks, forehead, nose,
     ears, blush, moustache, chin, jaw, sideburns, scalp, face."""
     padding: tuple[NDArray[np.int32], NDArray[np.int32]]
@@ -77,9 +77,9 @@ class Regions:
 
     @staticmethod
     def build(
-        positions: Floats,
+        positions: FloatArray,
         faces: NDArray[np.int32],
-        uvs: Floats,
+        uvs: FloatArray,
         uv_faces: NDArray[np.int32],
         size: int,
     ) -> "Regions":
@@ -127,7 +127,7 @@ class Regions:
         result[outside, :3] = rgb[nearest]
         return result.reshape(texture.shape)
 
-    def smooth(self, values: Floats, steps: int) -> Floats:
+    def smooth(self, values: FloatArray, steps: int) -> FloatArray:
         """`(K, C)` values with what is finer than some `steps` edges of the mesh taken out."""
         count = self.smoother.shape[0]
         total = np.bincount(self.vertices.ravel(), self.weights.ravel(), minlength=count)
@@ -141,13 +141,13 @@ class Regions:
                 over, under = self.smoother @ over, self.smoother @ under
             mean = over / np.maximum(under, 1e-6)
             columns.append((mean[self.vertices] * self.weights).sum(1))
-        result: Floats = np.stack(columns, axis=1).astype(np.float32)
+        result: FloatArray = np.stack(columns, axis=1).astype(np.float32)
         return result
 
 
 def fractal_noise(
-    places: Floats, wavelength: float, rng: np.random.Generator, octaves: int = 3
-) -> Floats:
+    places: FloatArray, wavelength: float, rng: np.random.Generator, octaves: int = 3
+) -> FloatArray:
     """`(K,)` smooth noise over `places` (K, 3), mean about 0 and deviation about 1.
 
     wavelength: of the coarsest octave, in the unit of `places`; each further one has half of it
@@ -162,18 +162,18 @@ def fractal_noise(
     # Blending along an axis leaves 0.74 of the variance: the mean of s^2 + (1 - s)^2 over a cell,
     # s the smooth step.
     deviation = 0.74**1.5 * np.sqrt(sum(4.0**-octave for octave in range(octaves)))
-    result: Floats = (total / deviation).astype(np.float32)
+    result: FloatArray = (total / deviation).astype(np.float32)
     return result
 
 
-def smoothstep(low: float, high: float, values: Floats) -> Floats:
+def smoothstep(low: float, high: float, values: FloatArray) -> FloatArray:
     """0 below `low`, 1 above `high`, smooth in between; reversed where `low` > `high`."""
     t = np.clip((values - low) / (high - low), 0, 1)
-    result: Floats = (t * t * (3 - 2 * t)).astype(np.float32)
+    result: FloatArray = (t * t * (3 - 2 * t)).astype(np.float32)
     return result
 
 
-def _trilinear(lattice: Floats, at: Floats) -> Floats:
+def _trilinear(lattice: FloatArray, at: FloatArray) -> FloatArray:
     """Values of a periodic cubic `lattice` at points (K, 3) in its cells."""
     side = lattice.shape[0]
     cell = np.floor(at).astype(np.int32)
@@ -192,15 +192,15 @@ def _trilinear(lattice: Floats, at: Floats) -> Floats:
     return total
 
 
-def _areas(triangles: Floats) -> Floats:
+def _areas(triangles: FloatArray) -> FloatArray:
     """Areas (N,) of triangles (N, 3, 2) or (N, 3, 3)."""
     u, v = triangles[:, 1] - triangles[:, 0], triangles[:, 2] - triangles[:, 0]
     square = (u * u).sum(1) * (v * v).sum(1) - (u * v).sum(1) ** 2
-    result: Floats = np.sqrt(np.maximum(square, 0)) / 2
+    result: FloatArray = np.sqrt(np.maximum(square, 0)) / 2
     return result
 
 
-def _barycentric(points: NDArray[np.int64], triangles: Floats) -> Floats:
+def _barycentric(points: NDArray[np.int64], triangles: FloatArray) -> FloatArray:
     """Weights (K, 3) of 2-D `points` (K, 2) in `triangles` (K, 3, 2)."""
     a, b, c = triangles[:, 0], triangles[:, 1], triangles[:, 2]
     u, v, w = b - a, c - a, points - a
@@ -211,7 +211,7 @@ def _barycentric(points: NDArray[np.int64], triangles: Floats) -> Floats:
     weights = np.stack([1 - second - third, second, third], axis=1)
     # A border texel's centre may lie outside of its triangle, but not far.
     weights = np.clip(weights, -0.5, 1.5)
-    result: Floats = (weights / weights.sum(1, keepdims=True)).astype(np.float32)
+    result: FloatArray = (weights / weights.sum(1, keepdims=True)).astype(np.float32)
     return result
 
 
@@ -236,7 +236,7 @@ def _smoother(faces: NDArray[np.int32], count: int) -> sparse.csr_matrix:
     return (0.5 * sparse.diags(1 / degree) @ links + 0.5 * sparse.identity(count)).tocsr()
 
 
-def _masks(places: Floats) -> dict[str, Floats]:
+def _masks(places: FloatArray) -> dict[str, FloatArray]:
     x, y, z = np.abs(places[:, 0]), places[:, 1], places[:, 2]
     front, side = np.stack([x, y], axis=1), np.stack([z, y], axis=1)
     head = smoothstep(5.9, 6.1, y)
@@ -278,23 +278,25 @@ def _masks(places: Floats) -> dict[str, Floats]:
     }  # fmt: skip
 
 
-def _ellipse(x: Floats, y: Floats, cx: float, cy: float, rx: float, ry: float) -> Floats:
+def _ellipse(
+    x: FloatArray, y: FloatArray, cx: float, cy: float, rx: float, ry: float
+) -> FloatArray:
     """Distance from a centre in units of the radii."""
-    result: Floats = np.hypot((x - cx) / rx, (y - cy) / ry).astype(np.float32)
+    result: FloatArray = np.hypot((x - cx) / rx, (y - cy) / ry).astype(np.float32)
     return result
 
 
 def _ball(
-    places: Floats, centre: tuple[float, float, float], radii: tuple[float, float, float]
-) -> Floats:
+    places: FloatArray, centre: tuple[float, float, float], radii: tuple[float, float, float]
+) -> FloatArray:
     """A Gaussian blob on both sides of the face; `radii` are those of its value 1/e."""
     mirrored = places * np.where(places[:, :1] < 0, (-1, 1, 1), (1, 1, 1))
     square = (((mirrored - np.array(centre)) / np.array(radii)) ** 2).sum(1)
-    result: Floats = np.exp(-square).astype(np.float32)
+    result: FloatArray = np.exp(-square).astype(np.float32)
     return result
 
 
-def _inside(points: Floats, outline: tuple[tuple[float, float], ...]) -> Floats:
+def _inside(points: FloatArray, outline: tuple[tuple[float, float], ...]) -> FloatArray:
     """Signed distance (K,) of `points` (K, 2) to a closed outline, positive inside."""
     nearest = np.full(len(points), np.inf)
     odd = np.zeros(len(points), bool)
@@ -308,5 +310,5 @@ def _inside(points: Floats, outline: tuple[tuple[float, float], ...]) -> Floats:
         if dy != 0:
             crosses = ((ay > points[:, 1]) != (by > points[:, 1])) & (px < py * dx / dy)
             odd ^= crosses
-    result: Floats = np.where(odd, nearest, -nearest).astype(np.float32)
+    result: FloatArray = np.where(odd, nearest, -nearest).astype(np.float32)
     return result

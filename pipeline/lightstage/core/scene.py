@@ -11,7 +11,7 @@ from enum import IntEnum
 import numpy as np
 from numpy.typing import NDArray
 
-from vcam_relight.pipeline.core.image import Floats
+from vcam_relight.pipeline.core.image import FloatArray
 
 Texture = NDArray[np.uint8]
 """`(H, W, 4)` uint8 RGBA, sRGB with straight alpha."""
@@ -55,7 +55,7 @@ class Part:
     label: Label
     material: Material
     texture: Texture
-    uvs: Floats
+    uvs: FloatArray
     """`(R, 2)` texture coordinates of the render vertices, v up as in OBJ."""
     source: NDArray[np.int32]
     """`(R,)` the position each render vertex takes: several share one along texture seams."""
@@ -77,13 +77,13 @@ class Part:
 class Posed:
     """One moment of a person."""
 
-    positions: tuple[Floats, ...]
+    positions: tuple[FloatArray, ...]
     """Per part, `(V, 3)` float32 world positions in dm, indexed by `Part.source`."""
-    normals: tuple[Floats, ...]
+    normals: tuple[FloatArray, ...]
     """Per part, `(V, 3)` float32 unit normals in world space."""
-    head: Floats
+    head: FloatArray
     """`(4, 4)` float32 rigid transform from the neutral head to the world."""
-    landmarks: Floats
+    landmarks: FloatArray
     """`(468, 3)` float32 world positions of MediaPipe's face mesh points."""
 
 
@@ -91,17 +91,17 @@ class Posed:
 class Camera:
     """A pinhole camera without skew, square pixels."""
 
-    position: Floats
+    position: FloatArray
     """`(3,)` world position in dm."""
     focal: float
     """Focal length in picture heights."""
     width: int
     height: int
-    rotation: Floats = field(default_factory=lambda: np.eye(3, dtype=np.float32))
+    rotation: FloatArray = field(default_factory=lambda: np.eye(3, dtype=np.float32))
     """`(3, 3)` from world to camera axes (x right, y up, z towards the viewer); the identity for
     the source camera."""
 
-    def project(self, points: Floats) -> Floats:
+    def project(self, points: FloatArray) -> FloatArray:
         """World points `(..., 3)` to `(..., 3)` float32: x right and y down in pixels (the first
         pixel's centre is at 0.5), and depth in dm along the optical axis, positive in front."""
         local = (np.asarray(points) - self.position) @ self.rotation.T
@@ -109,23 +109,23 @@ class Camera:
         scale = self.focal * self.height / depth
         x = local[..., 0] * scale + self.width / 2
         y = self.height / 2 - local[..., 1] * scale
-        result: Floats = np.stack([x, y, depth], axis=-1).astype(np.float32)
+        result: FloatArray = np.stack([x, y, depth], axis=-1).astype(np.float32)
         return result
 
     @property
-    def intrinsics(self) -> Floats:
+    def intrinsics(self) -> FloatArray:
         """`(3, 3)` float32 matrix of OpenCV's convention (x right, y down, z forward), pixels."""
         f = self.focal * self.height
         matrix = [[f, 0, self.width / 2], [0, f, self.height / 2], [0, 0, 1]]
-        result: Floats = np.array(matrix, np.float32)
+        result: FloatArray = np.array(matrix, np.float32)
         return result
 
     @property
-    def extrinsics(self) -> Floats:
+    def extrinsics(self) -> FloatArray:
         """`(4, 4)` float32 world-to-camera matrix of OpenCV's convention."""
         flip = np.diag([1.0, -1.0, -1.0])
         matrix = np.eye(4)
         matrix[:3, :3] = flip @ self.rotation
         matrix[:3, 3] = -matrix[:3, :3] @ self.position
-        result: Floats = matrix.astype(np.float32)
+        result: FloatArray = matrix.astype(np.float32)
         return result

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from vcam_relight.pipeline.core.image import Floats
+from vcam_relight.pipeline.core.image import FloatArray
 from vcam_relight.pipeline.lightstage.core.scene import Triangles
 
 Reals = NDArray[np.floating[Any]]
@@ -22,9 +22,9 @@ class Solid:
     """A triangle mesh: positions (V, 3) in dm, triangles (N, 3) counter-clockwise seen from
     outside, texture coordinates (V, 2) in 0..1, v up."""
 
-    positions: Floats
+    positions: FloatArray
     triangles: Triangles
-    uvs: Floats
+    uvs: FloatArray
 
 
 def merge(solids: Sequence[Solid]) -> Solid:

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from vcam_relight.pipeline.core.image import Floats
+from vcam_relight.pipeline.core.image import FloatArray
 from vcam_relight.pipeline.evaluate.ground_truth import save_lights, save_subject
 from vcam_relight.pipeline.lightstage.assets.asset_pack import Pack, default_pack_path
 from vcam_relight.pipeline.lightstage.ground_truth.test_split import (
@@ -63,7 +63,7 @@ def run(arguments: argparse.Namespace) -> None:
         if path.exists():
             continue
         sitting = sit(pack, path.stem, index, identity)
-        pictures = _render(sitting, radiance, arguments.samples, arguments.blender)
+        images = _render(sitting, radiance, arguments.samples, arguments.blender)
         reference = Reference(sitting.parts, sitting.posed, sitting.camera)
         _, layers = reference.olat(np.zeros((0, 3), np.float32), _LAYER_SAMPLES)
         save_subject(
@@ -72,13 +72,13 @@ def run(arguments: argparse.Namespace) -> None:
             sitting.tone,
             sitting.description,
             _LIGHTS,
-            pictures[..., :3],
-            (pictures[..., 3].mean(axis=0), layers.normal, layers.albedo),
+            images[..., :3],
+            (images[..., 3].mean(axis=0), layers.normal, layers.albedo),
             CRF,
         )
 
 
-def _render(sitting: Sitting, lights: Floats, samples: int, python: Path) -> Floats:
+def _render(sitting: Sitting, lights: FloatArray, samples: int, python: Path) -> FloatArray:
     """`(lights, H, W, 4)` linear RGBA."""
     with tempfile.TemporaryDirectory() as folder:
         scene, out = Path(folder, "scene.npz"), Path(folder, "pictures.npz")
@@ -90,11 +90,11 @@ def _render(sitting: Sitting, lights: Floats, samples: int, python: Path) -> Flo
             last = (done.stderr.strip() or done.stdout.strip()).splitlines()[-1:]
             raise OSError(f"{python} could not render with Blender: {' '.join(last)}")
         with np.load(out, allow_pickle=False) as archive:
-            pictures: Floats = archive["pictures"]
-    return pictures
+            images: FloatArray = archive["pictures"]
+    return images
 
 
-def _scene(sitting: Sitting, lights: Floats, samples: int) -> dict[str, NDArray[Any]]:
+def _scene(sitting: Sitting, lights: FloatArray, samples: int) -> dict[str, NDArray[Any]]:
     camera = sitting.camera
     arrays: dict[str, NDArray[Any]] = {
         "parts": np.array(len(sitting.parts)),

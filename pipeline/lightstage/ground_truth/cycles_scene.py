@@ -26,12 +26,12 @@ def main() -> None:
     add_camera(scene)
     sky = add_sky()
     set_up(scene)
-    pictures = []
+    images = []
     with tempfile.TemporaryDirectory() as folder:
         for number, light in enumerate(scene["lights"]):
             sky.image = image_of(f"sky{number}", to_blender_sky(light), "Non-Color")
-            pictures.append(render(Path(folder) / f"{number}.exr"))
-    np.savez(sys.argv[2], pictures=np.stack(pictures))
+            images.append(render(Path(folder) / f"{number}.exr"))
+    np.savez(sys.argv[2], images=np.stack(images))
 
 
 PART_KEYS = ("positions", "normals", "uvs", "triangles", "texture", "blended", "coat",

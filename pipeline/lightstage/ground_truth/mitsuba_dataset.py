@@ -45,14 +45,14 @@ def run(arguments: argparse.Namespace) -> None:
             continue
         sitting = sit(pack, path.stem, index, identity)
         reference = Reference(sitting.parts, sitting.posed, sitting.camera)
-        pictures, layers = reference.olat(sphere_directions(OLAT), arguments.samples, seed=index)
+        images, layers = reference.olat(sphere_directions(OLAT), arguments.samples, seed=index)
         save_subject(
             path,
             "mitsuba",
             sitting.tone,
             sitting.description,
             tuple(lights),
-            pictures,
+            images,
             (layers.alpha, layers.normal, layers.albedo),
             CRF,
         )

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from vcam_relight.pipeline.core.image import Floats
+from vcam_relight.pipeline.core.image import FloatArray
 from vcam_relight.pipeline.lightstage.core.scene import Camera, Part, Posed
 from vcam_relight.pipeline.lightstage.ground_truth.mitsuba_llvm import dr, mi
 from vcam_relight.pipeline.lightstage.ground_truth.mitsuba_surface import (
@@ -40,13 +40,13 @@ _BOUNCES = 2
 class Layers:
     """What one picture shows, at the first surface that is no clear coat."""
 
-    alpha: Floats
+    alpha: FloatArray
     """`(H, W)` in 0..1."""
-    normal: Floats
+    normal: FloatArray
     """`(H, W, 3)` unit shading normals in world space, 0 outside the person."""
-    albedo: Floats
+    albedo: FloatArray
     """`(H, W, 3)` linear, premultiplied by alpha."""
-    depth: Floats
+    depth: FloatArray
     """`(H, W)` dm along the optical axis, 0 outside the person."""
 
 
@@ -96,7 +96,9 @@ class Reference:
         self._mesh = mesh(parts, posed, self._surface)
         self._scene = mi.load_dict({"type": "scene", "person": self._mesh})
 
-    def olat(self, directions: Floats, samples: int, seed: int = 0) -> tuple[Floats, Layers]:
+    def olat(
+        self, directions: FloatArray, samples: int, seed: int = 0
+    ) -> tuple[FloatArray, Layers]:
         """The person lit by one distant light after the other.
 
         Args:
@@ -110,7 +112,7 @@ class Reference:
         """
         height, width = self._camera.height, self._camera.width
         waves, layers = self._look(samples, seed)
-        pictures = np.zeros((len(directions), height, width, 3), np.float32)
+        images = np.zeros((len(directions), height, width, 3), np.float32)
         for index, direction in enumerate(np.asarray(directions, np.float64)):
             towards = mi.Vector3f(*(mi.Float(float(value)) for value in direction))
             dr.make_opaque(towards)  # one kernel for all lights
@@ -119,10 +121,10 @@ class Reference:
                 radiance = points.reflected(towards)
                 radiance *= self._transmission(points.place, towards, dr.max(radiance) > 0)
                 dr.scatter_reduce(dr.ReduceOp.Add, sums, radiance, points.pixel)
-            pictures[index] = np.array(sums).T.reshape(height, width, 3) / samples
-        return pictures, layers
+            images[index] = np.array(sums).T.reshape(height, width, 3) / samples
+        return images, layers
 
-    def render(self, light: LightMap, samples: int, seed: int = 0) -> Floats:
+    def render(self, light: LightMap, samples: int, seed: int = 0) -> FloatArray:
         """The person under a light map, by mitsuba's own path tracer.
 
         Args:
@@ -139,8 +141,8 @@ class Reference:
         return self._trace({"sky": {"type": "envmap", "bitmap": bitmap}}, samples, seed)
 
     def render_lobes(
-        self, directions: Floats, irradiance: Floats, samples: int, seed: int = 0
-    ) -> Floats:
+        self, directions: FloatArray, irradiance: FloatArray, samples: int, seed: int = 0
+    ) -> FloatArray:
         """The person under distant lights, by mitsuba's own path tracer.
 
         Args:
@@ -162,7 +164,7 @@ class Reference:
         }
         return self._trace(lights, samples, seed)
 
-    def _trace(self, lights: dict[str, Any], samples: int, seed: int) -> Floats:
+    def _trace(self, lights: dict[str, Any], samples: int, seed: int) -> FloatArray:
         # The volumetric path tracer is the one that looks through surfaces to the lights.
         integrator = {"type": "volpath", "max_depth": 2 + _BOUNCES, "hide_emitters": True}
         scene = mi.load_dict(
@@ -174,8 +176,8 @@ class Reference:
                 **lights,
             }
         )
-        picture: Floats = np.array(mi.render(scene, spp=samples, seed=seed))[..., :3]
-        return picture
+        image: FloatArray = np.array(mi.render(scene, spp=samples, seed=seed))[..., :3]
+        return image
 
     def _sensor(self) -> dict[str, Any]:
         camera = self._camera
@@ -320,11 +322,11 @@ class Reference:
         shape = (self._camera.height, self._camera.width)
         size = shape[0] * shape[1]
 
-        def mean(values: Any) -> Floats:
+        def mean(values: Any) -> FloatArray:
             sums = dr.zeros(type(values), size)
             dr.scatter_reduce(dr.ReduceOp.Add, sums, values, points.pixel)
             rows = np.array(sums, np.float32).reshape(-1, size).T
-            result: Floats = (rows / samples).reshape(*shape, -1).astype(np.float32)
+            result: FloatArray = (rows / samples).reshape(*shape, -1).astype(np.float32)
             return result
 
         alpha = mean(dr.full(mi.Float, 1, len(points.pixel)))[..., 0]

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from vcam_relight.pipeline.core.color import decode_srgb
-from vcam_relight.pipeline.core.image import Floats
+from vcam_relight.pipeline.core.image import FloatArray
 from vcam_relight.pipeline.lightstage.core.scene import Label, Part, Posed
 from vcam_relight.pipeline.lightstage.ground_truth.mitsuba_llvm import dr, mi
 
@@ -169,15 +169,15 @@ def mesh(parts: tuple[Part, ...], posed: Posed, surface: Surface) -> Any:
     return shape
 
 
-def _joined(values: tuple[Floats, ...], sources: list[Any]) -> Floats:
+def _joined(values: tuple[FloatArray, ...], sources: list[Any]) -> FloatArray:
     rows = [value[source] for value, source in zip(values, sources, strict=True)]
-    result: Floats = np.concatenate(rows).astype(np.float32)
+    result: FloatArray = np.concatenate(rows).astype(np.float32)
     return result
 
 
-def _linear(part: Part) -> Floats:
+def _linear(part: Part) -> FloatArray:
     texture = part.texture.astype(np.float32) / np.float32(255)
-    result: Floats = np.concatenate([decode_srgb(texture[..., :3]), texture[..., 3:]], axis=-1)
+    result: FloatArray = np.concatenate([decode_srgb(texture[..., :3]), texture[..., 3:]], axis=-1)
     return result
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from vcam_relight.pipeline.core.image import Floats
+from vcam_relight.pipeline.core.image import FloatArray
 from vcam_relight.pipeline.evaluate.ground_truth import NamedLight
 from vcam_relight.pipeline.lighting.lights import direction, temperature_rgb
 from vcam_relight.pipeline.lighting.sh import dominant_direction
@@ -176,7 +176,7 @@ def _studios() -> dict[str, LightMap]:
     }
 
 
-def _lamp(towards: Floats, sigma: float, rgb: Floats) -> LightMap:
+def _lamp(towards: FloatArray, sigma: float, rgb: FloatArray) -> LightMap:
     """A round light with a Gaussian edge of `sigma` degrees, of irradiance pi on what faces it."""
     vectors, angle = map_directions()
     falloff = np.exp((vectors @ towards - 1) / math.radians(sigma) ** 2)

@@ -6,7 +6,7 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
-from vcam_relight.pipeline.core.image import Floats
+from vcam_relight.pipeline.core.image import FloatArray
 from vcam_relight.pipeline.lighting.hdri import hdri_to_sh
 
 ROWS, COLUMNS = 32, 64
@@ -14,14 +14,14 @@ LOBES = 162
 """Directions that light transport is traced for."""
 
 
-LightMap = Floats
+LightMap = FloatArray
 """`(32, 64, 3)` float32 RGB radiance, linear, in world space, equirectangular in the convention of
 `pipeline.lighting.hdri`: the centre column is the direction from the person to the camera (+z), the
 left half is at +x, the top is up."""
 
 
 @cache
-def map_directions(rows: int = ROWS, columns: int = COLUMNS) -> tuple[Floats, Floats]:
+def map_directions(rows: int = ROWS, columns: int = COLUMNS) -> tuple[FloatArray, FloatArray]:
     """Unit vectors `(rows, columns, 3)` and solid angles `(rows, columns)` in sr of a map."""
     azimuth = (0.5 - (np.arange(columns) + 0.5) / columns) * 2 * math.pi
     edges = (0.5 - np.arange(rows + 1) / rows) * math.pi
@@ -39,13 +39,13 @@ def map_directions(rows: int = ROWS, columns: int = COLUMNS) -> tuple[Floats, Fl
 
 
 @cache
-def sphere_directions(count: int = LOBES) -> Floats:
+def sphere_directions(count: int = LOBES) -> FloatArray:
     """`(count, 3)` float32 unit vectors spread evenly over the sphere (Fibonacci lattice)."""
     step = np.arange(count) + 0.5
     y = 1 - 2 * step / count
     angle = math.pi * (1 + math.sqrt(5)) * step
     r = np.sqrt(1 - y * y)
-    result: Floats = np.stack([np.cos(angle) * r, y, np.sin(angle) * r], 1).astype(np.float32)
+    result: FloatArray = np.stack([np.cos(angle) * r, y, np.sin(angle) * r], 1).astype(np.float32)
     return result
 
 
@@ -58,7 +58,7 @@ def _owner(count: int) -> NDArray[np.intp]:
     return nearest
 
 
-def to_lobes(light: LightMap, count: int = LOBES) -> Floats:
+def to_lobes(light: LightMap, count: int = LOBES) -> FloatArray:
     """`(count, 3)` irradiance on a surface that faces each of `sphere_directions`: the map's
     energy, every pixel given to its nearest direction, none lost."""
     _, angle = map_directions()
@@ -68,6 +68,6 @@ def to_lobes(light: LightMap, count: int = LOBES) -> Floats:
     return lobes.astype(np.float32)
 
 
-def to_sh(light: LightMap) -> Floats:
+def to_sh(light: LightMap) -> FloatArray:
     """`(9, 3)` radiance coefficients in the order of `pipeline.lighting.sh`."""
     return hdri_to_sh(light)

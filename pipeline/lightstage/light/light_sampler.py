@@ -8,7 +8,7 @@ from typing import Literal, Protocol
 import numpy as np
 
 from vcam_relight.pipeline.core.color import luminance
-from vcam_relight.pipeline.core.image import Floats
+from vcam_relight.pipeline.core.image import FloatArray
 from vcam_relight.pipeline.lighting.estimation import exposure
 from vcam_relight.pipeline.lighting.lights import direction, temperature_rgb
 from vcam_relight.pipeline.lighting.sh import MEAN, dominant_direction
@@ -44,7 +44,7 @@ class Environment(Protocol):
     @property
     def name(self) -> str: ...
     @property
-    def radiance(self) -> Floats:
+    def radiance(self) -> FloatArray:
         """`(R, 2R, 3)` linear RGB in the convention of `pipeline.lighting.hdri`."""
 
     @property
@@ -113,7 +113,7 @@ def expose(radiance: LightMap, brightness: float = 1.0) -> LightMap:
     return result
 
 
-def _environment(rng: np.random.Generator, radiance: Floats, yaw: float) -> LightMap:
+def _environment(rng: np.random.Generator, radiance: FloatArray, yaw: float) -> LightMap:
     towards = dominant_direction(to_sh(small(radiance)))
     own = math.degrees(math.atan2(towards[0], towards[2]))
     light = rotate(radiance, yaw - own, float(rng.normal(0, 12)))

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vcam_relight.pipeline.core.color import luminance
-from vcam_relight.pipeline.core.image import Floats
+from vcam_relight.pipeline.core.image import FloatArray
 from vcam_relight.pipeline.lighting.lights import direction, temperature_rgb
 from vcam_relight.pipeline.lightstage.light.light_map import (
     COLUMNS,
@@ -74,10 +74,10 @@ def any_kelvin(rng: np.random.Generator) -> float:
     return float(1e6 / np.clip(rng.normal(175, 55), 85, 400))
 
 
-def coloured(hue: float, saturation: float) -> Floats:
+def coloured(hue: float, saturation: float) -> FloatArray:
     """A linear RGB colour, between that of luminance 1 and that of brightest channel 1."""
     rgb = np.array(colorsys.hsv_to_rgb(hue, saturation, 1.0), np.float32)
-    result: Floats = (rgb / (0.5 * rgb.max() + 0.5 * luminance(rgb))).astype(np.float32)
+    result: FloatArray = (rgb / (0.5 * rgb.max() + 0.5 * luminance(rgb))).astype(np.float32)
     return result
 
 
@@ -87,13 +87,13 @@ def energy(light: LightMap) -> float:
     return luminance((light * angle[..., None]).sum((0, 1)))
 
 
-def small(radiance: Floats) -> LightMap:
+def small(radiance: FloatArray) -> LightMap:
     """An environment at the size of a light map."""
     resized = cv2.resize(radiance, (COLUMNS, ROWS), interpolation=cv2.INTER_AREA)
     return np.asarray(resized, np.float32)
 
 
-def rotate(radiance: Floats, yaw: float, pitch: float = 0.0) -> LightMap:
+def rotate(radiance: FloatArray, yaw: float, pitch: float = 0.0) -> LightMap:
     """The surroundings turned about the vertical, then tilted towards the camera's up.
 
     Args:

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
-from vcam_relight.pipeline.core.image import Floats
+from vcam_relight.pipeline.core.image import FloatArray
 from vcam_relight.pipeline.lightstage.assets.asset_pack import BaseMesh
 from vcam_relight.pipeline.lightstage.assets.makehuman import Target, apply_target
 from vcam_relight.pipeline.lightstage.core.regions import smoothstep
@@ -39,13 +39,13 @@ _PROBES = np.stack(np.meshgrid(_COLUMNS, _ROWS, indexing="ij"), axis=-1).reshape
 class Eyes:
     """The eyeballs: spheres with a cornea before them."""
 
-    centres: Floats
+    centres: FloatArray
     """`(2, 3)` of the left (+x) and the right one, dm."""
-    radii: Floats
+    radii: FloatArray
     """`(2,)` dm."""
 
     @staticmethod
-    def of(base: BaseMesh, positions: Floats) -> "Eyes":
+    def of(base: BaseMesh, positions: FloatArray) -> "Eyes":
         """The eyeballs of base mesh `positions` (V, 3)."""
         centres, radii = [], []
         for side in "lr":
@@ -87,7 +87,7 @@ class Lids:
         _, nearest = cKDTree(base.positions[self._roots]).query(base.positions[lashes], k=4)
         self._root_of = self._roots[nearest]
 
-    def opening(self, positions: Floats, side: int, eyes: Eyes) -> tuple[float, float]:
+    def opening(self, positions: FloatArray, side: int, eyes: Eyes) -> tuple[float, float]:
         """Upper and lower end, in radii above the eye's centre, of what is seen of an eyeball
         from straight ahead between its lids, at the pupil; equal if it is shut."""
         centre, radius = eyes.centres[side], eyes.radii[side]
@@ -103,7 +103,7 @@ class Lids:
         high, low = np.mean(runs, axis=0) if runs else (0.0, 0.0)
         return float(high), float(low)
 
-    def closing(self, positions: Floats, blinks: tuple[Target, Target]) -> tuple[float, float]:
+    def closing(self, positions: FloatArray, blinks: tuple[Target, Target]) -> tuple[float, float]:
         """Factors on the units `eyeBlink`, of each side, that just shut the eyes of neutral
         positions (V, 3)."""
         eyes = Eyes.of(self._base, positions)
@@ -120,7 +120,7 @@ class Lids:
         return factors[0], factors[1]
 
     def fit(
-        self, positions: Floats, before: Floats, wide: tuple[Target, Target], age: float
+        self, positions: FloatArray, before: FloatArray, wide: tuple[Target, Target], age: float
     ) -> None:
         """Centres the eyeballs between the lids and opens eyes that are nearly closed, in place.
 
@@ -147,7 +147,7 @@ class Lids:
                 self._move_eye(positions, side, centre, radius, step)
         self._carry_lashes(positions, before)
 
-    def keep_distance(self, positions: Floats, distances: list[Floats]) -> None:
+    def keep_distance(self, positions: FloatArray, distances: list[FloatArray]) -> None:
         """Lets the lids glide: brings vertices back to `distances` (2 of (V,)) from the eyes'
         centres, in place, those further from the lids less so."""
         eyes = Eyes.of(self._base, positions)
@@ -157,18 +157,18 @@ class Lids:
             _glide(positions, near, centre, radius, distance[near])
 
     def _move_eye(
-        self, positions: Floats, side: int, centre: Floats, radius: float, step: Floats
+        self, positions: FloatArray, side: int, centre: FloatArray, radius: float, step: FloatArray
     ) -> None:
         near = self._near[side]
         distance = np.linalg.norm(positions[near] - centre, axis=1)
         positions[self._inside[side]] += step
         _glide(positions, near, centre + step, radius, distance)
 
-    def _carry_lashes(self, positions: Floats, before: Floats) -> None:
+    def _carry_lashes(self, positions: FloatArray, before: FloatArray) -> None:
         moved = (positions - before)[self._root_of].mean(1)
         positions[self._lashes] = before[self._lashes] + moved
 
-    def clear(self, positions: Floats, eyes: Eyes, looks: Floats) -> None:
+    def clear(self, positions: FloatArray, eyes: Eyes, looks: FloatArray) -> None:
         """Pushes what lies inside of an eyeball out of it, in place.
 
         looks: (3,) unit vector along which both eyes look, in the head.
@@ -182,7 +182,7 @@ class Lids:
             positions[near] = centre + offset * factor[:, None]
 
 
-def _longest_run(rows: Floats) -> tuple[float, float]:
+def _longest_run(rows: FloatArray) -> tuple[float, float]:
     """The highest and the lowest of the most neighbouring `rows` of those given."""
     runs = np.split(rows, np.flatnonzero(np.diff(rows) > 1.5 * (_ROWS[1] - _ROWS[0])) + 1)
     longest = max(runs, key=len)
@@ -190,7 +190,7 @@ def _longest_run(rows: Floats) -> tuple[float, float]:
 
 
 def _glide(
-    positions: Floats, near: Vertices, centre: Floats, radius: float, distance: Floats
+    positions: FloatArray, near: Vertices, centre: FloatArray, radius: float, distance: FloatArray
 ) -> None:
     """Brings vertices `near` back to their `distance` (N,) from an eye, in place."""
     offset = positions[near] - centre

@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from vcam_relight.pipeline.core.image import Floats
+from vcam_relight.pipeline.core.image import FloatArray
 from vcam_relight.pipeline.lightstage.animation.pose import Pose
 from vcam_relight.pipeline.lightstage.assets.asset_pack import Pack
 from vcam_relight.pipeline.lightstage.assets.landmarks import load_correspondence
@@ -49,7 +49,7 @@ class Figure:
         """What is drawn, the skin first."""
         self._normals = [_Normals(piece) for piece in self._pieces]
 
-    def base(self, pose: Pose) -> Floats:
+    def base(self, pose: Pose) -> FloatArray:
         """World positions `(19158, 3)` float32 in dm of the base mesh, not refined; vertices that
         are never seen keep the template's shape."""
         return _skinned(self._expressed(pose), self._base_bones, self._bones(pose))[0]
@@ -58,8 +58,8 @@ class Figure:
         """Where everything is."""
         expressed, bones = self._expressed(pose), self._bones(pose)
         change = expressed - self._neutral
-        positions: list[Floats] = []
-        normals: list[Floats] = []
+        positions: list[FloatArray] = []
+        normals: list[FloatArray] = []
         for piece, surface in zip(self._pieces, self._normals, strict=True):
             coarse = piece.rest
             if piece.follow is not None:
@@ -82,7 +82,7 @@ class Figure:
         base, _ = _skinned(expressed, self._base_bones, bones)
         return Posed(tuple(positions), tuple(normals), head, self._correspondence.on(base))
 
-    def _expressed(self, pose: Pose) -> Floats:
+    def _expressed(self, pose: Pose) -> FloatArray:
         """The base mesh with its expression, in MakeHuman's axes."""
         base = self._neutral.copy()
         self._units.add(
@@ -93,13 +93,13 @@ class Figure:
         self._lids.clear(base, self._eyes, _eye_turn(pose.gaze)[:, 2])
         return base
 
-    def _bones(self, pose: Pose) -> Floats:
+    def _bones(self, pose: Pose) -> FloatArray:
         """`(BONE_COUNT, 3, 4)` from MakeHuman's axes to the world."""
         bones = self._skeleton.transforms(np.asarray(pose.head), np.asarray(pose.torso))
         bones[:, :, 3] -= self._origin
         return bones.astype(np.float32)
 
-    def _turned(self, eyes: Floats, gaze: Floats) -> Floats:
+    def _turned(self, eyes: FloatArray, gaze: FloatArray) -> FloatArray:
         turn = _eye_turn(gaze)
         turned = eyes.copy()
         for left, centre in zip((True, False), self._eyes.centres, strict=True):
@@ -119,7 +119,7 @@ class _Units:
         for row, unit in enumerate(units.values()):
             self._deltas[row, np.searchsorted(self._vertices, unit.index)] = unit.delta
 
-    def add(self, positions: Floats, expression: dict[str, float]) -> None:
+    def add(self, positions: FloatArray, expression: dict[str, float]) -> None:
         """Adds the weighted units to base mesh `positions` (V, 3), in place.
 
         Raises:
@@ -143,25 +143,27 @@ class _Normals:
             shape=(size, count),
         )
 
-    def of(self, positions: Floats) -> Floats:
+    def of(self, positions: FloatArray) -> FloatArray:
         """Unit normals (V, 3) of `positions` (V, 3)."""
         a, b, c = (positions[self._triangles[:, k]] for k in range(3))
         return _unit(self._sum @ np.cross(b - a, c - a))
 
 
-def _eye_turn(gaze: Floats) -> Floats:
-    result: Floats = euler(float(gaze[0]), float(gaze[1]), 0.0).astype(np.float32)
+def _eye_turn(gaze: FloatArray) -> FloatArray:
+    result: FloatArray = euler(float(gaze[0]), float(gaze[1]), 0.0).astype(np.float32)
     return result
 
 
-def _skinned(positions: Floats, weights: Floats, bones: Floats) -> tuple[Floats, Floats]:
+def _skinned(
+    positions: FloatArray, weights: FloatArray, bones: FloatArray
+) -> tuple[FloatArray, FloatArray]:
     """Linear blend skinning: positions (V, 3), and the blended linear maps (V, 3, 3)."""
     blended = (weights @ bones.reshape(len(bones), 12)).reshape(-1, 3, 4)
     turns = blended[:, :, :3]
     return np.einsum("vij,vj->vi", turns, positions) + blended[:, :, 3], turns
 
 
-def _unit(vectors: Floats) -> Floats:
+def _unit(vectors: FloatArray) -> FloatArray:
     length = np.sqrt(np.einsum("vc,vc->v", vectors, vectors))[:, None]
-    result: Floats = (vectors / np.maximum(length, 1e-12)).astype(np.float32)
+    result: FloatArray = (vectors / np.maximum(length, 1e-12)).astype(np.float32)
     return result

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 from scipy.spatial import cKDTree
 
-from vcam_relight.pipeline.core.image import Floats
+from vcam_relight.pipeline.core.image import FloatArray
 from vcam_relight.pipeline.lightstage.assets.asset_pack import Pack
 from vcam_relight.pipeline.lightstage.core.scene import Label, Material, Part, Texture
 from vcam_relight.pipeline.lightstage.core.subdivision import catmull_clark, subdivide_uvs
@@ -50,9 +50,9 @@ class Piece:
     """One part before posing: C coarse vertices, V refined ones."""
 
     part: Part
-    rest: Floats
+    rest: FloatArray
     """`(C, 3)` dm: where they are on the neutral base mesh."""
-    bones: Floats
+    bones: FloatArray
     """`(C, BONE_COUNT)` skinning weights."""
     follow: sparse.csr_matrix | None = None
     """`(C, base)` how they follow displacements of the base mesh; None for what does not."""
@@ -60,7 +60,7 @@ class Piece:
     """`(V, C)` subdivision."""
     eyes: bool = False
     """Turns with the eyes."""
-    normals: Floats | None = None
+    normals: FloatArray | None = None
     """`(V, 3)` in the neutral pose, where they are not the surface's own."""
     skin: NDArray[np.int64] | None = None
     """`(V,)` vertex of the skin whose normal is taken instead."""
@@ -75,7 +75,7 @@ class Piece:
 class _Surface:
     """Points all over the neutral skin, with their normals."""
 
-    def __init__(self, faces: Quads, positions: Floats) -> None:
+    def __init__(self, faces: Quads, positions: FloatArray) -> None:
         normals = vertex_normals(positions, triangulate(faces))
         shares = np.array(
             [
@@ -89,7 +89,7 @@ class _Surface:
         self._normals = around / np.linalg.norm(around, axis=1, keepdims=True)
         self._tree = cKDTree(self._points)
 
-    def lifted(self, points: Floats, gap: float, reach: float) -> Floats:
+    def lifted(self, points: FloatArray, gap: float, reach: float) -> FloatArray:
         """`points` (N, 3) with all that is lower than `reach` above the skin brought to between
         `gap` and `reach`: layers keep their order. What is very deep inside is left there."""
         result = points.astype(np.float64)
@@ -246,7 +246,7 @@ class _Builder:
         )
         return Piece(piece.part, piece.rest, piece.bones, normals=self._hair_normals(piece))
 
-    def _hair_normals(self, piece: Piece) -> Floats:
+    def _hair_normals(self, piece: Piece) -> FloatArray:
         """Out of the head, whatever the cards' winding, with a share of the cards' own."""
         own = vertex_normals(piece.rest, piece.triangles)
         ears = self._head.positions[[12353, 5756]].mean(0)
@@ -282,7 +282,7 @@ class _Builder:
 
 
 def _part(
-    name: str, label: Label, material: Material, texture: Texture, quads: Quads, uvs: Floats,
+    name: str, label: Label, material: Material, texture: Texture, quads: Quads, uvs: FloatArray,
     uv_quads: Quads, count: int, levels: int, blended: bool = False, coat: bool = False,
     hair: bool = False,
 ) -> tuple[Part, sparse.csr_matrix | None]:  # fmt: skip
@@ -309,7 +309,7 @@ def _part(
     return part, None if refine is None else refine.astype(np.float32)
 
 
-def _alpha(texture: Texture, uvs: Floats, faces: NDArray[np.int32]) -> Floats:
+def _alpha(texture: Texture, uvs: FloatArray, faces: NDArray[np.int32]) -> FloatArray:
     """Mean alpha (F,) in 0..1 over some points of each face."""
     height, width = texture.shape[:2]
     corners = uvs[faces]
@@ -317,17 +317,17 @@ def _alpha(texture: Texture, uvs: Floats, faces: NDArray[np.int32]) -> Floats:
     points = np.concatenate([centre, (corners + centre) / 2], axis=1)
     column = np.clip((points[..., 0] * width).astype(int), 0, width - 1)
     row = np.clip(((1 - points[..., 1]) * height).astype(int), 0, height - 1)
-    result: Floats = texture[row, column, 3].mean(1).astype(np.float32) / 255
+    result: FloatArray = texture[row, column, 3].mean(1).astype(np.float32) / 255
     return result
 
 
-def _rigid(count: int) -> Floats:
+def _rigid(count: int) -> FloatArray:
     bones = np.zeros((count, BONE_COUNT), np.float32)
     bones[:, HEAD] = 1
     return bones
 
 
-def _unit(vectors: Floats) -> Floats:
+def _unit(vectors: FloatArray) -> FloatArray:
     length = np.sqrt(np.einsum("vc,vc->v", vectors, vectors))[:, None]
-    result: Floats = (vectors / np.maximum(length, 1e-9)).astype(np.float32)
+    result: FloatArray = (vectors / np.maximum(length, 1e-9)).astype(np.float32)
     return result

@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 
 from vcam_relight.pipeline.core.color import DECODE_8BIT, LUMA_BGR, encode_srgb
-from vcam_relight.pipeline.core.image import Floats
+from vcam_relight.pipeline.core.image import FloatArray
 from vcam_relight.pipeline.lightstage.assets.asset_pack import Pack
 from vcam_relight.pipeline.lightstage.core.scene import Texture
 from vcam_relight.pipeline.lightstage.person.identity import Clothing, Identity
@@ -32,7 +32,7 @@ def skin_texture(pack: Pack, identity: Identity) -> Texture:
 def strands(grey: Texture, colour: Colour) -> Texture:
     """Hair, brows or lashes of the linear RGB `colour` from a pack's grey texture."""
     detail = DECODE_8BIT[grey[..., :3]] * np.float32(4)
-    linear: Floats = np.asarray(colour, np.float32) * np.maximum(detail, 0.02)
+    linear: FloatArray = np.asarray(colour, np.float32) * np.maximum(detail, 0.02)
     return _with_alpha(linear, grey)
 
 
@@ -44,10 +44,10 @@ def denser(texture: Texture) -> Texture:
     return result
 
 
-def eye_texture(picture: Texture, iris: Colour) -> Texture:
+def eye_texture(image: Texture, iris: Colour) -> Texture:
     """Eyeballs whose iris has the linear RGB `iris` on average."""
-    size = picture.shape[0]
-    linear = DECODE_8BIT[picture[..., :3]].copy()
+    size = image.shape[0]
+    linear = DECODE_8BIT[image[..., :3]].copy()
     v, u = np.meshgrid(*[(np.arange(size) + 0.5) / size] * 2, indexing="ij")
     sclera = np.ones((size, size), np.float32)
     luminance = linear @ LUMA_BGR[::-1]
@@ -62,17 +62,17 @@ def eye_texture(picture: Texture, iris: Colour) -> Texture:
         linear += (coloured - linear) * inside[..., None]
         sclera = np.minimum(sclera, 1 - inside)
     linear *= (1 + (_SCLERA - 1) * sclera)[..., None]
-    return _with_alpha(linear, picture)
+    return _with_alpha(linear, image)
 
 
-def tinted(picture: Texture, factor: Colour) -> Texture:
+def tinted(image: Texture, factor: Colour) -> Texture:
     """A texture with its linear light multiplied."""
-    return _with_alpha(DECODE_8BIT[picture[..., :3]] * np.asarray(factor, np.float32), picture)
+    return _with_alpha(DECODE_8BIT[image[..., :3]] * np.asarray(factor, np.float32), image)
 
 
-def teeth_texture(picture: Texture) -> Texture:
+def teeth_texture(image: Texture) -> Texture:
     """Teeth as white as people's."""
-    return tinted(picture, _TEETH)
+    return tinted(image, _TEETH)
 
 
 def clothing_texture(pack: Pack, clothing: Clothing) -> Texture:
@@ -89,19 +89,19 @@ def clothing_texture(pack: Pack, clothing: Clothing) -> Texture:
     return np.ascontiguousarray(texture)
 
 
-def _recoloured(picture: Texture, clothing: Clothing) -> Texture:
+def _recoloured(image: Texture, clothing: Clothing) -> Texture:
     """Of a picture of several cloths, the darker ones in the first colour's hue."""
-    linear = DECODE_8BIT[picture[..., :3]]
+    linear = DECODE_8BIT[image[..., :3]]
     first = np.asarray(clothing.first, np.float32)
     hue = 0.5 + 0.5 * first / max(float(first @ LUMA_BGR[::-1]), 1e-3)
     grey = (linear @ LUMA_BGR[::-1])[..., None]
     lift = np.float32(np.clip(float(first.mean()) / 0.08, 0.5, 5.0))
     # White shirts and buttons stay white.
     share = np.clip((0.5 - grey) / 0.3, 0, 1)
-    return _with_alpha(linear * (1 - share) + grey * lift * hue * share, picture)
+    return _with_alpha(linear * (1 - share) + grey * lift * hue * share, image)
 
 
-def _with_alpha(linear: Floats, picture: Texture) -> Texture:
-    result = picture.copy()
+def _with_alpha(linear: FloatArray, image: Texture) -> Texture:
+    result = image.copy()
     result[..., :3] = np.rint(encode_srgb(np.clip(linear, 0, 1).astype(np.float32)) * 255)
     return result

@@ -20,7 +20,7 @@ from functools import cache
 import numpy as np
 from numpy.typing import NDArray
 
-from vcam_relight.pipeline.core.image import Floats
+from vcam_relight.pipeline.core.image import FloatArray
 from vcam_relight.pipeline.lightstage.light.light_map import (
     COLUMNS,
     LightMap,
@@ -42,7 +42,7 @@ _TABLE = 64  # rows of the table from directions to the nearest of `sphere_direc
 class Glossy:
     """A light as it is seen in surfaces of rising roughness."""
 
-    maps: Floats
+    maps: FloatArray
     """`(len(LAYERS), ROWS, COLUMNS, 3)` float32 radiance, laid out as `LightMap`."""
 
     @classmethod
@@ -72,7 +72,7 @@ def _kernels() -> NDArray[np.complex64]:
 
 
 @cache
-def split_sum() -> Floats:
+def split_sum() -> FloatArray:
     """`(TERMS, TERMS, 2)`: a, b so that a * f0 + b is the share of even light that is reflected.
 
     Rows are roughness, columns the cosine between normal and view, both at the middles of `TERMS`
@@ -118,13 +118,13 @@ def _nearest(count: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
 
 
 def reflected_share(
-    positions: Floats,
-    normals: Floats,
-    eye: Floats,
+    positions: FloatArray,
+    normals: FloatArray,
+    eye: FloatArray,
     roughness: float,
     visible: NDArray[np.uint8],
-    lobes: Sequence[Floats],
-) -> Floats:
+    lobes: Sequence[FloatArray],
+) -> FloatArray:
     """How much of the light around the reflected ray is not hidden.
 
     Args:

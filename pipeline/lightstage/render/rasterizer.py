@@ -13,7 +13,7 @@ import moderngl
 import numpy as np
 from numpy.typing import NDArray
 
-from vcam_relight.pipeline.core.image import Floats, Plane
+from vcam_relight.pipeline.core.image import FloatArray, Map
 from vcam_relight.pipeline.lightstage.core.mipmaps import mipmaps
 from vcam_relight.pipeline.lightstage.core.scene import Camera, Label, Part, Posed, Texture
 from vcam_relight.pipeline.lightstage.light.light_map import COLUMNS, ROWS
@@ -52,26 +52,26 @@ class Buffers:
     pictures = albedo x shading + specular, exactly but for rounding.
     """
 
-    pictures: Floats
+    images: FloatArray
     """`(lights, H, W, 3)` linear RGB radiance, premultiplied by `alpha`."""
-    shading: Floats
+    shading: FloatArray
     """`(lights, H, W, 3)` irradiance / pi, RGB; not premultiplied; at edges the mean of the
     surfaces, weighted by albedo."""
-    specular: Floats
+    specular: FloatArray
     """`(lights, H, W, 3)` linear RGB radiance, premultiplied."""
-    albedo: Floats
+    albedo: FloatArray
     """`(H, W, 3)` linear RGB, premultiplied."""
-    normal: Floats
+    normal: FloatArray
     """`(H, W, 3)` unit vectors in world space; 0 where nothing is."""
-    alpha: Plane
+    alpha: Map
     """`(H, W)` in 0..1."""
-    depth: Plane
+    depth: Map
     """`(H, W)` dm along the optical axis; 0 where nothing is."""
     labels: NDArray[np.uint8]
     """`(H, W)` of `scene.Label`."""
-    flow: Floats | None
+    flow: FloatArray | None
     """`(H, W, 2)` pixels right and down to where the surface is in the following frame."""
-    following_depth: Plane | None
+    following_depth: Map | None
     """`(H, W)` dm, of that place in the following frame, whether hidden there or not."""
 
     def flow_valid(self, following: "Buffers", tolerance: float = 0.1) -> NDArray[np.bool_]:
@@ -339,19 +339,19 @@ def _texture(context: moderngl.Context, image: Texture) -> moderngl.Texture:
 def _read(targets: _Targets, lights: int, flow: bool) -> Buffers:
     width, height = targets.size
 
-    def pixels(attachment: int) -> Floats:
+    def pixels(attachment: int) -> FloatArray:
         data = targets.mean.read(components=4, attachment=attachment, dtype="f4")
         return np.frombuffer(data, np.float32).reshape(height, width, 4)
 
     first, second, surface, gloss_0, gloss_1, place = map(pixels, range(6))
     albedo = surface[..., :3].copy()
-    diffuse: Floats = np.stack([first[..., :3], second[..., :3]][:lights] or [albedo])[:lights]
+    diffuse: FloatArray = np.stack([first[..., :3], second[..., :3]][:lights] or [albedo])[:lights]
     specular = np.stack([gloss_0[..., :3], gloss_1[..., :3]][:lights] or [albedo])[:lights]
     normal = np.stack([second[..., 3], surface[..., 3], gloss_0[..., 3]], axis=-1)
     length = np.sqrt(np.einsum("hwc,hwc->hw", normal, normal))
     normal /= np.maximum(length, 1e-6)[..., None]
     return Buffers(
-        pictures=diffuse + specular,
+        images=diffuse + specular,
         shading=np.divide(diffuse, np.maximum(albedo, 1e-7), dtype=np.float32),
         specular=specular,
         albedo=albedo,

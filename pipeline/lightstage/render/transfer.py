@@ -17,7 +17,7 @@ import numpy as np
 from scipy import sparse
 
 from vcam_relight.pipeline.core.color import DECODE_8BIT
-from vcam_relight.pipeline.core.image import Floats
+from vcam_relight.pipeline.core.image import FloatArray
 from vcam_relight.pipeline.lightstage.core.scene import Part, Posed
 from vcam_relight.pipeline.lightstage.light.light_map import (
     COLUMNS,
@@ -34,7 +34,7 @@ BOUNCES = 2
 """Times that light goes on from hidden surfaces; a third adds at most 0.15% to a head."""
 
 
-def mean_cosine(cosine: Floats, count: int) -> Floats:
+def mean_cosine(cosine: FloatArray, count: int) -> FloatArray:
     """Mean of the positive part of the cosine over one direction's cell.
 
     Args:
@@ -42,7 +42,7 @@ def mean_cosine(cosine: Floats, count: int) -> Floats:
         count: of `sphere_directions`; a cell's width follows from it.
     """
     half = cell_reach(count)
-    ramp: Floats = np.clip(cosine + np.float32(half), 0, np.float32(2 * half))
+    ramp: FloatArray = np.clip(cosine + np.float32(half), 0, np.float32(2 * half))
     ramp *= ramp
     ramp /= 4 * half
     np.copyto(ramp, cosine, where=cosine > half)
@@ -53,12 +53,12 @@ def mean_cosine(cosine: Floats, count: int) -> Floats:
 class Lit:
     """A posed person under one lighting."""
 
-    irradiance: tuple[Floats, ...]
+    irradiance: tuple[FloatArray, ...]
     """Per part, `(V, 3)` linear RGB."""
     glossy: Glossy
     visible: tuple[Shares, ...]
     """Per part; shadows the gloss."""
-    lobes: Floats
+    lobes: FloatArray
     """`(L, 3)` as of `to_lobes`."""
 
 
@@ -68,7 +68,7 @@ class Transfer:
 
     visible: tuple[Shares, ...]
     """Per part."""
-    albedo: Floats
+    albedo: FloatArray
     """`(V of all parts, 3)` linear RGB that the bounce takes on."""
     gathers: tuple[tuple[float, sparse.csr_array], ...]
     """Weights and `(V of all parts, V of all parts)` matrices from the light that vertices send out
@@ -143,13 +143,13 @@ def trace(parts: tuple[Part, ...], posed: Posed, count: int = LOBES) -> Transfer
 
 
 @cache
-def _solid_angles(count: int) -> Floats:
+def _solid_angles(count: int) -> FloatArray:
     """`(count,)` sr of the light map that each direction stands for."""
-    angles: Floats = to_lobes(np.ones((ROWS, COLUMNS, 3), np.float32), count)[:, 0]
+    angles: FloatArray = to_lobes(np.ones((ROWS, COLUMNS, 3), np.float32), count)[:, 0]
     return angles
 
 
-def _direct(visible: Shares, normals: Floats, lobes: Floats) -> Floats:
+def _direct(visible: Shares, normals: FloatArray, lobes: FloatArray) -> FloatArray:
     """Irradiance `(V, N)` for energies `(L, N)`.
 
     Constant radiance gives exactly pi where nothing is hidden.
@@ -157,11 +157,11 @@ def _direct(visible: Shares, normals: Floats, lobes: Floats) -> Floats:
     weight = mean_cosine(normals @ sphere_directions(len(lobes)).T, len(lobes))
     weight *= math.pi / (weight @ _solid_angles(len(lobes)))[:, None]
     weight *= visible
-    result: Floats = weight @ (lobes / np.float32(255))
+    result: FloatArray = weight @ (lobes / np.float32(255))
     return result
 
 
-def _albedo(part: Part, count: int) -> Floats:
+def _albedo(part: Part, count: int) -> FloatArray:
     """Linear RGB `(count, 3)` of a part's vertices, from a coarse copy of its texture."""
     if part.coat:
         return np.zeros((count, 3), np.float32)

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 from scipy.spatial import cKDTree
 
-from vcam_relight.pipeline.core.image import Floats
+from vcam_relight.pipeline.core.image import FloatArray
 from vcam_relight.pipeline.lightstage.animation.pose import Pose
 from vcam_relight.pipeline.lightstage.core.scene import Label, Part, Posed
 from vcam_relight.pipeline.lightstage.light.light_map import LightMap
@@ -99,7 +99,7 @@ def _progress(weights: NDArray[np.float64], index: int) -> np.float32:
 
 def _around(
     parts: Sequence[Part], posed: Posed, landmarks: Sequence[int], reach: float, also: Label
-) -> Floats:
+) -> FloatArray:
     """`(V of all parts,)` 1 within `reach` dm of the landmarks, falling to 0 at twice that, on the
     skin; inside the mouth, 1."""
     tree = cKDTree(posed.landmarks[list(landmarks)])
@@ -115,7 +115,7 @@ def _around(
     return np.concatenate(shares).astype(np.float32)
 
 
-def _patched(transfer: Transfer, other: Transfer, share: Floats) -> Transfer:
+def _patched(transfer: Transfer, other: Transfer, share: FloatArray) -> Transfer:
     """The transfer with that of another expression mixed in by `share`, `(V of all parts,)`."""
     if share.max() < _LEAST:
         return transfer

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy import sparse
 from scipy.spatial import cKDTree
 
-from vcam_relight.pipeline.core.image import Floats
+from vcam_relight.pipeline.core.image import FloatArray
 from vcam_relight.pipeline.lightstage.core.scene import Label, Part, Posed
 from vcam_relight.pipeline.lightstage.light.light_map import sphere_directions
 
@@ -110,7 +110,7 @@ class _Blockers:
             np.array(thin, bool),
         )
 
-    def nearest(self, origins: Floats, rays: Floats) -> NDArray[np.int32]:
+    def nearest(self, origins: FloatArray, rays: FloatArray) -> NDArray[np.int32]:
         """The vertex nearest to where each ray hits, `_OPEN` or, for backs, `_BACK`."""
         found = self.scene.run(origins, rays, output=True)
         geometry = np.maximum(found["geomID"], 0)
@@ -123,16 +123,16 @@ class _Blockers:
         vertex[found["primID"] < 0] = _OPEN
         return vertex
 
-    def hidden(self, origins: Floats, rays: Floats) -> NDArray[np.bool_]:
+    def hidden(self, origins: FloatArray, rays: FloatArray) -> NDArray[np.bool_]:
         """Whether each ray hits anything."""
         result: NDArray[np.bool_] = self.scene.run(origins, rays, query="OCCLUDED") >= 0
         return result
 
 
-def _above(rays: Floats, normals: Floats) -> Floats:
+def _above(rays: FloatArray, normals: FloatArray) -> FloatArray:
     """Rays turned up to leave the surface; embree needs no unit length."""
     lift = np.maximum(_LOWEST - np.einsum("nc,nc->n", rays, normals), 0)
-    lifted: Floats = rays + lift[:, None] * normals
+    lifted: FloatArray = rays + lift[:, None] * normals
     return lifted
 
 
@@ -141,8 +141,8 @@ def _soften(
     vertex: NDArray[np.intp],
     lobe: NDArray[np.intp],
     blockers: _Blockers,
-    origins: Floats,
-    normals: Floats,
+    origins: FloatArray,
+    normals: FloatArray,
 ) -> None:
     """Traces more of the cells at the edge of what is hidden, in place: their shadows are soft."""
     count = visible.shape[1]
@@ -202,7 +202,7 @@ def _lend(parts: tuple[Part, ...], posed: Posed, visible: Shares) -> None:
         visible[brows] = visible[skin[nearest]]
 
 
-def _ring(directions: Floats) -> list[Floats]:
+def _ring(directions: FloatArray) -> list[FloatArray]:
     """`_RING` times `(L, 3)`: directions around the middle of each cell."""
     helper = np.where(np.abs(directions[:, 1:2]) < 0.9, [[0, 1, 0]], [[1, 0, 0]])
     across = np.cross(directions, helper)

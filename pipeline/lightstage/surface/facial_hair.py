@@ -6,7 +6,7 @@ from typing import Literal, get_args
 import numpy as np
 
 from vcam_relight.pipeline.core.color import DECODE_8BIT, encode_srgb
-from vcam_relight.pipeline.core.image import Floats
+from vcam_relight.pipeline.core.image import FloatArray
 from vcam_relight.pipeline.lightstage.core.regions import Regions, fractal_noise, smoothstep
 from vcam_relight.pipeline.lightstage.core.scene import Texture
 from vcam_relight.pipeline.lightstage.surface.skin import Colour, over
@@ -94,18 +94,18 @@ def paint(texture: Texture, regions: Regions, beard: FacialHair) -> Texture:
     return regions.write(texture, encoded)
 
 
-def _grown(regions: Regions, style: Style, rng: np.random.Generator) -> Floats:
+def _grown(regions: Regions, style: Style, rng: np.random.Generator) -> FloatArray:
     """How dense (K,) the hair is, 0..1, with an uneven border."""
     total = np.zeros(len(regions.texels), np.float32)
     for name, share in _AREAS[style].items():
         total = np.maximum(total, share * regions.masks[name])
     uneven = fractal_noise(regions.places, 0.12, rng)
     border = 4 * total * (1 - total)
-    grown: Floats = np.clip(total + 0.16 * border * uneven, 0, 1) * (total > 0)
+    grown: FloatArray = np.clip(total + 0.16 * border * uneven, 0, 1) * (total > 0)
     return grown
 
 
-def _strands(places: Floats, rng: np.random.Generator) -> Floats:
+def _strands(places: FloatArray, rng: np.random.Generator) -> FloatArray:
     """Noise (K,) drawn out along the hair, deviation about 1."""
     bend = fractal_noise(places, 0.35, rng, octaves=2)[:, None]
     along = places @ _GROWTH

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 
 from vcam_relight.pipeline.core.color import DECODE_8BIT, LUMA_BGR, encode_srgb
-from vcam_relight.pipeline.core.image import Floats
+from vcam_relight.pipeline.core.image import FloatArray
 from vcam_relight.pipeline.lightstage.core.regions import Regions, fractal_noise, smoothstep
 from vcam_relight.pipeline.lightstage.core.scene import Texture
 
@@ -144,9 +144,9 @@ def ita_degrees(texture: Texture, regions: Regions) -> float:
     return _typology_angle(linear, _measured(regions))
 
 
-def over(lower: Floats, colour: Colour | Floats, cover: Floats) -> Floats:
+def over(lower: FloatArray, colour: Colour | FloatArray, cover: FloatArray) -> FloatArray:
     """Linear colours (K, 3) under a layer of `colour` that covers `cover` (K,) of them."""
-    result: Floats = lower + (np.asarray(colour, np.float32) - lower) * cover[:, None]
+    result: FloatArray = lower + (np.asarray(colour, np.float32) - lower) * cover[:, None]
     return result
 
 
@@ -189,7 +189,7 @@ class _Painter:
             self._melanin *= 1 - 0.7 * even
             self._spots *= 1 - 0.8 * even
 
-    def colours(self, angle: float, at: np.ndarray) -> Floats:
+    def colours(self, angle: float, at: np.ndarray) -> FloatArray:
         """Linear RGB (N, 3) of the texels `at` (N,) of skin with the typology angle `angle`."""
         look = self._look
         skin = _tone(angle - self._melanin[at] - self._spots[at])
@@ -200,7 +200,7 @@ class _Painter:
         log = np.log(skin) + shown * blood[:, None] * _BLOOD
         log += look.undertone * _UNDERTONE + self._detail[at]
         log += lips[:, None] * np.float32(-0.12)
-        linear: Floats = np.exp(log).astype(np.float32)
+        linear: FloatArray = np.exp(log).astype(np.float32)
         linear = over(linear, look.scalp, self._roots[at])
         make_up = look.make_up
         if make_up is not None:
@@ -217,7 +217,7 @@ class _Painter:
         return np.clip(linear, 0, 1)
 
 
-def _glaze(lower: Floats, colour: Colour, cover: Floats) -> Floats:
+def _glaze(lower: FloatArray, colour: Colour, cover: FloatArray) -> FloatArray:
     target = np.asarray(colour, np.float32)
     return over(lower, 0.6 * target + 0.4 * lower * target / target.max(), cover)
 
@@ -249,7 +249,7 @@ def _sample_make_up(rng: np.random.Generator, ita: float) -> MakeUp:
     )
 
 
-def _detail(base: Texture, regions: Regions) -> Floats:
+def _detail(base: Texture, regions: Regions) -> FloatArray:
     """Log albedo (K, 3) of a photograph without its colour and shading."""
     log = np.log(np.maximum(DECODE_8BIT[regions.read(base)[:, :3]], 0.004))
     grey = (log @ LUMA_BGR[::-1])[:, None]
@@ -262,7 +262,7 @@ def _detail(base: Texture, regions: Regions) -> Floats:
     return limited.astype(np.float32)
 
 
-def _freckles(regions: Regions, look: SkinLook, rng: np.random.Generator) -> Floats:
+def _freckles(regions: Regions, look: SkinLook, rng: np.random.Generator) -> FloatArray:
     """Degrees of typology angle (K,) taken away by freckles."""
     if look.freckles == 0:
         return np.zeros(len(regions.texels), np.float32)
@@ -274,11 +274,11 @@ def _freckles(regions: Regions, look: SkinLook, rng: np.random.Generator) -> Flo
         + 0.25, 0, 1,
     ) * masks["face"] * (1 - masks["lips"])  # fmt: skip
     level = 2.2 - 0.8 * look.freckles - 0.25 * patches - 0.5 * sunny
-    strength: Floats = smoothstep(-0.1, 0.8, spots - level) * sunny
+    strength: FloatArray = smoothstep(-0.1, 0.8, spots - level) * sunny
     return strength * np.float32(8 + 10 * look.freckles)
 
 
-def _moles(regions: Regions, look: SkinLook, rng: np.random.Generator) -> Floats:
+def _moles(regions: Regions, look: SkinLook, rng: np.random.Generator) -> FloatArray:
     """Degrees of typology angle (K,) taken away by moles on face and neck."""
     total = np.zeros(len(regions.texels), np.float32)
     weight = regions.masks["face"] * (1 - regions.masks["lips"])
@@ -291,17 +291,17 @@ def _moles(regions: Regions, look: SkinLook, rng: np.random.Generator) -> Floats
     return total
 
 
-def _roots(regions: Regions, rng: np.random.Generator) -> Floats:
+def _roots(regions: Regions, rng: np.random.Generator) -> FloatArray:
     """Share (K,) of the skin that hair roots hide: dense on the scalp, thin at the hairline."""
     scalp = regions.masks["scalp"]
     follicles = fractal_noise(regions.places, 0.018, rng, octaves=1)
     uneven = fractal_noise(regions.places, 0.25, rng, octaves=2)
     line = np.clip(scalp + 0.5 * uneven * scalp * (1 - scalp), 0, 1)
-    cover: Floats = line * np.clip(0.93 + 0.05 * follicles - 0.7 * (1 - line), 0, 1)
+    cover: FloatArray = line * np.clip(0.93 + 0.05 * follicles - 0.7 * (1 - line), 0, 1)
     return cover
 
 
-def _tone(angle: Floats) -> Floats:
+def _tone(angle: FloatArray) -> FloatArray:
     """Linear RGB (N, 3) of skin with typology angles (N,) in degrees."""
     table_angles = np.linspace(-89, 89, 179)
     a = np.interp(table_angles, _TONE_ANGLES, _TONE_A)
@@ -312,20 +312,20 @@ def _tone(angle: Floats) -> Floats:
     lab = np.stack([np.clip(lightness, 8, 92), a, b], axis=1).astype(np.float32)[None]
     linear = np.maximum(cv2.cvtColor(lab, cv2.COLOR_LAB2LRGB)[0], 0.003)
     channels = [np.interp(angle, table_angles, channel) for channel in linear.T]
-    result: Floats = np.stack(channels, axis=1).astype(np.float32)
+    result: FloatArray = np.stack(channels, axis=1).astype(np.float32)
     return result
 
 
-def _measured(regions: Regions) -> Floats:
+def _measured(regions: Regions) -> FloatArray:
     """Weights (K,) of the skin that the typology angle is measured on."""
     masks = regions.masks
-    share: Floats = np.clip(masks["cheeks"] + masks["forehead"] - 0.3, 0, 1) * (
+    share: FloatArray = np.clip(masks["cheeks"] + masks["forehead"] - 0.3, 0, 1) * (
         (1 - masks["scalp"]) * (1 - masks["jaw"])
     )
     return share
 
 
-def _typology_angle(linear: Floats, weights: Floats) -> float:
+def _typology_angle(linear: FloatArray, weights: FloatArray) -> float:
     mean = (linear * weights[:, None]).sum(0) / weights.sum()
     lightness, _, b = cv2.cvtColor(mean[None, None].astype(np.float32), cv2.COLOR_LRGB2LAB)[0, 0]
     return float(np.degrees(np.arctan2(lightness - 50, b)))

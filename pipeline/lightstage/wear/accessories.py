@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from vcam_relight.pipeline.core.image import Floats
+from vcam_relight.pipeline.core.image import FloatArray
 from vcam_relight.pipeline.lightstage.core.scene import Label, Material, Texture, Triangles
 
 
@@ -13,18 +13,18 @@ from vcam_relight.pipeline.lightstage.core.scene import Label, Material, Texture
 class HeadShape:
     """The neutral base mesh of one person, with MakeHuman's own vertex order and topology."""
 
-    positions: Floats
+    positions: FloatArray
     """`(19158, 3)` float32 in dm, MakeHuman's axes (y up, the face towards +z); helper vertices
     follow the body's 13380. Vertices far below the chest stay where the template has them."""
     faces: NDArray[np.int32]
     """`(F, 4)` quads into `positions`, a triangle repeats its last corner."""
     groups: NDArray[np.str_]
     """`(F,)` MakeHuman's group of each face: `body`, `helper-hair`, `joint-head`, ..."""
-    uvs: Floats
+    uvs: FloatArray
     """`(T, 2)` texture coordinates of the skin, v up."""
     uv_faces: NDArray[np.int32]
     """`(F, 4)` into `uvs`, aligned with `faces`."""
-    eyes: Floats
+    eyes: FloatArray
     """`(2, 3)` centres of the person's left (+x) and right eyeball in dm."""
 
 
@@ -34,11 +34,11 @@ class Worn:
 
     name: str
     label: Label
-    positions: Floats
+    positions: FloatArray
     """`(V, 3)` float32 in dm, in `HeadShape`'s axes."""
     triangles: Triangles
     """`(N, 3)` into `positions`, counter-clockwise seen from outside."""
-    uvs: Floats
+    uvs: FloatArray
     """`(V, 2)` texture coordinates, v up."""
     texture: Texture
     material: Material

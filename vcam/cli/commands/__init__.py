@@ -1,7 +1,7 @@
 """The subcommands, and the types of arguments that several of them share.
 
-Each command is a module with `add_arguments(parser)` and `run(args) -> exit status`; `vcam.cli.main`
-imports only the one that was asked for, so that help comes at once.
+Each command is a module with `add_arguments(parser)` and `run(args) -> exit status`;
+`vcam.cli.main` imports only the one that was asked for, so that help comes at once.
 """
 
 import argparse

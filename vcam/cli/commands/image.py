@@ -30,16 +30,16 @@ def run(args: argparse.Namespace) -> int:
     """
     from vcam_relight.pipeline.relighter import Relighter
     from vcam_relight.vcam.core.atomic_file import check_in_out
-    from vcam_relight.vcam.media.image import read_picture, write_picture, writer_of
+    from vcam_relight.vcam.media.image import read_image, write_image, writer_of
 
     check_in_out(args.input, args.output)
     writer_of(args.output)
     lighting, settings = lighting_of_args(args)
-    file = read_picture(args.input)
+    file = read_image(args.input)
     engine = engine_of_args(args, settings)
-    picture = Relighter(engine).still(file.picture, lighting, settings)
-    notes = write_picture(args.output, replace(file, picture=picture))
-    if picture is file.picture and expects_change(engine, lighting, settings):
+    image = Relighter(engine).still(file.image, lighting, settings)
+    notes = write_image(args.output, replace(file, image=image))
+    if image is file.image and expects_change(engine, lighting, settings):
         notes.append("no face was found: the picture is unchanged")
     for note in notes:
         log.warning("%s: %s", args.input, note)

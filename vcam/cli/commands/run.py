@@ -180,5 +180,5 @@ def _settings(args: argparse.Namespace) -> "tuple[SettingsStore, dict[str, Any]]
     try:
         store.change({name: wish for name, wish in wishes.items() if wish is not None})
     except InputError as error:
-        raise UsageError(error.what, error.mend) from None
+        raise UsageError(error.what, error.hint) from None
     return store, saved

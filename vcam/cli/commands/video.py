@@ -5,7 +5,7 @@ import logging
 import sys
 from pathlib import Path
 
-from vcam_relight.pipeline.core.image import Picture
+from vcam_relight.pipeline.core.image import BgrImage
 from vcam_relight.vcam.cli.lighting_arguments import (
     add_lighting_arguments,
     engine_of_args,
@@ -43,10 +43,10 @@ def run(args: argparse.Namespace) -> int:
     relighter = Relighter(engine)
     changed = False
 
-    def change(picture: Picture, seconds: float) -> Picture:
+    def change(image: BgrImage, seconds: float) -> BgrImage:
         nonlocal changed
-        relit = relighter.process(picture, seconds, lighting, settings)
-        changed = changed or relit is not picture
+        relit = relighter.process(image, seconds, lighting, settings)
+        changed = changed or relit is not image
         return relit
 
     terminal = sys.stderr.isatty()

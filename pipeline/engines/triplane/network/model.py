@@ -99,10 +99,10 @@ class ImageEncoder(nn.Module):
         self.up_half = Merge(s.quarter, s.half)
         self.up_stem = Merge(s.half, s.stem)
 
-    def forward(self, picture: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
         """`(B, 3, 256, 256)` RGB, sRGB-encoded, -1..1, to fine features `(B, stem, 128, 128)`
         and those for the planes `(B, quarter, 32, 32)`."""
-        stem = self.full(functional.pixel_unshuffle(picture, 2))
+        stem = self.full(functional.pixel_unshuffle(image, 2))
         half = self.to_half(stem)
         quarter = self.to_quarter(half)
         deep = self.to_deep(quarter)
@@ -223,11 +223,11 @@ class VolumeRenderer(nn.Module):
             mixed = (samples * share[..., None]).sum(2)
             return mixed.transpose(1, 2).reshape(batch, -1, _RAYS, _RAYS)
 
-        def picture(values: Tensor) -> Tensor:
+        def image(values: Tensor) -> Tensor:
             return values.view(batch, 1, _RAYS, _RAYS)
 
         lit = None if shading is None else seen(_lookup(shading, points))
-        return Volume(seen(features), lit, picture(depth), picture(coarse), picture(opacity))
+        return Volume(seen(features), lit, image(depth), image(coarse), image(opacity))
 
     def _weights(self, features: Tensor, step: float) -> tuple[Tensor, Tensor]:
         """`(B, N, K)` shares of the samples, and `(B, N)` their sum (Max 1995)."""
@@ -294,7 +294,7 @@ class TriplaneNetwork(nn.Module):
         self.head = PixelHead(s)
 
     def forward(
-        self, picture: Tensor, pose: HeadPose, light: Tensor, state: TemporalState | None
+        self, image: Tensor, pose: HeadPose, light: Tensor, state: TemporalState | None
     ) -> tuple[Maps, Volume, TemporalState, Tensor]:
         """One frame.
 
@@ -308,7 +308,7 @@ class TriplaneNetwork(nn.Module):
             The maps of the present view, what its rays saw, the next state, and the albedo planes
             `(B * 3, feature, 64, 64)`, for other views.
         """
-        fine, features = self.encoder(picture)
+        fine, features = self.encoder(image)
         planes = self.temporal(self.unprojection(features, pose), state)
         trunk, albedo = self.albedo_planes(planes)
         shading = self.shading_planes(trunk, light)

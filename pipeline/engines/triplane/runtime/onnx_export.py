@@ -79,11 +79,11 @@ class _Spread(nn.Module):
         self.network.temporal = _SwitchedGate(self.network.temporal)  # type: ignore[assignment]
 
     def forward(
-        self, picture: Tensor, rotation: Tensor, scale: Tensor, shift: Tensor, light: Tensor,
+        self, image: Tensor, rotation: Tensor, scale: Tensor, shift: Tensor, light: Tensor,
         state: Tensor, known: Tensor,
     ) -> tuple[Tensor | None, ...]:  # fmt: skip
         maps, volume, following, planes = self.network(
-            picture, HeadPose(rotation, scale, shift), light, _SwitchedState(state, known)
+            image, HeadPose(rotation, scale, shift), light, _SwitchedState(state, known)
         )
         return (
             maps.normal, maps.albedo, maps.present, maps.occlusion, maps.mask,

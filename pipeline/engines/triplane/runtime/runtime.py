@@ -60,11 +60,11 @@ class Runtime:
             self._forward, self._torch_threads = _Native(network, kernels).forward, 1
 
     def run(
-        self, picture: Tensor, pose: HeadPose, light: Tensor, state: TemporalState | None
+        self, image: Tensor, pose: HeadPose, light: Tensor, state: TemporalState | None
     ) -> tuple[Maps, Volume, TemporalState, Tensor]:
         """`TriplaneNetwork.forward` for a batch of one; what comes out stays as it is."""
         with torch_threads(self._torch_threads), torch.inference_mode():
-            return self._forward(picture, pose, light, state)
+            return self._forward(image, pose, light, state)
 
 
 class _Elsewhere:
@@ -87,11 +87,11 @@ class _Elsewhere:
                 )
 
     def forward(
-        self, picture: Tensor, pose: HeadPose, light: Tensor, state: TemporalState | None
+        self, image: Tensor, pose: HeadPose, light: Tensor, state: TemporalState | None
     ) -> tuple[Maps, Volume, TemporalState, Tensor]:
         there = self._device
         maps, volume, following, planes = self._network(
-            picture.to(there), moved(pose, there), light.to(there), state
+            image.to(there), moved(pose, there), light.to(there), state
         )
         back = torch.device("cpu")
         return moved(maps, back), moved(volume, back), following, planes.to(back)
@@ -120,7 +120,7 @@ class _Conv:
         self._kernels, self._stride, self._positive = kernels, conv.stride[0], positive
         self._weight, self._bias = _packed(conv.weight, conv.bias)
         self.channels = len(self._bias)
-        self._output = _picture(side, self.channels, count)
+        self._output = _image(side, self.channels, count)
 
     def __call__(self, x: Tensor, add: Tensor | None = None) -> Tensor:
         """With `add`, of the output's shape, added before the ReLU."""
@@ -134,7 +134,7 @@ class _Double:
     """An enlargement and the picture that it fills."""
 
     def __init__(self, kernels: Any, side: int, channels: int, count: int = 1) -> None:
-        self._kernels, self._output = kernels, _picture(side, channels, count)
+        self._kernels, self._output = kernels, _image(side, channels, count)
 
     def __call__(self, x: Tensor, add: Tensor | None = None) -> Tensor:
         self._kernels.doubled(x, add, self._output)
@@ -169,7 +169,7 @@ class _Encoder:
 
     def __init__(self, kernels: Any, encoder: Any) -> None:
         half, quarter, deep = OUTPUT // 2, OUTPUT // 4, OUTPUT // 8
-        self._input = _picture(OUTPUT, 12)
+        self._input = _image(OUTPUT, 12)
         full = copy.deepcopy(encoder.full[0])  # of `pixel_unshuffle`, whose pixels are far apart
         full.weight.data = full.weight.data.unflatten(1, (3, 4)).transpose(1, 2).flatten(1, 2)
         self._full = _Conv(kernels, full, OUTPUT)
@@ -186,8 +186,8 @@ class _Encoder:
         self._up_half = _Merge(kernels, encoder.up_half, half)
         self._up_stem = _Merge(kernels, encoder.up_stem, OUTPUT)
 
-    def __call__(self, picture: Tensor) -> tuple[Tensor, Tensor]:
-        for first, pixels in enumerate(_squares(picture)):
+    def __call__(self, image: Tensor) -> tuple[Tensor, Tensor]:
+        for first, pixels in enumerate(_squares(image)):
             _inner(self._input)[..., 3 * first : 3 * first + 3] = pixels.permute(0, 2, 3, 1)
         stem = self._full(self._input)
         levels = [stem]
@@ -208,7 +208,7 @@ class _Unprojection:
         self._points, self._normals = module.points, module.normals
         self._cells = module.place.shape[-1]
         self._mix = _Conv(kernels, module.mix[0], self._cells, 3)
-        self._taken = _picture(self._cells, module.mix[0].in_channels, 3)
+        self._taken = _image(self._cells, module.mix[0].in_channels, 3)
         self._place = module.place.permute(0, 2, 3, 1).contiguous()
 
     def __call__(self, features: Tensor, pose: HeadPose) -> Tensor:
@@ -227,7 +227,7 @@ class _Temporal:
     """`TemporalGate`, of `(3, 32, 32, C)`."""
 
     def __init__(self, kernels: Any, module: Any, side: int) -> None:
-        self._joined = _picture(side, module.gate[0][0].in_channels, 3)
+        self._joined = _image(side, module.gate[0][0].in_channels, 3)
         self._hidden = _Conv(kernels, module.gate[0][0], side, 3)
         self._gate = _Conv(kernels, module.gate[1], side, 3, positive=False)
 
@@ -251,7 +251,7 @@ class _Planes:
         albedo, shading = network.albedo_planes, network.shading_planes
         side, channels = network.unprojection.place.shape[-1], shading.first[0].in_channels
         self._light = shading.light
-        self._input = _picture(side, channels, 3)
+        self._input = _image(side, channels, 3)
         self._enter = _Conv(kernels, albedo.trunk[0][0], side, 3)
         self._residual = _Residual(kernels, albedo.trunk[1], side, 3)
         self._first = _Conv(kernels, shading.first[0], side, 3)
@@ -278,7 +278,7 @@ class _Renderer:
         self._coarse, self._offsets = module.coarse, module.offsets
         self._density = module.density.in_features
         self._bias = float(module.density.bias)
-        self._output = _picture(round(len(module.places) ** 0.5), 48)
+        self._output = _image(round(len(module.places) ** 0.5), 48)
 
     def __call__(self, albedo: Tensor, shading: Tensor, pose: HeadPose) -> Tensor:
         camera = torch.cat([pose.rotation.flatten(), pose.scale, pose.shift.flatten()])
@@ -298,8 +298,8 @@ class _Head:
         self._fine = _Conv(kernels, head.fine, OUTPUT)
         self._mix = [_Conv(kernels, layer[0], OUTPUT) for layer in list(head.mix)[1:]]
         self._own = _Conv(kernels, head.own, OUTPUT, positive=False)
-        self._coarse = _picture(side, maps)
-        self._normal = _picture(side, self._own.channels)
+        self._coarse = _image(side, maps)
+        self._normal = _image(side, self._own.channels)
         self._double_coarse = _Double(kernels, OUTPUT, maps)
         self._double_normal = _Double(kernels, OUTPUT, self._own.channels)
 
@@ -350,9 +350,9 @@ class _Native:
         self._features = network.renderer.density.in_features
 
     def forward(
-        self, picture: Tensor, pose: HeadPose, light: Tensor, state: TemporalState | None
+        self, image: Tensor, pose: HeadPose, light: Tensor, state: TemporalState | None
     ) -> tuple[Maps, Volume, TemporalState, Tensor]:
-        fine, features = self._encoder(picture)
+        fine, features = self._encoder(image)
         planes = self._temporal(self._unprojection(features, pose), state)
         albedo, shading = self._planes(planes, light)
         rendered = self._renderer(albedo, shading, pose)
@@ -367,23 +367,23 @@ class _Native:
         return maps, volume, TemporalState(planes.permute(0, 3, 1, 2)), kept
 
 
-def _squares(picture: Tensor) -> list[Tensor]:
+def _squares(image: Tensor) -> list[Tensor]:
     """The four pixels of each square of two by two, `(B, 3, H / 2, W / 2)` each."""
-    return [picture[:, :, y::2, x::2] for y in (0, 1) for x in (0, 1)]
+    return [image[:, :, y::2, x::2] for y in (0, 1) for x in (0, 1)]
 
 
-def _picture(side: int, channels: int, count: int = 1) -> Tensor:
+def _image(side: int, channels: int, count: int = 1) -> Tensor:
     """An empty picture as the kernels want it, with its border of zeros."""
     return torch.zeros(count, side + 2, side + 2, channels)
 
 
-def _inner(picture: Tensor) -> Tensor:
-    return picture[:, 1:-1, 1:-1]
+def _inner(image: Tensor) -> Tensor:
+    return image[:, 1:-1, 1:-1]
 
 
-def _taken(picture: Tensor, channels: int) -> Tensor:
+def _taken(image: Tensor, channels: int) -> Tensor:
     """`(N, channels, H, W)`, for keeps."""
-    inner = _inner(picture)[..., :channels]
+    inner = _inner(image)[..., :channels]
     return inner.clone(memory_format=torch.contiguous_format).permute(0, 3, 1, 2)
 
 

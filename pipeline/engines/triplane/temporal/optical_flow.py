@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from vcam_relight.pipeline.core.image import Floats, Picture, Plane
+from vcam_relight.pipeline.core.image import BgrImage, FloatArray, Map
 
 _REACH = 6.0
 """Cells of the crop that a surface moves at most between two looks, or a look and the frame that
@@ -19,10 +19,10 @@ _NOISE = np.float32(0.12)
 class Path:
     """Where the surfaces of a crop were before, in its cells; `(n, n)`."""
 
-    x: Plane
-    y: Plane
+    x: Map
+    y: Map
 
-    def carry(self, values: Floats) -> Floats:
+    def carry(self, values: FloatArray) -> FloatArray:
         """`(n, n, C)` of the crop before, C up to 4, to where its surfaces are now."""
         moved = cv2.remap(values, self.x, self.y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
         return np.asarray(moved, np.float32)
@@ -34,7 +34,7 @@ class Motion:
     def __init__(self) -> None:
         self._flow = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST)
 
-    def between(self, before: Picture, now: Picture) -> Path:
+    def between(self, before: BgrImage, now: BgrImage) -> Path:
         """The motion of a crop's surfaces, from its `(n, n)` luma at two moments."""
         line = np.arange(len(now), dtype=np.float32)
         flow = self._flow.calc(now, before, np.zeros((*now.shape, 2), np.float32))
