@@ -105,7 +105,8 @@ def light_at(lights: FloatArray, place: float) -> FloatArray:
 
 def with_sphere(image: BgrImage, sh: FloatArray) -> BgrImage:
     """A copy of the picture with a white matte sphere under the light `(9, 3)` in its upper left
-    corner, as bright as its brightest place allows."""
+    corner, as bright as its brightest place allows.
+    """
     size = max(8, round(SPHERE * image.shape[0]))
     across = (np.arange(size, dtype=np.float32) + 0.5) / size * 2 - 1
     x, y = np.meshgrid(across, -across)

@@ -88,7 +88,8 @@ class Control:
 
     def state(self) -> dict[str, Any]:
         """What is so now: the loop's state and reason, where its picture comes from and which
-        sinks but our pages take it, settings, statistics."""
+        sinks but our pages take it, settings, statistics.
+        """
         status = self.loop.status()
         snapshot = self.loop.settings.current
         return {

@@ -1,5 +1,6 @@
 """The web server: pages, the panel's WebSocket, and offers of peers. It holds sockets and control
-only; pixels stay on the frame loop's threads."""
+only; pixels stay on the frame loop's threads.
+"""
 
 import asyncio
 import errno
@@ -70,13 +71,12 @@ class WebServer:
         make_relighter: Callable[[str], Relight],
         peer_port: PeerPort | None = None,
     ) -> None:
-        """
-        Args:
-            loop: the program's own loop, which the panel shows and controls.
-            settings: the loop's settings; each peer with a loop of its own starts with a copy.
-            preview: one of the loop's sinks.
-            make_relighter: engine name -> relighter, for the loops of peers.
-            peer_port: the loop's source and sink when a browser is its camera.
+        """Args:
+        loop: the program's own loop, which the panel shows and controls.
+        settings: the loop's settings; each peer with a loop of its own starts with a copy.
+        preview: one of the loop's sinks.
+        make_relighter: engine name -> relighter, for the loops of peers.
+        peer_port: the loop's source and sink when a browser is its camera.
         """
         self.config = config
         self.token = new_token()

@@ -15,7 +15,8 @@ _LEAST_ROOM = 0.02
 def bounded(log_gain: FloatArray) -> FloatArray:
     """Gains below 9 whose natural logarithm is given, any shape. Up to 4 they are nearly as given
     (what bends sooner takes the modelling out of strong lights: 0.6 dB on rendered truth); those
-    that darken are exactly so, as lights have a floor of their own."""
+    that darken are exactly so, as lights have a floor of their own.
+    """
     lift = np.maximum(log_gain, 0) * np.float32(1 / _LIMIT)
     square = lift * lift
     bent = log_gain / np.sqrt(np.sqrt(1 + square * square))

@@ -41,7 +41,8 @@ _OFFSET_LUT: FloatArray = np.ascontiguousarray(_OFFSET.reshape(256, 1))
 
 class Compositor:
     """Holds buffers for one stream: fresh ones of this size cost more in page faults than all of
-    the arithmetic."""
+    the arithmetic.
+    """
 
     def __init__(self, kernels: Any | None = None) -> None:
         """Args: `kernels` of `pipeline.native`, with which a frame takes a quarter of the time."""
@@ -105,7 +106,8 @@ class Compositor:
         insets: Sequence["Inset"],
     ) -> FloatArray:
         """Gain of encoded values in a window of the frame at half resolution: soft enough for
-        hair, a quarter of the work."""
+        hair, a quarter of the work.
+        """
         size = (half.right, half.bottom)
         guide = cv2.cvtColor(resize(frame, size), cv2.COLOR_BGR2GRAY)[window.slices]
         a, b = (resize(plane, size)[window.slices] for plane in share_of)

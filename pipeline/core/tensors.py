@@ -15,7 +15,8 @@ T = TypeVar("T", bound="DataclassInstance")
 
 def combined(parts: Sequence[T], merge: Callable[[list[Tensor]], Tensor]) -> T:
     """One dataclass made of several alike: of each tensor, also of dataclasses within, what `merge`
-    makes of the parts' own."""
+    makes of the parts' own.
+    """
 
     def value(name: str) -> Any:
         values = [getattr(part, name) for part in parts]

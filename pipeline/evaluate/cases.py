@@ -79,7 +79,8 @@ class Subject(Protocol):
 
     def backdrop(self, light: str) -> FloatArray | None:
         """`(h, w, 3)` linear RGB of what is behind, if anything is: out of focus, so that it may
-        be smaller than the person's picture."""
+        be smaller than the person's picture.
+        """
 
 
 class Finder(Protocol):

@@ -21,9 +21,8 @@ class Sheet:
     """Rows of pictures of one size, with a title above each row and a name above each column."""
 
     def __init__(self, columns: Sequence[str], most: int) -> None:
-        """
-        Args:
-            most: rows beyond are left out.
+        """Args:
+        most: rows beyond are left out.
         """
         self._rows = [_text_line(columns, _SIDE)]
         self._width, self._most = len(columns) * _SIDE, most + 1

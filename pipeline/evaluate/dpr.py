@@ -36,14 +36,14 @@ class _NoState:
 
 class DprEngine:
     """DPR behind the interface of every engine: the largest square around a face is relit, as
-    its authors' demonstration does with whole pictures; everything in the square changes."""
+    its authors' demonstration does with whole pictures; everything in the square changes.
+    """
 
     name = "dpr"
     needs_faces = True
 
     def __init__(self, folder: Path, device: str = "cpu") -> None:
-        """
-        Args:
+        """Args:
             folder: holds `trained_model_03.t7` of DPR's repository.
             device: a torch device.
 
@@ -67,7 +67,8 @@ class DprEngine:
         state: Any,
     ) -> BgrImage:
         """See `pipeline.engines.base.Engine`; no control but the light's shape is followed,
-        and none of its colour: DPR relights luminance."""
+        and none of its colour: DPR relights luminance.
+        """
         if not faces.faces or lighting.mode != "sh":
             return frame
         square = _square(faces)

@@ -107,12 +107,11 @@ class Evaluation:
         embedder: FaceEmbedder | None,
         identity: str,
     ) -> None:
-        """
-        Args:
-            engines: controls among them; the best gain and the truth come by themselves.
-            subset: a name of `SUBSETS`.
-            embedder: None: identity is not measured.
-            identity: what the report says about it.
+        """Args:
+        engines: controls among them; the best gain and the truth come by themselves.
+        subset: a name of `SUBSETS`.
+        embedder: None: identity is not measured.
+        identity: what the report says about it.
         """
         self._engines, self._name, self._identity = engines, subset, identity
         self._subset = SUBSETS[subset]
@@ -126,8 +125,7 @@ class Evaluation:
     def run(
         self, subjects: Sequence[Subject], media: Path | None, demo: Path, progress: Progress
     ) -> Report:
-        """
-        Args:
+        """Args:
             subjects: rendered truth.
             media: see `pipeline.evaluate.material`; None: only `demo` is measured on.
             demo: a video file to fall back on.
@@ -236,7 +234,8 @@ class Evaluation:
 
     def _tone_clips(self, subjects: Sequence[Subject]) -> dict[str, Clip]:
         """By skin tone: a moving clip of one subject, under the light that is most from the
-        front."""
+        front.
+        """
         made = {}
         for index, subject in enumerate(subjects):
             tone = tone_name(subject.tone)

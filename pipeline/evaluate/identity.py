@@ -36,9 +36,8 @@ class FaceEmbedder:
     """Wraps the network."""
 
     def __init__(self) -> None:
-        """
-        Raises:
-            ImportError: dlib or the package with the weights is not installed.
+        """Raises:
+        ImportError: dlib or the package with the weights is not installed.
         """
         import dlib
 
@@ -75,7 +74,8 @@ def cosine(a: FloatArray, b: FloatArray) -> float:
 
 def _similarity(source: FloatArray, target: FloatArray) -> FloatArray:
     """`(2, 3)` least-squares rotation, scale and shift of points `(n, 2)` onto others, without
-    mirroring (Umeyama 1991, in complex numbers)."""
+    mirroring (Umeyama 1991, in complex numbers).
+    """
     a = source[:, 0] + 1j * source[:, 1]
     b = target[:, 0] + 1j * target[:, 1]
     centred = a - a.mean()

@@ -81,13 +81,15 @@ class LightMeter:
 
 def direction_of(sh: FloatArray) -> FloatArray:
     """`(3,)` dominant direction of lighting `(9, 3)`, each channel first divided by its first
-    coefficient, so that no colour of light or skin counts more."""
+    coefficient, so that no colour of light or skin counts more.
+    """
     return dominant_direction(_normalised(sh))
 
 
 def has_direction(sh: FloatArray) -> bool:
     """Whether lighting `(9, 3)` comes from one side enough for an angle to mean something, and from
-    one that a picture shows."""
+    one that a picture shows.
+    """
     directed = float(np.linalg.norm(_normalised(sh)[1:4].mean(axis=1))) > _DIRECTED
     return directed and float(direction_of(sh)[2]) > _BEHIND
 

@@ -87,7 +87,8 @@ def portraits_of(folder: Path, count: int) -> list[tuple[str, BgrImage]]:
 
 def moving_clip(name: str, image: BgrImage, frames: int, seed: int) -> Clip:
     """A clip made of a still: it moves to the side and back, with sensor noise of its own in each
-    frame. What moves is known, and so is the light: it does not change."""
+    frame. What moves is known, and so is the light: it does not change.
+    """
     height, width = image.shape[:2]
     random = np.random.default_rng(seed)
     made = []

@@ -50,9 +50,8 @@ class EngineContestant:
     """An engine with a stream's tracker around it, as in the product."""
 
     def __init__(self, engine: Engine, name: str | None = None) -> None:
-        """
-        Raises:
-            OSError, RuntimeError: the tracker's models do not load.
+        """Raises:
+        OSError, RuntimeError: the tracker's models do not load.
         """
         self.name = name or engine.name
         self._needs_faces = engine.needs_faces
@@ -69,7 +68,8 @@ class EngineContestant:
 
     def present_light(self, image: BgrImage, faces: FaceState) -> FloatArray | None:
         """`(9, 3)` radiance of the light that the engine itself sees in a picture; None when it
-        does not tell, or cannot."""
+        does not tell, or cannot.
+        """
         if isinstance(self._relighter.engine, ReadsLight):
             return self._relighter.engine.present_light(faces, image)
         return None
@@ -86,7 +86,8 @@ class EngineContestant:
 
 class BestGain:
     """The person times the one gain of linear light that is best against the truth: what a
-    slider of brightness could reach at most."""
+    slider of brightness could reach at most.
+    """
 
     name = BEST_GAIN
 

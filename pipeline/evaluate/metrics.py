@@ -25,7 +25,8 @@ _C1, _C2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
 
 def psnr(image: BgrImage, truth: BgrImage, mask: Mask) -> float:
     """Peak signal-to-noise ratio in dB over the mask's pixels and all channels, at most
-    `LARGEST_DB`."""
+    `LARGEST_DB`.
+    """
     difference = image[mask].astype(np.float64) - truth[mask]
     error = float(np.mean(difference * difference))
     if error == 0:
@@ -55,7 +56,8 @@ def ssim(image: BgrImage, truth: BgrImage, mask: Mask) -> float:
 
 def best_gain(image: BgrImage, truth: BgrImage, mask: Mask) -> float:
     """The one gain of linear light, for all channels, with the smallest squared error of
-    sRGB-coded values; the exposure that suits `image` best. Never worse than 1."""
+    sRGB-coded values; the exposure that suits `image` best. Never worse than 1.
+    """
     values, wanted = image[mask].ravel(), truth[mask].ravel().astype(np.float64)
     count = np.bincount(values, minlength=256).astype(np.float64)
     total = np.bincount(values, wanted, 256)

@@ -29,9 +29,8 @@ class StillMeter:
     """Measures answers to cases and relit portraits."""
 
     def __init__(self, finder: Finder, embedder: FaceEmbedder | None) -> None:
-        """
-        Args:
-            embedder: None: identity is not measured.
+        """Args:
+        embedder: None: identity is not measured.
         """
         self._finder = finder
         self._embedder = embedder
@@ -57,7 +56,8 @@ class StillMeter:
 
     def no_op(self, contestant: EngineContestant, case: Case) -> Figures:
         """PSNR on the person when the light asked for is the one that is there: the true one, and
-        the one that the engine itself sees, else the one that `--like` reads from the picture."""
+        the one that the engine itself sees, else the one that `--like` reads from the picture.
+        """
         present = Lighting.from_sh(case.present_sh)
         same = contestant.still(case.image, present).image
         figures: Figures = {"no_op_true_db": psnr(same, case.image, case.person)}
@@ -71,7 +71,8 @@ class StillMeter:
         self, contestant: EngineContestant, image: BgrImage, lighting: Lighting
     ) -> tuple[Figures, BgrImage]:
         """Identity under `lighting` and PSNR under the light that is there, both on a real picture;
-        and the relit picture."""
+        and the relit picture.
+        """
         faces = self._finder.still(image)
         landmarks = largest_face(faces)
         answer = contestant.still(image, lighting)

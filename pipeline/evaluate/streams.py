@@ -27,9 +27,8 @@ class ClipMeter:
     """Measures contestants on one clip; its optical flow is found once."""
 
     def __init__(self, clip: Clip, lights: tuple[Lighting, Lighting]) -> None:
-        """
-        Args:
-            lights: the light of the whole clip, and the one it is changed to for lag.
+        """Args:
+        lights: the light of the whole clip, and the one it is changed to for lag.
         """
         self._clip, self._lights = clip, lights
         tracker = FaceTracker(StageTimer())
@@ -43,7 +42,8 @@ class ClipMeter:
     def measure(self, contestant: EngineContestant, *, with_lag: bool) -> Figures:
         """`warping_ratio` and `jitter_ratio` (out / in; 1 is the input's own flicker),
         `flicker_ratio` (out / with a light change that only moves along), `lag_frames` (0: the
-        first frame shows the new light) where asked for."""
+        first frame shows the new light) where asked for.
+        """
         first, second = self._lights
         length = len(self._clip.images)
         steady = contestant.stream(self._clip, [first] * length)

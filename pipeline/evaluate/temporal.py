@@ -78,14 +78,16 @@ def follow(images: Sequence[BgrImage], states: Sequence[FaceState]) -> Paths:
 def warping_error(outputs: Sequence[BgrImage], paths: Paths) -> float:
     """Mean squared difference of each frame to the frame before, warped onto it, over the person's
     pixels that both show; in sRGB-coded values over the person's mean, so that a darker picture
-    is not a calmer one."""
+    is not a calmer one.
+    """
     return _error([image.astype(np.float32) for image in outputs[1:]], outputs, paths)
 
 
 def carried(outputs: Sequence[BgrImage], paths: Paths) -> float:
     """The `warping_error` that `outputs` would have if each frame's light change were the frame
     before's, carried along the flow: what is then left is the input's own flicker, as the new light
-    shows it, and errors of the flow."""
+    shows it, and errors of the flow.
+    """
     steady = []
     frames = zip(paths.images[:-1], paths.images[1:], outputs[:-1], paths.steps, strict=True)
     for last, this, lit, step in frames:

@@ -15,8 +15,7 @@ class TfLiteModel:
     """One model with one float32 image input; not safe for two threads at once."""
 
     def __init__(self, name: str) -> None:
-        """
-        Args:
+        """Args:
             name: file name in `third_party/mediapipe`.
 
         Raises:
@@ -57,6 +56,7 @@ def load_triangles() -> np.ndarray[tuple[int, ...], np.dtype[np.int32]]:
 
 def load_pose_basis() -> tuple[NDArray[np.int64], FloatArray, FloatArray]:
     """The landmarks that tell how a head is turned: `(33,)` indices, `(33,)` weights, and `(33, 3)`
-    positions on the canonical face, in centimetres and camera space."""
+    positions on the canonical face, in centimetres and camera space.
+    """
     rows = np.loadtxt(FOLDER / "face_pose_basis.txt", dtype=np.float32)
     return rows[:, 0].astype(np.int64), rows[:, 1], rows[:, 2:]

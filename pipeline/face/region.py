@@ -57,7 +57,8 @@ class Region:
 
     def settle(self, wanted: "Region") -> "Region":
         """Keeps this region while `wanted` is close: a still face must give still landmarks, and
-        the landmarks of a crop that follows its own output never come to rest."""
+        the landmarks of a crop that follows its own output never come to rest.
+        """
         shift = math.hypot(wanted.x - self.x, wanted.y - self.y) / self.side
         scale = abs(math.log(wanted.side / self.side))
         turn = abs(math.remainder(wanted.angle - self.angle, math.tau))

@@ -58,9 +58,8 @@ class FaceTracker:
     """One per stream; use it from one thread."""
 
     def __init__(self, timer: StageTimer) -> None:
-        """
-        Raises:
-            OSError, RuntimeError: a model file is missing or damaged.
+        """Raises:
+        OSError, RuntimeError: a model file is missing or damaged.
         """
         self._timer = timer
         self._detector = FaceDetector()
@@ -166,7 +165,8 @@ class FaceTracker:
 
     def _meet(self, small: BgrImage, found: Detection) -> None:
         """Takes up a detected face: a new one, one that was lost, or one whose landmarks have
-        slipped (a hand in front of a mouth makes a fine face to the landmark model)."""
+        slipped (a hand in front of a mouth makes a fine face to the landmark model).
+        """
         box = np.array(found.box, np.float32)
         near = [track for track in self._tracks if iou(track.box(), box) > _NEAR_IOU]
         if any(track.seen and not track.region.slipped(found.region) for track in near):
@@ -191,7 +191,8 @@ class FaceTracker:
 
     def _fade(self, dt: float, at_once: bool) -> None:
         """Faces that come into a running picture fade in; those of a new picture are just there,
-        and so is the light when somebody switches it on."""
+        and so is the light when somebody switches it on.
+        """
         for track in self._tracks:
             step = dt / _FADE_IN if track.seen else -dt / _FADE_OUT
             track.weight = 1.0 if at_once else float(np.clip(track.weight + step, 0.0, 1.0))

@@ -54,7 +54,8 @@ class HeadCrop:
 
 def _fine(side: float, size: int) -> int:
     """The side that a crop is first cut at: shrinking needs a filter, and OpenCV's is fast for
-    halves and quarters."""
+    halves and quarters.
+    """
     full = size
     while full * 1.5 < side and full < 4 * size:
         full *= 2

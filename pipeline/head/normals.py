@@ -69,7 +69,8 @@ class NormalMapper:
 
     def _face(self, landmarks: FloatArray, width: int, height: int) -> tuple[FloatArray, Map, Map]:
         """Normals of one face spread beyond its edge, where they are its own, and how much they
-        count when blended."""
+        count when blended.
+        """
         face_width = float(np.ptp(landmarks[:, 0])) + 1.0
         points, normals = self._sample(landmarks, max(4, round(face_width / _CELLS_PER_ROW)))
         x, y = np.floor(points[:, 0]).astype(np.int64), np.floor(points[:, 1]).astype(np.int64)
@@ -140,7 +141,8 @@ def _wide_blur(image: FloatArray, sigma: float) -> FloatArray:
 
 def _surroundings(faces: list[tuple[FloatArray, np.float32]], mask: Map) -> FloatArray:
     """Coarse normals of everything but faces: bodies, and heads around the faces, each with its
-    weight."""
+    weight.
+    """
     height, width = mask.shape
     size = (max(1, width // _COARSE), max(1, height // _COARSE))
     scale = np.array([size[0] / width, size[1] / height, size[0] / width], np.float32)

@@ -46,7 +46,8 @@ _REST = 2e-3
 
 def _front_mean() -> FloatArray:
     """`(9,)` mean irradiance per coefficient over normals that a face shows: the half towards the
-    camera, weighted by how much of it is seen."""
+    camera, weighted by how much of it is seen.
+    """
     steps = 48
     u = (np.arange(steps) + 0.5) / steps
     z, phi = np.meshgrid(np.sqrt(u), u * 2 * np.pi)  # even in z^2: cosine-weighted

@@ -37,7 +37,8 @@ class Preset:
 
     def lighting(self, aim: tuple[float, float] | None = None) -> Lighting:
         """The lighting, with the key light, if there is one, moved to azimuth and elevation `aim`
-        (degrees)."""
+        (degrees).
+        """
         if self.mode == "off":
             return OFF
         if self.mode == "auto":
@@ -49,7 +50,8 @@ class Preset:
 
     def to_json(self) -> dict[str, Any]:
         """For the panel and `vcam presets --json`; `key` is where the key light stands, null where
-        there is none to drag."""
+        there is none to drag.
+        """
         key = self.lights[0] if self.lights else None
         return {
             "name": self.name,

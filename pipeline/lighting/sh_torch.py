@@ -19,7 +19,8 @@ _LAMBERT = [math.pi] + [2 * math.pi / 3] * 3 + [math.pi / 4] * 5
 
 def basis(normals: Tensor) -> Tensor:
     """`(B, 9, ...)` the real orthonormal basis at `(B, 3, ...)` unit vectors, in the order and
-    frame of `pipeline.lighting.sh`."""
+    frame of `pipeline.lighting.sh`.
+    """
     x, y, z = normals[:, 0], -normals[:, 2], normals[:, 1]
     a, b = math.sqrt(3 / (4 * math.pi)), 3 * math.sqrt(5 / (12 * math.pi))
     one = torch.full_like(x, 1 / math.sqrt(4 * math.pi))
@@ -40,7 +41,8 @@ def radiance(coefficients: Tensor, directions: Tensor) -> Tensor:
 
 def irradiance(light: Tensor, normals: Tensor) -> Tensor:
     """`(B, C, H, W)` for `(B, 9, C)` radiance and normals `(B, 3, H, W)`; may be below 0 where
-    order 2 is."""
+    order 2 is.
+    """
     return radiance(light * light.new_tensor(_LAMBERT)[:, None], normals)
 
 
@@ -82,7 +84,8 @@ def occlusion(transfer: Tensor, normals: Tensor, light: Tensor) -> Tensor:
 
 def turned(light: Tensor, rotation: Tensor) -> Tensor:
     """`(B, 9, C)` the light `(B, 9, C)` of camera space in the axes of heads that `(B, 3, 3)`
-    rotates into camera space."""
+    rotates into camera space.
+    """
     directions = _sphere().to(light)
     seen = basis(rotation @ directions.T).transpose(1, 2) @ light
     result: Tensor = torch.linalg.pinv(basis(directions.T[None])[0].T) @ seen
@@ -91,7 +94,8 @@ def turned(light: Tensor, rotation: Tensor) -> Tensor:
 
 def asked_light(light: Tensor, rotation: Tensor) -> Tensor:
     """`(B, 9)` what the shading encoder is told of `(B, 9, 3)`: where the light comes from as the
-    head sees it, colourless, the first coefficient 1."""
+    head sees it, colourless, the first coefficient 1.
+    """
     gray = light @ light.new_tensor(LUMA)
     gray = turned(gray[..., None], rotation)[..., 0]
     return gray / gray[:, :1].clamp(min=1e-3)

@@ -1,5 +1,6 @@
 """The light that a frame is to have: what was asked for, at the exposure that a face has, with the
-user's controls."""
+user's controls.
+"""
 
 import numpy as np
 
@@ -17,7 +18,8 @@ _WARMEST, _COOLEST = 3000.0, 14000.0
 
 def levelled(sh: FloatArray) -> FloatArray:
     """`(9, 3)` the lighting `(9, 3)`, scaled to give a face exposure 1. Light from behind, which
-    gives it none, is not raised without bounds: the face is then darker."""
+    gives it none, is not raised without bounds: the face is then darker.
+    """
     return sh / max(luminance(exposure(sh)), _DARKEST * MEAN * luminance(sh[0]))
 
 

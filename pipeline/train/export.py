@@ -50,7 +50,8 @@ def export(run: Path, out: Path) -> str:
 
 def _ordered(content: bytes) -> bytes:
     """The same file with its header sorted: `save` writes metadata in any order, and the same
-    network would have another SHA-256 each time."""
+    network would have another SHA-256 each time.
+    """
     (length,) = struct.unpack("<Q", content[:8])
     header = json.dumps(json.loads(content[8 : 8 + length]), sort_keys=True).encode()
     header += b" " * (-len(header) % 8)  # tensors start at a multiple of 8

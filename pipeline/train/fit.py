@@ -105,7 +105,8 @@ class Trainer:
 
     def take(self, step: Step) -> dict[str, float]:
         """One step of the optimiser; returns its losses. One that is not finite changes nothing:
-        one bad batch must not end hours of work, nor hide in the means."""
+        one bad batch must not end hours of work, nor hide in the means.
+        """
         parts = self.losses(step)
         total = weighted(parts)
         for group in self.optimizer.param_groups:

@@ -60,7 +60,8 @@ def exposure(light: Tensor) -> Tensor:
 
 def log_gain(maps: Maps, light: Tensor) -> Tensor:
     """`(B, 3, H, W)` natural logarithm of what a frame's linear light is to be multiplied by, up to
-    one constant a picture."""
+    one constant a picture.
+    """
     return log_shading(light, maps.normal, exposure(light)) + maps.occlusion - maps.present
 
 
@@ -107,7 +108,8 @@ def novel_loss(network: TriplaneNetwork, batch: Batch, planes: Tensor) -> Tensor
 
 def relit_errors(batch: Batch, maps: Maps) -> tuple[Tensor, Tensor]:
     """Two of `(B,)`: mean absolute error of encoded values on the person, after the best single
-    gain, and the root of their mean square."""
+    gain, and the root of their mean square.
+    """
     seen = _halved(linear(batch.image))
     out = seen * torch.exp(log_gain(maps, batch.light).clamp(-4, 4))
     weight = batch.person

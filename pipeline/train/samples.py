@@ -31,7 +31,8 @@ _COVERED = 0.02
 @dataclass(frozen=True, slots=True)
 class Batch:
     """B frames. Colours are linear RGB unless said otherwise and not premultiplied except `scene`
-    and `relit`; normals are unit vectors in the axes of their camera."""
+    and `relit`; normals are unit vectors in the axes of their camera.
+    """
 
     image: Tensor
     """`(B, 3, 256, 256)` the input, sRGB-encoded, -1..1."""

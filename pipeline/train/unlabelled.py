@@ -1,5 +1,6 @@
 """Real-looking pictures without truth: what their face mesh and person mask tell, and that a face
-stays the same however its picture was taken."""
+stays the same however its picture was taken.
+"""
 
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -196,6 +197,7 @@ def _shown(network: TriplaneNetwork, image: Tensor, pose: HeadPose, light: Tenso
 
 def _put(maps: Maps, light: Tensor, mask: Tensor) -> Tensor:
     """`(B, 3, 128, 128)` natural logarithm of what relights the person, as bright as before.
-    Nothing is learnt through it: a network that can choose its own questions makes them easy."""
+    Nothing is learnt through it: a network that can choose its own questions makes them easy.
+    """
     gain = log_gain(maps, light).detach()
     return (centred(gain, mask) * mask).clamp(-_GAIN, _GAIN)

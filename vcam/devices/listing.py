@@ -115,7 +115,8 @@ def list_cameras() -> list[Camera]:
 
 def cameras_to_show() -> list[Camera]:
     """The cameras that people are shown: the kernel's list on Linux, untested (another program may
-    have one of them); elsewhere those that open."""
+    have one of them); elsewhere those that open.
+    """
     if sys.platform == "linux":
         return list_cameras()
     from vcam_relight.vcam.core.errors import SourceError

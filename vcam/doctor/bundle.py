@@ -40,10 +40,9 @@ class Blotter:
     """Takes what is private out of texts."""
 
     def __init__(self, system: System, more: Iterable[str] = ()) -> None:
-        """
-        Args:
-            system: the machine whose names and numbers are private.
-            more: other words that are.
+        """Args:
+        system: the machine whose names and numbers are private.
+        more: other words that are.
         """
         serials = [system.text(path) for pattern in _SERIALS for path in system.glob(pattern)]
         names = [system.user, *_full_name(system).split(), *_host_names(system), *more]

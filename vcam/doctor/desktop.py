@@ -1,5 +1,6 @@
 """What stands between the virtual camera and other programs on a Linux desktop: PipeWire's camera
-portal, and the sandboxes of Flatpak and snap."""
+portal, and the sandboxes of Flatpak and snap.
+"""
 
 import re
 from collections.abc import Iterator

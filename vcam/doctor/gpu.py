@@ -11,7 +11,7 @@ _DISPLAY = "0x03"
 
 
 def check_gpu(system: System) -> Check:
-    """torch computes on the graphics card, where there is one that it could use."""
+    """Torch computes on the graphics card, where there is one that it could use."""
     name = "gpu"
     try:
         import torch

@@ -92,7 +92,8 @@ class System:
 
     def holders(self, path: Path) -> list[str]:
         """The programs that hold a device open, as `name (process number)`. Those of other users
-        are seen by root alone."""
+        are seen by root alone.
+        """
         found = []
         for descriptors in self.glob("/proc/[0-9]*/fd"):
             process = descriptors.parent

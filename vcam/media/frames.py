@@ -72,12 +72,12 @@ class Colour:
 
 class Converter:
     """Converts frames of one stream; keeps swscale's tables between them. Use it from one
-    thread."""
+    thread.
+    """
 
     def __init__(self, exact: bool = False) -> None:
-        """
-        Args:
-            exact: slower, without swscale's rounding errors (10 dB in a round trip through YUV).
+        """Args:
+        exact: slower, without swscale's rounding errors (10 dB in a round trip through YUV).
         """
         self._reformatter = VideoReformatter()
         self._interpolation = _EXACT if exact else None
@@ -125,6 +125,7 @@ def display_matrix(frame: av.VideoFrame) -> list[int] | None:
 
 def orientation(frame: av.VideoFrame) -> Orientation:
     """How the frame has to be turned to be upright. Ask for one frame of a file: PyAV's side data
-    and its frame hold each other, so that each frame asked lives until Python looks for cycles."""
+    and its frame hold each other, so that each frame asked lives until Python looks for cycles.
+    """
     matrix = display_matrix(frame)
     return Orientation() if matrix is None else Orientation.from_matrix(matrix)

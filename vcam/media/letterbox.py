@@ -15,9 +15,8 @@ class Letterbox:
     """Makes pictures of one size, in a buffer that is used again for each of them."""
 
     def __init__(self, size: tuple[int, int]) -> None:
-        """
-        Args:
-            size: width and height of what comes out, in pixels.
+        """Args:
+        size: width and height of what comes out, in pixels.
         """
         self.size = size
         self._canvas: BgrImage = np.zeros((size[1], size[0], 3), np.uint8)

@@ -29,8 +29,7 @@ class ObsOutput:
     def __init__(
         self, size: tuple[int, int], fps: float, device: str | None, backend: str | None
     ) -> None:
-        """
-        Args:
+        """Args:
             size: width and height in pixels.
             fps: what readers are told.
             device: the camera's name; None: the first that opens.

@@ -53,11 +53,11 @@ class _Watch(Protocol):
 
 class Readers:
     """Whether somebody reads; True where that cannot be known. Any thread may ask, at best not one
-    with sockets: after a program has opened or closed the device the answer takes tens of ms."""
+    with sockets: after a program has opened or closed the device the answer takes tens of ms.
+    """
 
     def __init__(self, device: int, path: Path) -> None:
-        """
-        Args:
+        """Args:
             device: a descriptor of the device, open for writing; it stays the caller's.
             path: the device file.
 
@@ -176,7 +176,8 @@ class _Unknown:
 
 def _is_the_systems(path: Path) -> bool:
     """Whether this is the device file that everybody opens. A container has one of its own, whose
-    inode does not see what happens outside."""
+    inode does not see what happens outside.
+    """
     number = path.stat().st_dev
     device = f"{os.major(number)}:{os.minor(number)}"
     mounts = Path("/proc/self/mountinfo").read_text().splitlines()

@@ -45,8 +45,7 @@ class RecorderSink:
     wanted = True
 
     def __init__(self, path: Path, fps: float) -> None:
-        """
-        Args:
+        """Args:
             path: its ending is one of `vcam.media.files.ENCODERS`.
             fps: nominal frames per second; the times of the frames are their own.
 
@@ -175,7 +174,8 @@ class _File:
 
     def close(self, flush: bool) -> None:
         """Completes the file; without `flush` (libav crashes on it after a failed write) the
-        frames that the encoder still holds are lost."""
+        frames that the encoder still holds are lost.
+        """
         try:
             if flush:
                 self._container.mux(self._stream.encode(None))

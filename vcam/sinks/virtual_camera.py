@@ -31,14 +31,13 @@ class VirtualCameraSink:
         backend: str | None = None,
         always_on: bool = False,
     ) -> None:
-        """
-        Args:
-            size: width and height in pixels; rounded down to even.
-            fps: what readers are told to expect.
-            device: `/dev/videoN` or the camera's name; None: the first that opens.
-            backend: pyvirtualcam's name of one; None: v4l2loopback on Linux, elsewhere the first
-                that opens.
-            always_on: whether frames are wanted also while nobody reads them.
+        """Args:
+        size: width and height in pixels; rounded down to even.
+        fps: what readers are told to expect.
+        device: `/dev/videoN` or the camera's name; None: the first that opens.
+        backend: pyvirtualcam's name of one; None: v4l2loopback on Linux, elsewhere the first
+            that opens.
+        always_on: whether frames are wanted also while nobody reads them.
         """
         self.label = f"virtual camera {device}" if device else "virtual camera"
         self._size = size

@@ -75,15 +75,14 @@ class CameraSource:
         opener: Callable[[int], Capture] = open_capture,
         node: Callable[[int], Path | None] = device_node,
     ) -> None:
-        """
-        Args:
-            index: the camera's number.
-            size: width and height asked for, in pixels; the driver picks the nearest mode.
-            fps: frames per second asked for.
-            name: for people, and to find the camera again when it comes back under another number,
-                as one does that was pulled out while it was in use; empty: only the number counts.
-            opener: makes the capture; runs on a helper thread.
-            node: index -> device file that is there as long as the camera is.
+        """Args:
+        index: the camera's number.
+        size: width and height asked for, in pixels; the driver picks the nearest mode.
+        fps: frames per second asked for.
+        name: for people, and to find the camera again when it comes back under another number,
+            as one does that was pulled out while it was in use; empty: only the number counts.
+        opener: makes the capture; runs on a helper thread.
+        node: index -> device file that is there as long as the camera is.
         """
         self._name = name
         self._size = size
@@ -280,7 +279,8 @@ class _Opening:
 
 def to_bgr(pixels: np.ndarray[Any, Any]) -> BgrImage:
     """A driver's picture as `(H, W, 3)` uint8 BGR: grey, grey of 16 bits, YUYV and BGRA are
-    converted."""
+    converted.
+    """
     if pixels.dtype == np.uint16:
         pixels = (pixels >> 8).astype(np.uint8)
     channels = 1 if pixels.ndim == 2 else pixels.shape[2]

@@ -29,9 +29,8 @@ class DemoSource:
     label = "demo clip"
 
     def __init__(self, size: tuple[int, int] | None) -> None:
-        """
-        Args:
-            size: width and height of the frames in pixels, letterboxed; None: the clip's own.
+        """Args:
+        size: width and height of the frames in pixels, letterboxed; None: the clip's own.
         """
         self._letterbox = Letterbox(size) if size else None
         self._file: FileSource | None = None

@@ -46,10 +46,9 @@ class FileSource:
     """
 
     def __init__(self, path_or_url: str, fps: float = DEFAULT_FPS) -> None:
-        """
-        Args:
-            path_or_url: a file, or `http://`, `https://`, `rtsp://`, `rtmp://`, `udp://`, ….
-            fps: frames per second of a still picture; videos have their own.
+        """Args:
+        path_or_url: a file, or `http://`, `https://`, `rtsp://`, `rtmp://`, `udp://`, ….
+        fps: frames per second of a still picture; videos have their own.
         """
         self._name = path_or_url
         self._is_url = is_url(path_or_url)

@@ -7,7 +7,8 @@ from vcam_relight.vcam.core.frame import Frame
 
 class Source(Protocol):
     """Gives frames at their own pace. All methods run on the loop's source thread, but for
-    `close`, which may come from another thread to wake a blocked `read`."""
+    `close`, which may come from another thread to wake a blocked `read`.
+    """
 
     label: str
     """For people: what is being shown."""

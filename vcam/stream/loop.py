@@ -62,16 +62,15 @@ class FrameLoop:
         rest_after: float | None = None,
         patience: float = AT_ONCE_S,
     ) -> None:
-        """
-        Args:
-            source: gives the frames.
-            make_relighter: engine name -> a fresh relighter; runs on a thread of its own, may
-                raise, in which case the picture passes through.
-            settings: read anew for each frame.
-            sinks: each gets every frame that it is quick enough for.
-            rest_after: seconds without a sink that wants frames, after which the source is let go
-                of until one does; None: never.
-            patience: seconds that frames wait for an engine; then they pass through while it loads.
+        """Args:
+        source: gives the frames.
+        make_relighter: engine name -> a fresh relighter; runs on a thread of its own, may
+            raise, in which case the picture passes through.
+        settings: read anew for each frame.
+        sinks: each gets every frame that it is quick enough for.
+        rest_after: seconds without a sink that wants frames, after which the source is let go
+            of until one does; None: never.
+        patience: seconds that frames wait for an engine; then they pass through while it loads.
         """
         self.source = source
         self.settings = settings
@@ -176,7 +175,8 @@ class FrameLoop:
 
     def _read_all(self, opening: int, backoff: Backoff) -> bool:
         """Reads until the stream ends or the loop stops (True), or nobody has wanted its frames
-        for a while (False); raises when it is lost."""
+        for a while (False); raises when it is lost.
+        """
         wanted_at = time.perf_counter()
         self._idle = not self._wanted()
         while not self._stop.is_set():
@@ -256,7 +256,8 @@ class _Arrival:
 
 class _Inference:
     """Relights frames; while the engine loads, and when it fails, the picture passes through; later
-    it is tried again."""
+    it is tried again.
+    """
 
     def __init__(self, make_relighter: Callable[[str], Relight], patience: float) -> None:
         self._make = make_relighter

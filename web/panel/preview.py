@@ -21,9 +21,8 @@ class Viewer:
     """One panel. It gets a new frame only after it has shown the last one (newest wins)."""
 
     def __init__(self, deliver: Callable[[bytes], None]) -> None:
-        """
-        Args:
-            deliver: takes a message on the event loop; it must not block.
+        """Args:
+        deliver: takes a message on the event loop; it must not block.
         """
         self.deliver = deliver
         self.loop = asyncio.get_running_loop()
@@ -42,7 +41,8 @@ class Viewer:
 
 class PreviewSink:
     """Encodes frames for viewers. `attach` and `detach` run on the event loop, `write` on the
-    sink's thread."""
+    sink's thread.
+    """
 
     label = "preview"
 

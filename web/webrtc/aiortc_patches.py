@@ -39,8 +39,9 @@ def apply(loopback: bool) -> None:
 
 
 def offer_addresses(loopback: bool) -> None:
-    """aioice offers every address but 127.0.0.1, which puts media sockets of a server that was
-    bound to loopback onto the LAN. There is no option for it."""
+    """Aioice offers every address but 127.0.0.1, which puts media sockets of a server that was
+    bound to loopback onto the LAN. There is no option for it.
+    """
     if not hasattr(aioice.ice, "get_host_addresses"):
         log.warning("this aioice chooses its addresses by itself")
         return
@@ -54,15 +55,17 @@ def _loopback_addresses(use_ipv4: bool, use_ipv6: bool) -> list[str]:
 
 def quick_consent() -> None:
     """A browser that was killed is noticed after 6 checks 5 s apart (aiortc#225, #934), and its
-    place and its inference thread stay taken as long; 3 checks 1 s apart find it in 4 s."""
+    place and its inference thread stay taken as long; 3 checks 1 s apart find it in 4 s.
+    """
     if hasattr(aioice.ice, "CONSENT_INTERVAL") and hasattr(aioice.ice, "CONSENT_FAILURES"):
         aioice.ice.CONSENT_INTERVAL = min(aioice.ice.CONSENT_INTERVAL, 1)
         aioice.ice.CONSENT_FAILURES = min(aioice.ice.CONSENT_FAILURES, 3)
 
 
 def pin_bitrates() -> None:
-    """aiortc follows REMB between bounds that blur 720p (VP8: 1.5 Mb/s), and builds a new encoder,
-    with a new keyframe, at each step over 10%. Equal bounds keep one encoder at one rate."""
+    """Aiortc follows REMB between bounds that blur 720p (VP8: 1.5 Mb/s), and builds a new encoder,
+    with a new keyframe, at each step over 10%. Equal bounds keep one encoder at one rate.
+    """
     for codec in (vpx, h264):
         for name in ("MIN_BITRATE", "DEFAULT_BITRATE", "MAX_BITRATE"):
             if hasattr(codec, name):
@@ -70,9 +73,10 @@ def pin_bitrates() -> None:
 
 
 def quick_vp8() -> None:
-    """aiortc's VP8 encoder is set up for small calls: 8.6 ms for a 720p frame, of which 3.6 go into
+    """Aiortc's VP8 encoder is set up for small calls: 8.6 ms for a 720p frame, of which 3.6 go into
     a finer search and a noise filter that a relit picture has no use for. The settings are local
-    to its `encode`, so they are exchanged on the codec before its first frame."""
+    to its `encode`, so they are exchanged on the codec before its first frame.
+    """
     if hasattr(vpx.Vp8Encoder, "codec") or "-6" not in vpx.Vp8Encoder.encode.__code__.co_consts:
         return  # patched already, or no longer the settings that were measured
 
@@ -89,8 +93,9 @@ def quick_vp8() -> None:
 
 
 def marker_bit() -> None:
-    """aiortc's jitter buffer gives a video frame only when the next one begins: 33 ms of delay.
-    The RTP marker bit says that a frame is complete (RFC 7741, section 4.1; RFC 6184, 5.1)."""
+    """Aiortc's jitter buffer gives a video frame only when the next one begins: 33 ms of delay.
+    The RTP marker bit says that a frame is complete (RFC 7741, section 4.1; RFC 6184, 5.1).
+    """
     if emits_on_marker(JitterBuffer):
         return
     stock: Callable[[JitterBuffer, int], JitterFrame | None] = JitterBuffer._remove_frame
@@ -131,7 +136,8 @@ _RECEIVER_PARTS = ("codecs", "decoder_queue", "decoder_thread", "jitter_buffer",
 def drain_jitter_buffer() -> None:
     """The jitter buffer gives at most one frame for a packet. When a retransmission completes
     several at once, all but one stay inside, and every later frame is late by as many, for ever
-    (aiortc#1416). So what is complete is taken out after each packet."""
+    (aiortc#1416). So what is complete is taken out after each packet.
+    """
     receiver_type = rtcrtpreceiver.RTCRtpReceiver
     stock = receiver_type._handle_rtp_packet
     names = stock.__code__.co_names

@@ -65,12 +65,11 @@ class PeerSession:
         ice_servers: tuple[str, ...],
         ended: Callable[["PeerSession"], None],
     ) -> None:
-        """
-        Args:
-            port: the loop's source and one of its sinks.
-            loop: relights the pictures.
-            own_loop: whether the session starts and stops it.
-            ended: called once, when the session is over.
+        """Args:
+        port: the loop's source and one of its sinks.
+        loop: relights the pictures.
+        own_loop: whether the session starts and stops it.
+        ended: called once, when the session is over.
         """
         self._port = port
         self._loop = loop
@@ -139,7 +138,8 @@ class PeerSession:
 
     def _prepare_transceivers(self, track: RelitTrack) -> None:
         """VP8 only, since aiortc's H.264 encoder takes 30 ms for a 720p frame; all tracks but
-        the camera's are refused."""
+        the camera's are refused.
+        """
         vp8 = [
             codec
             for codec in RTCRtpSender.getCapabilities("video").codecs
@@ -206,10 +206,9 @@ class PeerHub:
         ice_servers: tuple[str, ...],
         max_peers: int,
     ) -> None:
-        """
-        Args:
-            make_loop: a loop of its own for each peer, not yet started.
-            shared: when given, the one peer feeds this port of the program's own loop instead.
+        """Args:
+        make_loop: a loop of its own for each peer, not yet started.
+        shared: when given, the one peer feeds this port of the program's own loop instead.
         """
         self._make_loop = make_loop
         self._shared = shared

@@ -42,7 +42,8 @@ class RelitTrack(MediaStreamTrack):
 
     def put(self, frame: av.VideoFrame) -> None:
         """Replaces the frame that waits; on the event loop. Frames from the past are left out:
-        the encoder raises at a timestamp that goes back, and that would end the stream."""
+        the encoder raises at a timestamp that goes back, and that would end the stream.
+        """
         if frame.pts is not None and frame.pts > self._last_pts:
             self._newest = frame
             self._changed.set()

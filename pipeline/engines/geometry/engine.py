@@ -108,7 +108,8 @@ class GeometryEngine:
 
     def present_light(self, faces: FaceState, frame: BgrImage) -> FloatArray | None:
         """`(9, 3)` radiance of the light on the faces of one frame, of exposure 1; None when too
-        little skin is seen."""
+        little skin is seen.
+        """
         width, height = grid_size(*faces.size)
         small = resize(frame, (width, height))
         linear = np.asarray(cv2.LUT(small, DECODE_8BIT), np.float32)
@@ -133,7 +134,8 @@ def _gain(
 
 def _tamed(light: FloatArray) -> FloatArray:
     """`(3, n)` BGR irradiance, grayer where it is dark: what order 2 makes of darkness has a sign
-    for each channel, and their ratio would be a colour that is not there."""
+    for each channel, and their ratio would be a colour that is not there.
+    """
     gray = LUMA_BGR @ light
     share = gray / (gray + np.float32(_FLOOR))
     return np.asarray(gray + (light - gray) * share, np.float32)
@@ -147,7 +149,8 @@ def background_gain(
     present: FloatArray, target: FloatArray, linear: FloatArray, share: float
 ) -> FloatArray | None:
     """`(h, w, 3)` BGR gain of everything but people, as of a wall behind them that faces the
-    camera; None for none."""
+    camera; None for none.
+    """
     if share == 0.0:
         return None
     facing = basis(np.array([0, 0, 1], np.float32)) * LAMBERT

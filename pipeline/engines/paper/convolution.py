@@ -27,7 +27,8 @@ _LINE = 16
 @cache
 def _matrices() -> tuple[Tensor, Tensor, Tensor]:
     """Of the paper's section 4.3, for two dimensions at once: inputs `(36, 36)`, weights
-    `(36, 9)`, outputs `(16, 36)`, in float64."""
+    `(36, 9)`, outputs `(16, 36)`, in float64.
+    """
     inputs = [
         [4, 0, -5, 0, 1, 0],
         [0, -4, -4, 1, 1, 0],
@@ -95,7 +96,8 @@ class Kernel:
         self, x: Tensor, weight: Tensor, bias: Tensor | None, scale: Tensor | None
     ) -> Tensor:
         """Tiles of 4x4 outputs, `d` pixels apart from each other, come from 6x6 inputs; all tiles'
-        transformed inputs at one of the 36 places are multiplied by one matrix."""
+        transformed inputs at one of the 36 places are multiplied by one matrix.
+        """
         d = self._dilation
         image = x[0].permute(1, 2, 0).contiguous()
         height, width, inputs = image.shape
@@ -158,7 +160,8 @@ def _outputs(products: Tensor, bias: Tensor | None, top: int, d: int, out: Tenso
 
 class Conv3x3(nn.Conv2d):
     """A 3x3 convolution of stride 1 that keeps the size: `(1, inputs, h, w)` to
-    `(1, outputs, h, w)`."""
+    `(1, outputs, h, w)`.
+    """
 
     def __init__(self, inputs: int, outputs: int, dilation: int = 1, bias: bool = True) -> None:
         super().__init__(inputs, outputs, 3, padding=dilation, dilation=dilation, bias=bias)

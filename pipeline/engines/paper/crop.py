@@ -106,7 +106,8 @@ class Square:
 
     def _from_crop(self, size: int) -> FloatArray:
         """`(2, 3)` from pixels of a crop of that size to those of the frame; centres of pixels are
-        whole numbers, as OpenCV has them."""
+        whole numbers, as OpenCV has them.
+        """
         scale = self.side / size
         shift = np.array([self.x, self.y]) - self.side / 2 + scale / 2 - 0.5
         return np.array([[scale, 0, shift[0]], [0, scale, shift[1]]], np.float32)

@@ -90,7 +90,8 @@ class Deep3dNetwork(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """The head's angles `(1, 3)` in radians about x, y and z, of `(1, 3, 224, 224)` RGB in
-        0..1."""
+        0..1.
+        """
         angles: Tensor = self.final_layers[_ANGLES](self.backbone(x)).flatten(1)
         return angles
 

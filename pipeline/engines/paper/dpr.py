@@ -55,8 +55,7 @@ class DprNetwork(nn.Module):
         self.output = nn.Conv2d(16, 1, 1)
 
     def forward(self, lightness: Tensor, light: Tensor) -> Tensor:
-        """
-        Args:
+        """Args:
             lightness: `(N, 1, H, W)` CIE L over 100; sides divisible by 16.
             light: `(N, 9, 1, 1)` SH radiance coefficients in the project's order.
 
@@ -72,7 +71,8 @@ class DprNetwork(nn.Module):
 
     def present_light(self, lightness: Tensor) -> Tensor:
         """`(N, 9)` SH radiance coefficients, in the project's order, of the light in a picture as
-        of `forward`."""
+        of `forward`.
+        """
         return self.HG3.present_light(self._features(lightness)).flatten(1)
 
     def _features(self, lightness: Tensor) -> Tensor:

@@ -69,7 +69,8 @@ class ModulatedLayer(nn.Module):
 
     def forward(self, x: Tensor, style: Tensor) -> Tensor:
         """Maps `(1, inputs, h, w)` and a style vector `(1, 512)` to `(1, outputs, H, W)`, where H
-        and W are h and w, or twice that when upsampling."""
+        and W are h and w, or twice that when upsampling.
+        """
         if self._kernel is None or self._squares is None:
             raise RuntimeError("prepare the network once its weights are loaded")
         scale = self.affine(style)
@@ -159,7 +160,8 @@ class SynthesisBlock(nn.Module):
 
     def forward(self, x: Tensor, image: Tensor, styles: Tensor) -> tuple[Tensor, Tensor]:
         """Maps features `(1, inputs, h, w)`, a picture `(1, c, h, w)` and three style vectors
-        `(1, 3, 512)` to features `(1, outputs, H, W)` and a picture `(1, c, H, W)`."""
+        `(1, 3, 512)` to features `(1, outputs, H, W)` and a picture `(1, c, H, W)`.
+        """
         first, second, last = styles.unbind(1)
         x = self.conv1(self.conv0(x, first), second)
         if self.upsample:

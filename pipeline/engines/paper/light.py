@@ -69,9 +69,8 @@ class LightSetter:
     """Turns what the user asks for into what the network takes."""
 
     def __init__(self, estimate: LightEstimator | None = None) -> None:
-        """
-        Args:
-            estimate: of the present light; by default that of the geometry engine.
+        """Args:
+        estimate: of the present light; by default that of the geometry engine.
         """
         self._estimate = estimate or GeometryEngine().present_light
 
@@ -115,5 +114,6 @@ def _lift(frame: BgrImage, faces: FaceState) -> float:
 
 def lit(image: FloatArray, gain: FloatArray) -> FloatArray:
     """`(h, w, 3)` sRGB-encoded BGR, 0..1, with its linear light multiplied by `gain` `(3,)`; what
-    clips is cut off."""
+    clips is cut off.
+    """
     return encode_srgb(decode_srgb(np.clip(image, 0.0, 1.0)) * gain)

@@ -213,7 +213,8 @@ def _like(planes: Tensor, tokens: Tensor) -> Tensor:
 
 def between(lights: Tensor, frames: int) -> Tensor:
     """Lights `(k, 9)` of SH coefficients, faded evenly from the first to the last over `frames`:
-    `(frames, 9)`."""
+    `(frames, 9)`.
+    """
     at = torch.linspace(0, len(lights) - 1, frames, device=lights.device)
     before = at.floor().long().clamp(max=max(len(lights) - 2, 0))
     after = (before + 1).clamp(max=len(lights) - 1)

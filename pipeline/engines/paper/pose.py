@@ -39,7 +39,8 @@ class PoseEstimator(Protocol):
 
 class PoseFinder:
     """The pose that the tri-plane engine finds: MediaPipe's canonical face laid over the landmarks.
-    These have no perspective, and EG3D's crop has hardly any."""
+    These have no perspective, and EG3D's crop has hardly any.
+    """
 
     def __init__(self) -> None:
         self._finder = HeadFinder()

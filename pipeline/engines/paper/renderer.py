@@ -1,5 +1,6 @@
 """Volume rendering of the tri-planes (Chan et al. 2022, arXiv 2112.07945, section 4), made
-deterministic: the middle of each stratum of depth, and evenly spaced quantiles."""
+deterministic: the middle of each stratum of depth, and evenly spaced quantiles.
+"""
 
 from dataclasses import dataclass
 

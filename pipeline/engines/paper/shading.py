@@ -38,7 +38,8 @@ class _Features(nn.Module):
 
 class ShadingEncoder(nn.Module):
     """Maps the albedo tri-plane `(1, 96, 256, 256)` and the light's style vectors `(1, 5, 512)` to
-    the shading tri-plane `(1, 96, 256, 256)`."""
+    the shading tri-plane `(1, 96, 256, 256)`.
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -54,7 +55,8 @@ class ShadingEncoder(nn.Module):
 
 class PlanesToStyle(nn.Module):
     """Maps the albedo tri-plane `(1, 96, h, w)` to 14 equal style vectors `(1, 14, 512)`, which the
-    super-resolution takes on top of the mean style."""
+    super-resolution takes on top of the mean style.
+    """
 
     def __init__(self) -> None:
         super().__init__()

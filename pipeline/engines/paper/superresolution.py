@@ -17,7 +17,8 @@ class SuperResolution(nn.Module):
 
     def forward(self, features: Tensor, styles: Tensor) -> Tensor:
         """Maps features `(1, 32, 64, 64)`, whose first three are the picture, and style vectors
-        `(1, 14, 512)`, of which the last is used, to `(1, 3, 512, 512)`."""
+        `(1, 14, 512)`, of which the last is used, to `(1, 3, 512, 512)`.
+        """
         features = F.interpolate(
             features, size=(128, 128), mode="bilinear", align_corners=False, antialias=True
         )

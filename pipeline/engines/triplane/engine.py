@@ -65,7 +65,8 @@ class _Person:
 
     def join(self, asked: FloatArray) -> None:
         """Waits for the look that was begun. Where it was for a light that is not asked for any
-        more, as when two are switched to and fro, the shadows of the one before stay."""
+        more, as when two are switched to and fro, the shadows of the one before stay.
+        """
         if self.look is None:
             return
         new, self.look = self.look.result(), None
@@ -196,7 +197,8 @@ class TriplaneEngine:
         state: TriplaneState,
     ) -> BgrImage:
         """See `pipeline.engines.base.Engine`; a frame without faces passes through. The view turns
-        the largest head alone."""
+        the largest head alone.
+        """
         if not faces.faces:
             state.people.clear()
             return frame
@@ -323,7 +325,8 @@ class TriplaneEngine:
         weight: float,
     ) -> Inset:
         """What the network's gain adds to the body's; that and the frame's linear light are known
-        on a grid of `scale` times the frame's size."""
+        on a grid of `scale` times the frame's size.
+        """
         here = head.crop.scaled(scale)
         gain = rolled_off(gain, here.cut_map(linear, OUTPUT))
         under = np.maximum(here.cut_map(body, OUTPUT), np.float32(1e-3))
@@ -353,7 +356,8 @@ class TriplaneEngine:
 
 def _largest(faces: FaceState, followed: list[int]) -> list[Face]:
     """The heads to look at, the one first that counts for bodies and background: the largest.
-    Those that are followed, in their order, give way to clearly larger ones only."""
+    Those that are followed, in their order, give way to clearly larger ones only.
+    """
     rank = {ident: len(followed) - place for place, ident in enumerate(followed)}
 
     def size(face: Face) -> float:

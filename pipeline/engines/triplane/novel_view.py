@@ -40,7 +40,8 @@ class View:
         """The view of a head, a batch of one, in degrees: positive yaw moves the camera to the
         right of the picture, positive pitch up, as `lightstage.framing.orbit`. Three
         fifths of the limits `YAW` and `PITCH` are obeyed exactly, more is bent towards them. None
-        for no turn."""
+        for no turn.
+        """
         yaw, pitch = _limited(yaw, YAW), _limited(pitch, PITCH)
         if yaw == 0 and pitch == 0:
             return None
@@ -57,7 +58,8 @@ class View:
 
     def points(self, depth: Map) -> tuple[FloatArray, FloatArray]:
         """`(n, n, 3)` points that the view's crop shows at `(n, n)` dm from the frame's origin
-        towards the view's camera: in the view's axes and, the same points, in the frame's."""
+        towards the view's camera: in the view's axes and, the same points, in the frame's.
+        """
         line = (np.arange(len(depth), dtype=np.float32) + 0.5) * np.float32(2 / len(depth)) - 1
         x, y = ((line - float(s)) / float(self.source.scale[0]) for s in self.source.shift[0])
         across = np.broadcast_to(x, depth.shape), np.broadcast_to(-y[:, None], depth.shape)
@@ -67,7 +69,7 @@ class View:
 
     @property
     def nearer(self) -> float:
-        """dm by which the turn brings the head's origin towards the camera."""
+        """Dm by which the turn brings the head's origin towards the camera."""
         return float((self.centre - self.back.T @ self.centre)[2])
 
 

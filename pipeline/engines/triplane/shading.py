@@ -55,7 +55,8 @@ class Amounts:
 
 def light_on(maps: Maps) -> FloatArray:
     """`(9, 3)` RGB radiance of the light that is there: what explains the present shading on the
-    person's normals, in the scale of `maps.present`."""
+    person's normals, in the scale of `maps.present`.
+    """
     small, normals, person = (
         torch.nn.functional.avg_pool2d(m, 4) for m in
         (maps.present.clamp(-5, 5).exp(), maps.normal, torch.sigmoid(maps.mask))
@@ -103,7 +104,8 @@ def difference(present: FloatArray, target: FloatArray) -> float:
 
 def log_ratio(present: FloatArray, target: FloatArray, normals: FloatArray) -> FloatArray:
     """`(h, w, 3)` BGR natural logarithm of two lights' `(9, 3)` irradiance on `(h, w, 3)` unit
-    normals: all that is known where the network does not look."""
+    normals: all that is known where the network does not look.
+    """
     lights = torch.from_numpy(np.stack([present, target]))
     both = torch.from_numpy(normals).permute(2, 0, 1)[None].expand(2, -1, -1, -1)
     exposures = torch.from_numpy(np.stack([exposure(present), exposure(target)]))
@@ -148,7 +150,8 @@ def face_gain(
 
 def _shine(maps: Maps, light: Tensor) -> Tensor:
     """`(1, 3, n, n)` specular radiance over pi: the light's harmonics blurred by a rough lobe, seen
-    in the mirror direction, by Fresnel's reflectance (Schlick 1994)."""
+    in the mirror direction, by Fresnel's reflectance (Schlick 1994).
+    """
     facing = maps.normal[:, 2:].clamp(0, 1)
     mirror = 2 * facing * maps.normal - _VIEW  # of unit length where the normal faces the camera
     mirror = mirror / mirror.square().sum(1, keepdim=True).sqrt()

@@ -172,7 +172,8 @@ def _window(size: tuple[int, int], crop: HeadCrop, fade: Map) -> Window | None:
 
 def _spread(values: A, crop: HeadCrop, window: Window) -> A:
     """`(128, 128, ...)` of the crop for each pixel of a window of the frame, for what is smooth:
-    OpenCV rounds places to 1/32 of a cell."""
+    OpenCV rounds places to 1/32 of a cell.
+    """
     scale = _GRID / crop.side
     corner = crop.middle - crop.side / 2 - (window.left, window.top)
     matrix = np.array(

@@ -44,7 +44,8 @@ _MOST_GAZE = math.radians(24)
 
 def blink(since: float) -> float:
     """How closed the lids are, 0..1, `since` seconds after they were shut: a fast closing and a
-    slower opening."""
+    slower opening.
+    """
     width = _CLOSING if since < 0 else _OPENING
     return math.exp(-((abs(since) / width) ** 2.5))
 

@@ -45,7 +45,8 @@ def source_camera(
 
 def jittered_camera(rng: np.random.Generator, size: int, eyes: FloatArray) -> Camera:
     """A source camera as crops of real webcam pictures vary: near or far, tight or wide, off the
-    middle."""
+    middle.
+    """
     shift = np.clip(rng.normal(0, 0.1, 2), -0.25, 0.25)
     return source_camera(
         size,

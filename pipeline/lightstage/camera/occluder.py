@@ -33,11 +33,10 @@ class Occluder:
     def __init__(
         self, rng: np.random.Generator, kind: Kind | None = None, skin: FloatArray | None = None
     ) -> None:
-        """
-        Args:
-            rng: the only source of chance.
-            kind: drawn evenly if not given.
-            skin: `(3,)` linear RGB albedo of the hands, the person's own; drawn if not given.
+        """Args:
+        rng: the only source of chance.
+        kind: drawn evenly if not given.
+        skin: `(3,)` linear RGB albedo of the hands, the person's own; drawn if not given.
         """
         self.kind: Kind = kind or get_args(Kind)[int(rng.integers(len(get_args(Kind))))]
         tone = float(rng.uniform(0, len(_TONES) - 1))
@@ -240,7 +239,8 @@ class _Painter:
 
     def paint(self, relief: Relief, albedo: FloatArray, gloss: float, crease: float) -> None:
         """Lays a relief over what is there; `gloss` scales a highlight, `crease` is the width of
-        the hollows that light hardly reaches."""
+        the hollows that light hardly reaches.
+        """
         window = relief.window()
         normals = relief.normals(window)
         if not normals.size:  # outside the picture

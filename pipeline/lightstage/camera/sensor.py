@@ -23,7 +23,8 @@ def expose(
     look: CameraLook, light: FloatArray, exposure: float, white_balance: FloatArray, index: int
 ) -> FloatArray:
     """Light `(H, W, 3)` linear RGB to what the processor gets, `(H, W, 3)` linear RGB with gains
-    applied, clipped at `look.headroom`; may be a little below 0 where it is dark."""
+    applied, clipped at `look.headroom`; may be a little below 0 where it is dark.
+    """
     native = np.asarray(look.sensor_gains, np.float32)
     raw = light * (np.float32(exposure) / native)
     # the brightest native channel, green, reaches white first; the others are clipped with it, so

@@ -276,7 +276,8 @@ def _finish(look: CameraLook, linear: FloatArray) -> FloatArray:
 
 def tone_curve(look: CameraLook) -> FloatArray:
     """`(4096,)` encoded values at linear `(i / 4095)^2 * look.headroom`: shoulder, sRGB's curve,
-    gamma, contrast, black level."""
+    gamma, contrast, black level.
+    """
     linear = (np.linspace(0, 1, _CURVE + 1) ** 2 * look.headroom).astype(np.float32)
     if look.headroom > 1:  # a shoulder that meets the straight part with the same slope
         knee, room = 0.6, 0.4

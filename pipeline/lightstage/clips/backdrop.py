@@ -25,10 +25,9 @@ class Photographs:
     """A folder of pictures, of which only what is beside the people in them is used."""
 
     def __init__(self, folder: Path) -> None:
-        """
-        Raises:
-            OSError: the folder cannot be read.
-            ValueError: it holds no JPEG, PNG or WebP pictures.
+        """Raises:
+        OSError: the folder cannot be read.
+        ValueError: it holds no JPEG, PNG or WebP pictures.
         """
         self._paths = sorted(p for p in folder.iterdir() if p.suffix.lower() in _SUFFIXES)
         if not self._paths:

@@ -68,7 +68,8 @@ def run(arguments: argparse.Namespace) -> None:
 
 def channels(frame: Frame) -> BgrImage:
     """Everything of one frame: a row for the source view, one for each novel view, and one of what
-    belongs to the frame."""
+    belongs to the frame.
+    """
     rows = [_view_row(frame.source)] + [_view_row(view) for view in frame.novel]
     size = frame.source.depth.shape[0]
     flow = frame.flow.astype(np.float32)

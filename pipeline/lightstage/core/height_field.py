@@ -28,7 +28,8 @@ class Relief:
         self, a: FloatArray, b: FloatArray, radius_a: float, radius_b: float, melt: float
     ) -> None:
         """A rod with round ends from `a` to `b`, each `(3,)`; `melt` is the width over which it
-        flows into what is there."""
+        flows into what is there.
+        """
         reach = max(radius_a, radius_b) + melt + 2 * self._pixel
         low, high = np.minimum(a, b)[:2] - reach, np.maximum(a, b)[:2] + reach
         columns = slice(*np.searchsorted(self.x, [low[0], high[0]]))

@@ -53,7 +53,8 @@ class Shell:
 
     def at(self, directions: Reals, thickness: Reals | float, evenness: float = 1.5) -> Reals:
         """Points (..., 3) `thickness` outside of the surface, which is evened out over some
-        `evenness` steps of the grid."""
+        `evenness` steps of the grid.
+        """
         radius = evened = self.radius(directions)
         # Smoothing may only push outwards.
         for width in (2 * evenness, evenness, evenness / 2):

@@ -103,7 +103,8 @@ class Camera:
 
     def project(self, points: FloatArray) -> FloatArray:
         """World points `(..., 3)` to `(..., 3)` float32: x right and y down in pixels (the first
-        pixel's centre is at 0.5), and depth in dm along the optical axis, positive in front."""
+        pixel's centre is at 0.5), and depth in dm along the optical axis, positive in front.
+        """
         local = (np.asarray(points) - self.position) @ self.rotation.T
         depth = -local[..., 2]
         scale = self.focal * self.height / depth

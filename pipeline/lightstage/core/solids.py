@@ -20,7 +20,8 @@ _SIDES = 8
 @dataclass(frozen=True, slots=True)
 class Solid:
     """A triangle mesh: positions (V, 3) in dm, triangles (N, 3) counter-clockwise seen from
-    outside, texture coordinates (V, 2) in 0..1, v up."""
+    outside, texture coordinates (V, 2) in 0..1, v up.
+    """
 
     positions: FloatArray
     triangles: Triangles
@@ -87,7 +88,8 @@ def sweep(
 
 def ellipsoid(centre: Reals, axes: Reals, rings: int) -> Solid:
     """An ellipsoid; the rows of `axes` (3, 3) are its right-handed half axes, the
-    third from pole to pole with `rings` bands of faces between."""
+    third from pole to pole with `rings` bands of faces between.
+    """
     polar = np.linspace(0, np.pi, rings + 1)
     azimuth = np.linspace(0, 2 * np.pi, 2 * rings + 1)
     p, a = np.meshgrid(polar, azimuth, indexing="ij")
@@ -103,7 +105,8 @@ def ellipsoid(centre: Reals, axes: Reals, rings: int) -> Solid:
 
 def grid_triangles(rows: int, columns: int) -> Triangles:
     """Triangles of a grid of vertices: front faces where columns x rows points outwards when rows
-    run down and columns to the right."""
+    run down and columns to the right.
+    """
     index = np.arange(rows * columns).reshape(rows, columns)
     a, b, c, d = index[:-1, :-1], index[1:, :-1], index[1:, 1:], index[:-1, 1:]
     faces = np.stack([np.stack([a, b, c], -1), np.stack([a, c, d], -1)], axis=2)

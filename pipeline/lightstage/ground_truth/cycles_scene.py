@@ -112,7 +112,8 @@ def image_of(name: str, pixels: np.ndarray, space: str) -> "bpy.types.Image":
 
 def to_blender_sky(light: np.ndarray) -> np.ndarray:
     """A light map as Blender's environment texture, whose centre column is the direction -y, from
-    left to right clockwise seen from above; fine, for nearest neighbours."""
+    left to right clockwise seen from above; fine, for nearest neighbours.
+    """
     fine = np.repeat(np.repeat(light, 8, axis=0), 8, axis=1)
     return np.roll(fine, fine.shape[1] // 4, axis=1)[::-1]
 

@@ -85,11 +85,10 @@ class Reference:
     """One moment of a person before one camera."""
 
     def __init__(self, parts: tuple[Part, ...], posed: Posed, camera: Camera) -> None:
-        """
-        Args:
-            parts: with `posed`, what is drawn.
-            posed: positions and normals per part.
-            camera: whose pictures are made.
+        """Args:
+        parts: with `posed`, what is drawn.
+        posed: positions and normals per part.
+        camera: whose pictures are made.
         """
         self._camera = camera
         self._surface = Surface(parts, _MIN_ROUGHNESS)
@@ -285,7 +284,8 @@ class Reference:
 
     def _lift(self, hit: Any) -> Any:
         """From flat triangles to the round surface that their normals stand for (Hanika 2021,
-        Hacking the shadow terminator): edges of triangles must not show where light grazes."""
+        Hacking the shadow terminator): edges of triangles must not show where light grazes.
+        """
         seen = hit.is_valid()
         corners = list(self._mesh.face_indices(hit.prim_index, seen))
         places = [self._mesh.vertex_position(corner, seen) for corner in corners]

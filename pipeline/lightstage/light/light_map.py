@@ -60,7 +60,8 @@ def _owner(count: int) -> NDArray[np.intp]:
 
 def to_lobes(light: LightMap, count: int = LOBES) -> FloatArray:
     """`(count, 3)` irradiance on a surface that faces each of `sphere_directions`: the map's
-    energy, every pixel given to its nearest direction, none lost."""
+    energy, every pixel given to its nearest direction, none lost.
+    """
     _, angle = map_directions()
     energy = (light * angle[..., None]).reshape(-1, 3).astype(np.float64)
     lobes = np.zeros((count, 3))

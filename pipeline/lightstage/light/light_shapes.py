@@ -31,7 +31,8 @@ def any_lamp(rng: np.random.Generator, yaw: float, pitch: float) -> LightMap:
 
 def room(rng: np.random.Generator, light: LightMap, low: float, high: float) -> LightMap:
     """What walls, ceiling and floor give back: `low`..`high` of the light's energy, evenly on a
-    logarithmic scale, brighter above or below."""
+    logarithmic scale, brighter above or below.
+    """
     vectors, angle = map_directions()
     gradient = 1 + rng.uniform(-0.7, 0.7) * vectors[..., 1:2]
     mean = (light * angle[..., None]).sum((0, 1))

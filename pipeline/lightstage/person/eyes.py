@@ -89,7 +89,8 @@ class Lids:
 
     def opening(self, positions: FloatArray, side: int, eyes: Eyes) -> tuple[float, float]:
         """Upper and lower end, in radii above the eye's centre, of what is seen of an eyeball
-        from straight ahead between its lids, at the pupil; equal if it is shut."""
+        from straight ahead between its lids, at the pupil; equal if it is shut.
+        """
         centre, radius = eyes.centres[side], eyes.radii[side]
         corners = ((positions[self._covers[side]] - centre) / radius)[..., :2].astype(np.float64)
         a, b, c = corners[:, 0], corners[:, 1], corners[:, 2]
@@ -105,7 +106,8 @@ class Lids:
 
     def closing(self, positions: FloatArray, blinks: tuple[Target, Target]) -> tuple[float, float]:
         """Factors on the units `eyeBlink`, of each side, that just shut the eyes of neutral
-        positions (V, 3)."""
+        positions (V, 3).
+        """
         eyes = Eyes.of(self._base, positions)
         factors = []
         for side, blink in enumerate(blinks):
@@ -149,7 +151,8 @@ class Lids:
 
     def keep_distance(self, positions: FloatArray, distances: list[FloatArray]) -> None:
         """Lets the lids glide: brings vertices back to `distances` (2 of (V,)) from the eyes'
-        centres, in place, those further from the lids less so."""
+        centres, in place, those further from the lids less so.
+        """
         eyes = Eyes.of(self._base, positions)
         for centre, radius, near, distance in zip(
             eyes.centres, eyes.radii, self._near, distances, strict=True

@@ -51,7 +51,8 @@ class Figure:
 
     def base(self, pose: Pose) -> FloatArray:
         """World positions `(19158, 3)` float32 in dm of the base mesh, not refined; vertices that
-        are never seen keep the template's shape."""
+        are never seen keep the template's shape.
+        """
         return _skinned(self._expressed(pose), self._base_bones, self._bones(pose))[0]
 
     def pose(self, pose: Pose) -> Posed:

@@ -91,7 +91,8 @@ class _Surface:
 
     def lifted(self, points: FloatArray, gap: float, reach: float) -> FloatArray:
         """`points` (N, 3) with all that is lower than `reach` above the skin brought to between
-        `gap` and `reach`: layers keep their order. What is very deep inside is left there."""
+        `gap` and `reach`: layers keep their order. What is very deep inside is left there.
+        """
         result = points.astype(np.float64)
         span = reach - gap
         for step in range(3):

@@ -57,7 +57,8 @@ class Glossy:
 @cache
 def _kernels() -> NDArray[np.complex64]:
     """`(layers, frequencies, rows out, rows in)`: lobes are even along a row of the map, so that
-    blurring is a product in its Fourier domain."""
+    blurring is a product in its Fourier domain.
+    """
     directions, angle = map_directions()
     first = directions[:, 0].astype(np.float64)  # (rows, 3), one column
     cosine = np.clip(np.einsum("oc,ijc->oij", first, directions), -1, 1)
@@ -109,7 +110,8 @@ def _smith(cosine: NDArray[np.float64], alpha2: float) -> NDArray[np.float64]:
 @cache
 def _nearest(count: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     """A table `(_TABLE, 2 _TABLE)`, laid out as a light map, of the nearest of `count` directions;
-    and the `(count, _NEAR)` nearest of each direction, itself first."""
+    and the `(count, _NEAR)` nearest of each direction, itself first.
+    """
     directions, _ = map_directions(_TABLE, 2 * _TABLE)
     lobes = sphere_directions(count)
     table = np.argmax(directions.reshape(-1, 3) @ lobes.T, axis=1).reshape(_TABLE, 2 * _TABLE)

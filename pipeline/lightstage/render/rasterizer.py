@@ -218,7 +218,8 @@ class Rasterizer:
 
     def load(self, parts: Sequence[Part]) -> None:
         """Takes the parts that following drawings show, in the order that blended ones lie above
-        one another; what was loaded before is dropped."""
+        one another; what was loaded before is dropped.
+        """
         for drawn in self._parts:
             drawn.release()
         self._parts = [_Drawn(self._context, part, self._programs) for part in parts]

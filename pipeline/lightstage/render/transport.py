@@ -101,7 +101,8 @@ def _around(
     parts: Sequence[Part], posed: Posed, landmarks: Sequence[int], reach: float, also: Label
 ) -> FloatArray:
     """`(V of all parts,)` 1 within `reach` dm of the landmarks, falling to 0 at twice that, on the
-    skin; inside the mouth, 1."""
+    skin; inside the mouth, 1.
+    """
     tree = cKDTree(posed.landmarks[list(landmarks)])
     shares = []
     for part, positions in zip(parts, posed.positions, strict=True):

@@ -55,7 +55,8 @@ class Sight:
 
 def look_around(parts: tuple[Part, ...], posed: Posed, count: int) -> Sight:
     """Traces one ray along each of `sphere_directions(count)` above each vertex's horizon, and more
-    where shadows begin."""
+    where shadows begin.
+    """
     blockers = _Blockers.of(parts, posed)
     normals = np.concatenate(posed.normals)
     sizes = [len(positions) for positions in posed.positions]
@@ -167,7 +168,8 @@ def _soften(
 
 def _spread(parts: tuple[Part, ...], posed: Posed, visible: Shares) -> None:
     """Vertices that see nothing, such as those below a collar's edge, take after neighbours that
-    do, in place: triangles between the two would be half as bright in plain view."""
+    do, in place: triangles between the two would be half as bright in plain view.
+    """
     firsts = np.cumsum([0] + [len(positions) for positions in posed.positions])
     corners = np.concatenate(
         [

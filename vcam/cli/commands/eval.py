@@ -204,7 +204,8 @@ def _measured(
 
 def _command_line(args: argparse.Namespace) -> str:
     """What makes the same tables again; folders by the names of their options, so that the text
-    is the same wherever they lie."""
+    is the same wherever they lie.
+    """
     words = ["vcam", "eval", "--subset", args.subset]
     if args.engine:
         words += ["--engine", *args.engine]

@@ -1,5 +1,6 @@
 """Building blocks. All convolutions are followed by their nonlinearity, none by a normalisation:
-batches are small while training, and one picture large while running."""
+batches are small while training, and one picture large while running.
+"""
 
 import torch
 from torch import Tensor, nn

@@ -48,7 +48,8 @@ class Sizes:
 @dataclass
 class TemporalState:
     """What the network believes about one person, in canonical head space, where a head that moves
-    needs no warping."""
+    needs no warping.
+    """
 
     features: Tensor
     """`(B * 3, C, 32, 32)` of the three planes."""
@@ -101,7 +102,8 @@ class ImageEncoder(nn.Module):
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
         """`(B, 3, 256, 256)` RGB, sRGB-encoded, -1..1, to fine features `(B, stem, 128, 128)`
-        and those for the planes `(B, quarter, 32, 32)`."""
+        and those for the planes `(B, quarter, 32, 32)`.
+        """
         stem = self.full(functional.pixel_unshuffle(image, 2))
         half = self.to_half(stem)
         quarter = self.to_quarter(half)
@@ -182,7 +184,8 @@ class ShadingPlanes(nn.Module):
 
     def forward(self, trunk: Tensor, light: Tensor) -> Tensor:
         """`(B * 3, plane, 32, 32)` and `(B, 9)` SH of the asked light in head space, the first
-        being 1, to `(B * 3, feature, 64, 64)`."""
+        being 1, to `(B * 3, feature, 64, 64)`.
+        """
         film = self.light(light).repeat_interleave(3, dim=0)
         features: Tensor = self.out(_doubled(self.second(affine(self.first(trunk), film))))
         return features

@@ -315,7 +315,8 @@ class _Head:
 
     def _project(self, volume: Tensor, rotation: Tensor) -> None:
         """The head's first layers as two 1x1 convolutions of what was rendered, in which the
-        turned normals are linear as well."""
+        turned normals are linear as well.
+        """
         head, features = self._head, self._head.albedo.in_channels
         turn = rotation @ head.volume_normal.weight[:, :, 0, 0]
         normal = turn.new_zeros(self._own.channels, volume.shape[3])
@@ -389,7 +390,8 @@ def _taken(image: Tensor, channels: int) -> Tensor:
 
 def _packed(weight: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
     """Weights `(outputs, inputs, k, k)` as `(outputs / 16, k, k, inputs, 16)` with zeros for the
-    outputs that are missing, and the bias of `(outputs)` likewise."""
+    outputs that are missing, and the bias of `(outputs)` likewise.
+    """
     missing = -len(weight) % _LANES
     weight = functional.pad(weight.detach(), (0, 0, 0, 0, 0, 0, 0, missing))
     lanes = weight.view(-1, _LANES, *weight.shape[1:]).permute(0, 3, 4, 2, 1)
@@ -398,7 +400,8 @@ def _packed(weight: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
 
 def _with_density(network: Any) -> Any:
     """The albedo planes' last convolution with the density as one more feature: it is linear in the
-    others, so that it may as well be looked up itself."""
+    others, so that it may as well be looked up itself.
+    """
     features, density = network.albedo_planes.out, network.renderer.density
     both: Any = nn.Conv2d(features.in_channels, features.out_channels + 1, 3, padding=1)
     more = torch.einsum("of,fikl->oikl", density.weight, features.weight)
