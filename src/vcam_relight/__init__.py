@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+__version__ = "0.1.0"
+
 # A checkout keeps its packages beside `src/`, and its links to them are not followed on systems
 # without symbolic links.
 _checkout = Path(__file__).resolve().parents[2]

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from types import FrameType
 from typing import NoReturn
 
-from vcam_relight.vcam import __version__
+from vcam_relight import __version__
 from vcam_relight.vcam.cli.terminal import quiet_native_libraries, set_up_logging
 from vcam_relight.vcam.core.errors import UsageError, VcamError
 

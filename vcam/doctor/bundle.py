@@ -15,7 +15,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from vcam_relight.vcam import __version__
+from vcam_relight import __version__
 from vcam_relight.vcam.core.atomic_file import replacing
 from vcam_relight.vcam.doctor.check import Check
 from vcam_relight.vcam.doctor.program import NEEDED
