@@ -8,7 +8,6 @@ lead to a page from anywhere: it holds no secret and lets nobody frame it.
 """
 
 import hmac
-import ipaddress
 import logging
 import re
 import secrets
@@ -16,6 +15,8 @@ import socket
 
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
+
+from vcam_relight.vcam.core.hosts import is_loopback
 
 log = logging.getLogger(__name__)
 
@@ -42,14 +43,6 @@ HEADERS = {
 def new_token() -> str:
     """A token for one run: 32 bytes of randomness, safe in URLs and as a WebSocket subprotocol."""
     return secrets.token_urlsafe(32)
-
-
-def is_loopback(host: str) -> bool:
-    """Whether binding to `host` keeps the server on this machine."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host.lower() == "localhost"
 
 
 def allowed_hosts(bind: str) -> frozenset[str]:

@@ -5,6 +5,7 @@ import socket
 import ssl
 from pathlib import Path
 
+from vcam_relight.vcam.core.hosts import is_loopback
 from vcam_relight.vcam.doctor.check import Check, one_line
 
 
@@ -30,8 +31,6 @@ def check_https(host: str, cert: Path | None, key: Path | None) -> Check:
         host: the address that `vcam run --host` would listen on.
         cert, key: PEM files, as of `vcam run`.
     """
-    from vcam_relight.web.security import is_loopback
-
     name = "https"
     if cert is not None or key is not None:
         if cert is None or key is None:
