@@ -21,7 +21,7 @@ from vcam_relight.pipeline.evaluate.cases import (
 )
 from vcam_relight.pipeline.evaluate.contact_sheet import Sheet, light_ball
 from vcam_relight.pipeline.evaluate.identity import FaceEmbedder, cosine
-from vcam_relight.pipeline.evaluate.material import (
+from vcam_relight.pipeline.evaluate.media import (
     Clip,
     clips_of,
     moving_clip,
@@ -127,7 +127,7 @@ class Evaluation:
     ) -> Report:
         """Args:
             subjects: rendered truth.
-            media: see `pipeline.evaluate.material`; None: only `demo` is measured on.
+            media: see `pipeline.evaluate.media`; None: only `demo` is measured on.
             demo: a video file to fall back on.
 
         Raises:

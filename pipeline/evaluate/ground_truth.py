@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from vcam_relight.pipeline.core.image import FloatArray, Map
 from vcam_relight.pipeline.evaluate.ground_truth_video import decode_images, encode_images
-from vcam_relight.pipeline.lightstage.light.light_map import (
+from vcam_relight.pipeline.lighting.light_map import (
     LightMap,
     sphere_directions,
     to_lobes,

@@ -11,7 +11,7 @@ from vcam_relight.pipeline.core.image import BgrImage, FloatArray
 from vcam_relight.pipeline.engines.base import Engine
 from vcam_relight.pipeline.engines.passthrough import PassthroughEngine
 from vcam_relight.pipeline.evaluate.cases import Case
-from vcam_relight.pipeline.evaluate.material import Clip
+from vcam_relight.pipeline.evaluate.media import Clip
 from vcam_relight.pipeline.evaluate.metrics import best_gain, with_gain
 from vcam_relight.pipeline.face.types import FaceState
 from vcam_relight.pipeline.lighting import Lighting

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from vcam_relight.pipeline.core.timing import StageTimer
-from vcam_relight.pipeline.evaluate.material import Clip
+from vcam_relight.pipeline.evaluate.media import Clip
 from vcam_relight.pipeline.evaluate.method import EngineContestant
 from vcam_relight.pipeline.evaluate.stills import Figures
 from vcam_relight.pipeline.evaluate.temporal import (

@@ -19,8 +19,10 @@ import cv2
 import numpy as np
 
 from vcam_relight.pipeline.core.image import FloatArray
+from vcam_relight.pipeline.lighting.light_map import LightMap, to_sh
 from vcam_relight.pipeline.lightstage.animation.animation import Performance
 from vcam_relight.pipeline.lightstage.assets.asset_pack import Pack
+from vcam_relight.pipeline.lightstage.camera.backdrop import Photographs, sample_backdrop
 from vcam_relight.pipeline.lightstage.camera.framing import (
     PITCH,
     YAW,
@@ -31,11 +33,10 @@ from vcam_relight.pipeline.lightstage.camera.framing import (
 from vcam_relight.pipeline.lightstage.camera.occluder import Occluder
 from vcam_relight.pipeline.lightstage.camera.parameters import sample_camera
 from vcam_relight.pipeline.lightstage.camera.webcam import Layer, WebcamFrame, film
-from vcam_relight.pipeline.lightstage.clips.backdrop import Photographs, sample_backdrop
 from vcam_relight.pipeline.lightstage.clips.clip import Frame, Plan, Recipe, View, render_clip
 from vcam_relight.pipeline.lightstage.core.scene import Camera
-from vcam_relight.pipeline.lightstage.light.light_map import LightMap, to_sh
-from vcam_relight.pipeline.lightstage.light.light_sampler import Split, sample_light
+from vcam_relight.pipeline.lightstage.core.split import Split
+from vcam_relight.pipeline.lightstage.light.light_sampler import sample_light
 from vcam_relight.pipeline.lightstage.person.figure import Figure
 from vcam_relight.pipeline.lightstage.person.identity import sample_identity
 from vcam_relight.pipeline.lightstage.render.rasterizer import Buffers, Rasterizer
@@ -186,7 +187,7 @@ def _row(moment: _Moment, webcam: Sequence[WebcamFrame]) -> Sitting:
     return {
         **_channels(source, TRUTH, ""),
         **_channels(moment.novel, NOVEL, "novel_"),
-        "pictures": np.stack([_half(image, TRUTH) for image in source.images]),
+        "images": np.stack([_half(image, TRUTH) for image in source.images]),
         "shading": np.stack([_half(shading, TRUTH) for shading in source.shading]),
         "input": np.stack([shot.image for shot in webcam]),
         "occluded": np.stack(

@@ -11,9 +11,9 @@ from scipy.spatial import cKDTree
 from scripts.render_demo.person import IDENTITY, PARTS, PartSpec
 from vcam_relight.pipeline.lightstage.animation.pose import Pose
 from vcam_relight.pipeline.lightstage.assets import makehuman
-from vcam_relight.pipeline.lightstage.core.subdivision import catmull_clark, subdivide_uvs
 from vcam_relight.pipeline.lightstage.core.wavefront import read_obj, triangulate
 from vcam_relight.pipeline.lightstage.person import skeleton
+from vcam_relight.pipeline.lightstage.person.subdivision import catmull_clark, subdivide_uvs
 
 # How far below the crown the body is kept, dm; the frame ends well above it.
 _BODY_DEPTH = 7.0

@@ -108,8 +108,8 @@ def test_test_people_and_lights_are_kept_apart(pack: Pack) -> None:
     train, test = looks("train"), looks("test")
     assert not train & test
     assert len(test) > 10
-    held_out = {item.name for item in pack.hdris if item.held_out}
-    assert 5 <= len(held_out) <= 8
+    test_split = {item.name for item in pack.hdris if item.split == "test"}
+    assert 5 <= len(test_split) <= 8
     assert len(pack.hdris) >= 24
 
 

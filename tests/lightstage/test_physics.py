@@ -10,7 +10,7 @@ from support import tolerances
 from support.stage import require
 from vcam_relight.pipeline.core.color import encode_srgb
 from vcam_relight.pipeline.core.image import FloatArray
-from vcam_relight.pipeline.lightstage.light.light_map import LOBES, sphere_directions, to_lobes
+from vcam_relight.pipeline.lighting.light_map import LOBES, sphere_directions, to_lobes
 
 require(
     "mitsuba",

@@ -12,15 +12,15 @@ from support.stage import leave_out
 from vcam_relight.pipeline.core.color import decode_srgb
 from vcam_relight.pipeline.core.image import FloatArray
 from vcam_relight.pipeline.lighting import sh
-from vcam_relight.pipeline.lighting.lights import Light, direction, lights_to_sh
-from vcam_relight.pipeline.lighting.presets import load_presets
-from vcam_relight.pipeline.lightstage.core.scene import Camera, Label, Material, Part, Posed
-from vcam_relight.pipeline.lightstage.light.light_map import (
+from vcam_relight.pipeline.lighting.light_map import (
     LightMap,
     map_directions,
     sphere_directions,
     to_sh,
 )
+from vcam_relight.pipeline.lighting.lights import Light, direction, lights_to_sh
+from vcam_relight.pipeline.lighting.presets import load_presets
+from vcam_relight.pipeline.lightstage.core.scene import Camera, Label, Material, Part, Posed
 from vcam_relight.pipeline.lightstage.render.rasterizer import Buffers, Rasterizer
 from vcam_relight.pipeline.lightstage.render.transfer import trace
 

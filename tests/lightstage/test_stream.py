@@ -22,13 +22,13 @@ from vcam_relight.pipeline.face import FaceTracker
 require("moderngl")
 require("embreex")
 
+from vcam_relight.pipeline.lighting.light_map import to_sh  # noqa: E402
 from vcam_relight.pipeline.lighting.sh import dominant_direction  # noqa: E402
 from vcam_relight.pipeline.lightstage.assets.asset_pack import Pack, default_pack_path  # noqa: E402
 from vcam_relight.pipeline.lightstage.camera.framing import orbit, source_camera  # noqa: E402
 from vcam_relight.pipeline.lightstage.clips.clip import Clip, Plan, Recipe, View  # noqa: E402
 from vcam_relight.pipeline.lightstage.clips.stream import Stream  # noqa: E402
 from vcam_relight.pipeline.lightstage.core.scene import Label  # noqa: E402
-from vcam_relight.pipeline.lightstage.light.light_map import to_sh  # noqa: E402
 from vcam_relight.pipeline.lightstage.light.light_sampler import sample_light  # noqa: E402
 from vcam_relight.pipeline.lightstage.light.light_shapes import rotate  # noqa: E402
 
@@ -182,15 +182,15 @@ def test_the_splits_share_no_person_and_no_environment(pack: Pack) -> None:
         [Plan.of(pack, Recipe(split=split), 3, k) for k in range(120)]
         for split in ("train", "test")
     )
-    held_out = {hdri.name for hdri in pack.hdris if hdri.held_out}
-    assert held_out and len(held_out) < len(pack.hdris)
+    test_split = {hdri.name for hdri in pack.hdris if hdri.split == "test"}
+    assert test_split and len(test_split) < len(pack.hdris)
 
     def environments(plans: list[Plan]) -> set[str]:
         made = (light for plan in plans for light in plan.lights if light.kind == "environment")
         return {light.description.split()[1].rstrip(",") for light in made}
 
-    assert environments(test) <= held_out and environments(test)
-    assert not environments(train) & held_out and environments(train)
+    assert environments(test) <= test_split and environments(test)
+    assert not environments(train) & test_split and environments(train)
 
 
 def test_a_killed_worker_is_reported_and_ends_the_others(pack: Pack) -> None:

@@ -14,15 +14,15 @@ from vcam_relight.pipeline.core.color import DECODE_8BIT, decode_srgb, encode_sr
 from vcam_relight.pipeline.core.image import BgrImage, FloatArray, Map
 from vcam_relight.pipeline.face.detector import FaceDetector
 from vcam_relight.pipeline.face.segmenter import PersonSegmenter
-from vcam_relight.pipeline.lightstage.camera.occluder import Kind, Occluder
-from vcam_relight.pipeline.lightstage.camera.parameters import CameraLook, sample_camera
-from vcam_relight.pipeline.lightstage.camera.webcam import WebcamFrame, apply, film
-from vcam_relight.pipeline.lightstage.clips.backdrop import (
+from vcam_relight.pipeline.lighting.light_map import map_directions
+from vcam_relight.pipeline.lightstage.camera.backdrop import (
     Photographs,
     sample_backdrop,
     surroundings,
 )
-from vcam_relight.pipeline.lightstage.light.light_map import map_directions
+from vcam_relight.pipeline.lightstage.camera.occluder import Kind, Occluder
+from vcam_relight.pipeline.lightstage.camera.parameters import CameraLook, sample_camera
+from vcam_relight.pipeline.lightstage.camera.webcam import WebcamFrame, apply, film
 
 GAIN_UNDONE = 0.03
 """Of the mean linear colour of a webcam picture after its reported gains are undone: highlights

@@ -23,7 +23,7 @@ from vcam_relight.pipeline.evaluate.light_direction import (
     has_direction,
     shown_direction,
 )
-from vcam_relight.pipeline.evaluate.material import Clip, moving_clip
+from vcam_relight.pipeline.evaluate.media import Clip, moving_clip
 from vcam_relight.pipeline.evaluate.method import (
     Answer,
     BestGain,

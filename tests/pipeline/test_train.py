@@ -64,7 +64,7 @@ def _frame(rng: np.random.Generator) -> Sitting:
         "novel_camera": np.array(
             [*novel.position, *novel.rotation.ravel(), novel.focal], np.float32
         ),
-        "pictures": noise(2, TRUTH, TRUTH, 3),
+        "images": noise(2, TRUTH, TRUTH, 3),
         "shading": noise(2, TRUTH, TRUTH, 3),
         "flow": np.zeros((TRUTH, TRUTH, 2), np.float16),
         "flow_valid": np.ones((TRUTH, TRUTH), np.bool_),

@@ -22,8 +22,8 @@ from vcam_relight.pipeline.evaluate.ground_truth import (
 )
 from vcam_relight.pipeline.evaluate.ground_truth_video import decode_images, encode_images
 from vcam_relight.pipeline.face.tracker import FaceTracker
+from vcam_relight.pipeline.lighting.light_map import sphere_directions
 from vcam_relight.pipeline.lighting.sh import dominant_direction, irradiance
-from vcam_relight.pipeline.lightstage.light.light_map import sphere_directions
 
 TRUTH_LIGHT_DEG = 25.0
 """Between a light's dominant direction and that of SH fitted to shading on the visible half of

@@ -1,1 +1,4 @@
-"""Poses over time: head, gaze, blinks, speech."""
+"""Poses over time: head, gaze, blinks and speech.
+
+Imports no other room.
+"""

@@ -1,1 +1,4 @@
-"""The asset pack and the conventions of MakeHuman's meshes."""
+"""The asset pack, MakeHuman's formats, and where landmarks lie on its mesh.
+
+May import `core`.
+"""

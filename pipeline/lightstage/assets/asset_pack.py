@@ -22,6 +22,7 @@ from vcam_relight.pipeline.core.image import FloatArray
 from vcam_relight.pipeline.lightstage.assets.makehuman import Garment, Target
 from vcam_relight.pipeline.lightstage.core.regions import Regions
 from vcam_relight.pipeline.lightstage.core.scene import Texture
+from vcam_relight.pipeline.lightstage.core.split import Split
 
 FORMAT = 1
 MAX_BYTES = 40_000_000
@@ -43,8 +44,7 @@ class Environment:
     name: str
     radiance: FloatArray
     """`(64, 128, 3)` float32 linear RGB in the convention of `pipeline.lighting.hdri`."""
-    held_out: bool
-    """For testing only."""
+    split: Split
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,7 +176,7 @@ def _under(arrays: _Arrays, prefix: str) -> dict[str, NDArray[Any]]:
 
 def _unpack(arrays: _Arrays) -> Pack:
     base = _under(arrays, "base")
-    held_out = set(arrays["held_out"].tolist())
+    test_split = set(arrays["held_out"].tolist())
     garments: dict[str, dict[str, NDArray[Any]]] = {}
     for key, values in _under(arrays, "garment").items():
         name, _, field = key.rpartition("/")
@@ -201,7 +201,7 @@ def _unpack(arrays: _Arrays) -> Pack:
         Textures(_under(arrays, "texture")),
         Textures(_under(arrays, "skin")),
         tuple(
-            Environment(name, image.astype(np.float32), name in held_out)
+            Environment(name, image.astype(np.float32), "test" if name in test_split else "train")
             for name, image in sorted(_under(arrays, "hdri").items())
         ),
         str(arrays["notices"]),

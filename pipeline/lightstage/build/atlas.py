@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_matrix
 from scipy.sparse.csgraph import connected_components
 
-from vcam_relight.pipeline.lightstage.core.scene import Texture
 from vcam_relight.pipeline.core.image import FloatArray
+from vcam_relight.pipeline.lightstage.core.scene import Texture
 
 # Lower left corners (u, v) in MakeHuman's square and here, and the scale; islands in the order of
 # their first face: head, mouth, torso with arms and legs, eye socket, hand, foot, and the other

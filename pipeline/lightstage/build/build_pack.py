@@ -13,17 +13,17 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from vcam_relight.pipeline.core.image import FloatArray
 from vcam_relight.pipeline.lighting.hdri import load_hdri
 from vcam_relight.pipeline.lightstage.assets import makehuman
-from vcam_relight.pipeline.lightstage.person import skeleton
-from vcam_relight.pipeline.lightstage.build.atlas import Atlas, to_atlas
-from vcam_relight.pipeline.lightstage.build.ict import NO_MODES, carry_modes
 from vcam_relight.pipeline.lightstage.assets.asset_pack import (
     FORMAT,
     MAX_BYTES,
     SKIN_SIZE,
     default_pack_path,
 )
+from vcam_relight.pipeline.lightstage.build.atlas import Atlas, to_atlas
+from vcam_relight.pipeline.lightstage.build.ict import NO_MODES, carry_modes
 from vcam_relight.pipeline.lightstage.build.images import (
     grey_strands,
     read_image,
@@ -32,7 +32,7 @@ from vcam_relight.pipeline.lightstage.build.images import (
     to_png,
 )
 from vcam_relight.pipeline.lightstage.core.wavefront import read_obj
-from vcam_relight.pipeline.core.image import FloatArray
+from vcam_relight.pipeline.lightstage.person import skeleton
 
 HELD_OUT = (
     "bpy/courtyard", "bpy/interior", "pmndrs/apartment", "pmndrs/bridge", "pmndrs/dawn",
@@ -253,7 +253,9 @@ def _pack_targets(
     }
 
 
-def _cut(garment: makehuman.Garment, name: str, lowered: FloatArray, low: float) -> makehuman.Garment:
+def _cut(
+    garment: makehuman.Garment, name: str, lowered: FloatArray, low: float
+) -> makehuman.Garment:
     """What of a garment may ever be seen."""
     places = garment.interpolate(lowered)[garment.faces]
     keep = places[..., 1].mean(1) > low

@@ -14,22 +14,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vcam_relight.pipeline.core.color import encode_srgb
+from vcam_relight.pipeline.core.image import FloatArray
+from vcam_relight.pipeline.core.timing import StageTimer
 from vcam_relight.pipeline.face import FaceTracker
 from vcam_relight.pipeline.face.region import LEFT_EYE, RIGHT_EYE
-from vcam_relight.pipeline.lightstage.person.figure import Figure
-from vcam_relight.pipeline.lightstage.camera.framing import source_camera
-from vcam_relight.pipeline.lightstage.person.identity import sample_identity
-from vcam_relight.pipeline.lightstage.assets.landmarks import COUNT, FILE, Correspondence
-from vcam_relight.pipeline.lightstage.light.light_map import LightMap, map_directions
-from vcam_relight.pipeline.lightstage.light.light_sampler import expose
-from vcam_relight.pipeline.lightstage.assets.asset_pack import Pack, default_pack_path
+from vcam_relight.pipeline.lighting.light_map import LightMap, map_directions
 from vcam_relight.pipeline.lightstage.animation.pose import Pose
-from vcam_relight.pipeline.lightstage.render.rasterizer import Rasterizer
+from vcam_relight.pipeline.lightstage.assets.asset_pack import Pack, default_pack_path
+from vcam_relight.pipeline.lightstage.assets.landmarks import COUNT, FILE, Correspondence
+from vcam_relight.pipeline.lightstage.camera.framing import source_camera
 from vcam_relight.pipeline.lightstage.core.scene import Camera
-from vcam_relight.pipeline.lightstage.render.transfer import Transfer, trace
 from vcam_relight.pipeline.lightstage.core.wavefront import triangulate
-from vcam_relight.pipeline.core.timing import StageTimer
-from vcam_relight.pipeline.core.image import FloatArray
+from vcam_relight.pipeline.lightstage.light.light_sampler import expose
+from vcam_relight.pipeline.lightstage.person.figure import Figure
+from vcam_relight.pipeline.lightstage.person.identity import sample_identity
+from vcam_relight.pipeline.lightstage.render.rasterizer import Rasterizer
+from vcam_relight.pipeline.lightstage.render.transfer import Transfer, trace
 
 _SIZE = 384
 _STEPS = 4

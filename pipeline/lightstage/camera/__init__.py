@@ -1,1 +1,4 @@
-"""Cameras: framing, lens, sensor, encoder, and what comes before them."""
+"""Webcams: framing, lens, sensor, image signal processor, encoder, backdrop and occluders.
+
+May import `core`.
+"""

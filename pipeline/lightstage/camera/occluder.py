@@ -8,10 +8,10 @@ import cv2
 import numpy as np
 
 from vcam_relight.pipeline.core.image import FloatArray, Map
+from vcam_relight.pipeline.lighting.light_map import LightMap, to_sh
 from vcam_relight.pipeline.lighting.sh import dominant_direction, irradiance
+from vcam_relight.pipeline.lightstage.camera.height_field import Relief, turned
 from vcam_relight.pipeline.lightstage.camera.webcam import Layer
-from vcam_relight.pipeline.lightstage.core.height_field import Relief, turned
-from vcam_relight.pipeline.lightstage.light.light_map import LightMap, to_sh
 
 Kind = Literal["hand", "fist", "mug", "phone", "microphone", "sleeve"]
 _TONES = np.array(

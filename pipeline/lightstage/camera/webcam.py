@@ -93,7 +93,7 @@ def apply(
         look: the camera.
         linear: `(H, W, 3)` linear RGB of the person, premultiplied by alpha: a `View`'s picture.
         alpha: `(H, W)` in 0..1.
-        backdrop: `(H, W, 3)` linear RGB of what is behind, as `lightstage.clips.backdrop` draws.
+        backdrop: `(H, W, 3)` linear RGB of what is behind, as `lightstage.camera.backdrop` draws.
         frame_index: place in the clip; noise, shake and drift follow from it and the look's seed.
         front: hands and objects, as `pipeline.lightstage.camera.occluder` draws them.
 

@@ -1,1 +1,4 @@
-"""Rendered clips with all their channels, one by one or as a stream."""
+"""Animated clips with all their channels, one by one or as a stream.
+
+May import every room but `build` and `ground_truth`.
+"""

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vcam_relight.pipeline.core.image import FloatArray
+from vcam_relight.pipeline.lighting.light_map import LightMap, to_sh
 from vcam_relight.pipeline.lightstage.animation.animation import RATE, Performance
 from vcam_relight.pipeline.lightstage.assets.asset_pack import Pack
 from vcam_relight.pipeline.lightstage.camera.framing import (
@@ -16,14 +17,14 @@ from vcam_relight.pipeline.lightstage.camera.framing import (
     jittered_camera,
     orbit,
 )
+from vcam_relight.pipeline.lightstage.clips.transport import Transport
 from vcam_relight.pipeline.lightstage.core.scene import Camera, Posed
-from vcam_relight.pipeline.lightstage.light.light_map import LightMap, to_sh
-from vcam_relight.pipeline.lightstage.light.light_sampler import SampledLight, Split, sample_light
+from vcam_relight.pipeline.lightstage.core.split import Split
+from vcam_relight.pipeline.lightstage.light.light_sampler import SampledLight, sample_light
 from vcam_relight.pipeline.lightstage.light.light_shapes import rotate
 from vcam_relight.pipeline.lightstage.person.figure import Figure
 from vcam_relight.pipeline.lightstage.person.identity import sample_identity
 from vcam_relight.pipeline.lightstage.render.rasterizer import Buffers, Rasterizer
-from vcam_relight.pipeline.lightstage.render.transport import Transport
 
 Halves = NDArray[np.float16]
 """float16 of the shape that its docstring gives."""

@@ -10,12 +10,12 @@ import numpy as np
 
 from vcam_relight.pipeline.core.color import encode_srgb
 from vcam_relight.pipeline.core.image import BgrImage, FloatArray, Map
+from vcam_relight.pipeline.lighting.light_map import LightMap, map_directions
 from vcam_relight.pipeline.lightstage.animation.animation import Performance
 from vcam_relight.pipeline.lightstage.assets.asset_pack import Pack, default_pack_path
 from vcam_relight.pipeline.lightstage.camera.framing import source_camera
 from vcam_relight.pipeline.lightstage.clips.clip import Frame, Plan, Recipe, View, render_clip
 from vcam_relight.pipeline.lightstage.core.scene import Label
-from vcam_relight.pipeline.lightstage.light.light_map import LightMap, map_directions
 from vcam_relight.pipeline.lightstage.light.light_sampler import SampledLight, sample_light
 from vcam_relight.pipeline.lightstage.person.figure import Figure
 from vcam_relight.pipeline.lightstage.person.identity import sample_identity

@@ -1,1 +1,1 @@
-"""Geometry that every part of the light stage uses."""
+"""Geometry and types that every room of the light stage uses; imports none of them."""

@@ -81,7 +81,7 @@ def run(arguments: argparse.Namespace) -> None:
 def _render(sitting: Sitting, lights: FloatArray, samples: int, python: Path) -> FloatArray:
     """`(lights, H, W, 4)` linear RGBA."""
     with tempfile.TemporaryDirectory() as folder:
-        scene, out = Path(folder, "scene.npz"), Path(folder, "pictures.npz")
+        scene, out = Path(folder, "scene.npz"), Path(folder, "images.npz")
         np.savez(scene, **_scene(sitting, lights, samples))  # type: ignore[arg-type]
         done = subprocess.run(  # noqa: S603 our own script, by the Python that was named
             [python, _SCRIPT, scene, out], capture_output=True, text=True, check=False
@@ -90,7 +90,7 @@ def _render(sitting: Sitting, lights: FloatArray, samples: int, python: Path) ->
             last = (done.stderr.strip() or done.stdout.strip()).splitlines()[-1:]
             raise OSError(f"{python} could not render with Blender: {' '.join(last)}")
         with np.load(out, allow_pickle=False) as archive:
-            images: FloatArray = archive["pictures"]
+            images: FloatArray = archive["images"]
     return images
 
 

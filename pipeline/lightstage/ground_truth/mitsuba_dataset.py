@@ -11,9 +11,9 @@ from pathlib import Path
 from tqdm import tqdm
 
 from vcam_relight.pipeline.evaluate.ground_truth import OLAT, save_lights, save_subject
+from vcam_relight.pipeline.lighting.light_map import sphere_directions
 from vcam_relight.pipeline.lightstage.assets.asset_pack import Pack, default_pack_path
 from vcam_relight.pipeline.lightstage.ground_truth.test_split import named_lights, sit, sitters
-from vcam_relight.pipeline.lightstage.light.light_map import sphere_directions
 
 CRF = 0.0
 """x265's best: test lights of the decoded sets then are within 50 dB of the undecoded."""

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from vcam_relight.pipeline.core.image import FloatArray
+from vcam_relight.pipeline.lighting.light_map import LightMap
 from vcam_relight.pipeline.lightstage.core.scene import Camera, Part, Posed
 from vcam_relight.pipeline.lightstage.ground_truth.mitsuba_llvm import dr, mi
 from vcam_relight.pipeline.lightstage.ground_truth.mitsuba_surface import (
@@ -21,7 +22,6 @@ from vcam_relight.pipeline.lightstage.ground_truth.mitsuba_surface import (
     mesh,
     specular_cosine,
 )
-from vcam_relight.pipeline.lightstage.light.light_map import LightMap
 
 _LAYERS = 12
 """Surfaces that a ray may pass; what lies behind more is not seen."""

@@ -10,20 +10,20 @@ import numpy as np
 
 from vcam_relight.pipeline.core.image import FloatArray
 from vcam_relight.pipeline.evaluate.ground_truth import NamedLight
-from vcam_relight.pipeline.lighting.lights import direction, temperature_rgb
-from vcam_relight.pipeline.lighting.sh import dominant_direction
-from vcam_relight.pipeline.lightstage.animation.animation import VISEMES, follow_gaze
-from vcam_relight.pipeline.lightstage.animation.pose import Pose
-from vcam_relight.pipeline.lightstage.assets.asset_pack import Pack
-from vcam_relight.pipeline.lightstage.camera.framing import DISTANCE, HEIGHT, source_camera
-from vcam_relight.pipeline.lightstage.clips.backdrop import surroundings
-from vcam_relight.pipeline.lightstage.core.scene import Camera, Part, Posed
-from vcam_relight.pipeline.lightstage.light.light_map import (
+from vcam_relight.pipeline.lighting.light_map import (
     LightMap,
     map_directions,
     sphere_directions,
     to_sh,
 )
+from vcam_relight.pipeline.lighting.lights import direction, temperature_rgb
+from vcam_relight.pipeline.lighting.sh import dominant_direction
+from vcam_relight.pipeline.lightstage.animation.animation import VISEMES, follow_gaze
+from vcam_relight.pipeline.lightstage.animation.pose import Pose
+from vcam_relight.pipeline.lightstage.assets.asset_pack import Pack
+from vcam_relight.pipeline.lightstage.camera.backdrop import surroundings
+from vcam_relight.pipeline.lightstage.camera.framing import DISTANCE, HEIGHT, source_camera
+from vcam_relight.pipeline.lightstage.core.scene import Camera, Part, Posed
 from vcam_relight.pipeline.lightstage.light.light_sampler import expose
 from vcam_relight.pipeline.lightstage.light.light_shapes import rotate
 from vcam_relight.pipeline.lightstage.person.figure import Figure
@@ -122,7 +122,7 @@ def named_lights(pack: Pack) -> dict[str, NamedLight]:
     Raises:
         ValueError: the pack holds no held-out environment.
     """
-    environments = [item for item in pack.hdris if item.held_out]
+    environments = [item for item in pack.hdris if item.split == "test"]
     if not environments:
         raise ValueError("the asset pack has no held-out environment; make it anew")
     lights = {}

@@ -1,1 +1,4 @@
-"""Distant lightings, and how they are drawn."""
+"""Samples distant lightings.
+
+May import `assets` and `core`; light maps themselves are `pipeline.lighting.light_map`.
+"""

@@ -3,16 +3,17 @@
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
 
 import numpy as np
 
 from vcam_relight.pipeline.core.color import luminance
 from vcam_relight.pipeline.core.image import FloatArray
 from vcam_relight.pipeline.lighting.estimation import exposure
+from vcam_relight.pipeline.lighting.light_map import LightMap, map_directions, to_sh
 from vcam_relight.pipeline.lighting.lights import direction, temperature_rgb
 from vcam_relight.pipeline.lighting.sh import MEAN, dominant_direction
-from vcam_relight.pipeline.lightstage.light.light_map import LightMap, map_directions, to_sh
+from vcam_relight.pipeline.lightstage.assets.asset_pack import Environment
+from vcam_relight.pipeline.lightstage.core.split import Split
 from vcam_relight.pipeline.lightstage.light.light_shapes import (
     any_kelvin,
     any_lamp,
@@ -25,8 +26,6 @@ from vcam_relight.pipeline.lightstage.light.light_shapes import (
     small,
 )
 
-Split = Literal["train", "test"]
-
 YAW = 110.0
 """Degrees to either side of the camera within which the main light stands."""
 _LOW, _HIGH = -40.0, 70.0
@@ -36,20 +35,6 @@ _EXPOSURE = math.pi
 _FROM_BEHIND = 0.5
 """Light that misses the face counts as this share of the mean over all normals: a camera does not
 lift a back-lit face all the way."""
-
-
-class Environment(Protocol):
-    """An environment map of the asset pack."""
-
-    @property
-    def name(self) -> str: ...
-    @property
-    def radiance(self) -> FloatArray:
-        """`(R, 2R, 3)` linear RGB in the convention of `pipeline.lighting.hdri`."""
-
-    @property
-    def held_out(self) -> bool:
-        """Whether it is for testing only."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,14 +61,13 @@ def sample_light(
 
     Args:
         rng: the only source of chance.
-        environments: those of the pack; the ones held out are drawn for `test` only, the others
-            for `train` only.
+        environments: those of the asset pack; only those of the split are drawn.
         split: what the lighting is for.
 
     Raises:
         ValueError: the pack has no environment for that split.
     """
-    usable = [item for item in environments if item.held_out == (split == "test")]
+    usable = [item for item in environments if item.split == split]
     if not usable:
         raise ValueError(f"the asset pack has no environment for {split}")
     yaw = float(rng.uniform(-YAW, YAW))

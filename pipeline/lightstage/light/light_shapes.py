@@ -9,14 +9,14 @@ from numpy.typing import NDArray
 
 from vcam_relight.pipeline.core.color import luminance
 from vcam_relight.pipeline.core.image import FloatArray
-from vcam_relight.pipeline.lighting.lights import direction, temperature_rgb
-from vcam_relight.pipeline.lightstage.light.light_map import (
+from vcam_relight.pipeline.lighting.light_map import (
     COLUMNS,
     ROWS,
     LightMap,
     map_directions,
     sphere_directions,
 )
+from vcam_relight.pipeline.lighting.lights import direction, temperature_rgb
 
 _HARD = 8.0
 """Lights smaller than this many degrees stand exactly at one of the directions that transport is

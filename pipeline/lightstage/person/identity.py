@@ -2,10 +2,10 @@
 
 import colorsys
 from dataclasses import dataclass, replace
-from typing import Literal
 
 import numpy as np
 
+from vcam_relight.pipeline.lightstage.core.split import Split
 from vcam_relight.pipeline.lightstage.person.traits import (
     ASYMMETRIES,
     CLOTHES,
@@ -22,8 +22,6 @@ from vcam_relight.pipeline.lightstage.surface.facial_hair import FacialHair, sam
 from vcam_relight.pipeline.lightstage.surface.skin import ITA_BINS, Colour, SkinLook, sample_skin
 from vcam_relight.pipeline.lightstage.wear.glasses import Glasses, sample_glasses
 from vcam_relight.pipeline.lightstage.wear.headwear import Headwear, sample_headwear
-
-Split = Literal["train", "test"]
 
 MODES = 100
 """Identity modes of ICT-FaceKit."""

@@ -11,12 +11,12 @@ from scipy.spatial import cKDTree
 from vcam_relight.pipeline.core.image import FloatArray
 from vcam_relight.pipeline.lightstage.assets.asset_pack import Pack
 from vcam_relight.pipeline.lightstage.core.scene import Label, Material, Part, Texture
-from vcam_relight.pipeline.lightstage.core.subdivision import catmull_clark, subdivide_uvs
 from vcam_relight.pipeline.lightstage.core.wavefront import triangulate
 from vcam_relight.pipeline.lightstage.person import wardrobe
 from vcam_relight.pipeline.lightstage.person.eyes import Eyes
 from vcam_relight.pipeline.lightstage.person.identity import Identity
 from vcam_relight.pipeline.lightstage.person.skeleton import BONE_COUNT, HEAD, vertex_normals
+from vcam_relight.pipeline.lightstage.person.subdivision import catmull_clark, subdivide_uvs
 from vcam_relight.pipeline.lightstage.wear import glasses, headwear
 from vcam_relight.pipeline.lightstage.wear.accessories import HeadShape, Worn
 

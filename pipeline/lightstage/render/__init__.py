@@ -1,1 +1,4 @@
-"""The rasterizer and the light transport that it shades with."""
+"""The rasterizer and the traced light transport that it shades with.
+
+May import `core`.
+"""

@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vcam_relight.pipeline.core.image import FloatArray
-from vcam_relight.pipeline.lightstage.light.light_map import (
+from vcam_relight.pipeline.lighting.light_map import (
     COLUMNS,
     LightMap,
     map_directions,

@@ -14,11 +14,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vcam_relight.pipeline.core.image import FloatArray, Map
-from vcam_relight.pipeline.lightstage.core.mipmaps import mipmaps
+from vcam_relight.pipeline.lighting.light_map import COLUMNS, ROWS
 from vcam_relight.pipeline.lightstage.core.scene import Camera, Label, Part, Posed, Texture
-from vcam_relight.pipeline.lightstage.light.light_map import COLUMNS, ROWS
 from vcam_relight.pipeline.lightstage.render import shaders
 from vcam_relight.pipeline.lightstage.render.brdf import LAYERS, TERMS, reflected_share, split_sum
+from vcam_relight.pipeline.lightstage.render.mipmaps import mipmaps
 from vcam_relight.pipeline.lightstage.render.transfer import Lit
 
 LIGHTS = 2

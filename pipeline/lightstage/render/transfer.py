@@ -18,8 +18,7 @@ from scipy import sparse
 
 from vcam_relight.pipeline.core.color import DECODE_8BIT
 from vcam_relight.pipeline.core.image import FloatArray
-from vcam_relight.pipeline.lightstage.core.scene import Part, Posed
-from vcam_relight.pipeline.lightstage.light.light_map import (
+from vcam_relight.pipeline.lighting.light_map import (
     COLUMNS,
     LOBES,
     ROWS,
@@ -27,6 +26,7 @@ from vcam_relight.pipeline.lightstage.light.light_map import (
     sphere_directions,
     to_lobes,
 )
+from vcam_relight.pipeline.lightstage.core.scene import Part, Posed
 from vcam_relight.pipeline.lightstage.render.brdf import Glossy
 from vcam_relight.pipeline.lightstage.render.visibility import Shares, cell_reach, look_around
 

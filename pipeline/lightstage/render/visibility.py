@@ -11,8 +11,8 @@ from scipy import sparse
 from scipy.spatial import cKDTree
 
 from vcam_relight.pipeline.core.image import FloatArray
+from vcam_relight.pipeline.lighting.light_map import sphere_directions
 from vcam_relight.pipeline.lightstage.core.scene import Label, Part, Posed
-from vcam_relight.pipeline.lightstage.light.light_map import sphere_directions
 
 Shares = NDArray[np.uint8]
 """`(V, L)`: 255 where nothing hides the direction's cell from the vertex."""

@@ -1,1 +1,4 @@
-"""Skin, facial hair and cloth as textures."""
+"""Skin, facial hair and cloth as textures.
+
+May import `core`.
+"""

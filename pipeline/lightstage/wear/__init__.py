@@ -1,1 +1,4 @@
-"""Glasses, head coverings and what else people wear."""
+"""Meshes that people wear: glasses and head coverings, fitted to a head.
+
+May import `surface` and `core`.
+"""

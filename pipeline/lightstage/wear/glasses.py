@@ -8,7 +8,6 @@ import numpy as np
 from scipy.ndimage import gaussian_filter
 from scipy.spatial import cKDTree
 
-from vcam_relight.pipeline.lightstage.core.radial_shell import EARS
 from vcam_relight.pipeline.lightstage.core.scene import Label, Material, Texture
 from vcam_relight.pipeline.lightstage.core.solids import (
     Reals,
@@ -21,6 +20,7 @@ from vcam_relight.pipeline.lightstage.core.solids import (
 from vcam_relight.pipeline.lightstage.surface.cloth import encode
 from vcam_relight.pipeline.lightstage.surface.skin import Colour
 from vcam_relight.pipeline.lightstage.wear.accessories import HeadShape, Worn
+from vcam_relight.pipeline.lightstage.wear.radial_shell import EARS
 
 Outline = Literal["round", "oval", "rectangular", "panto", "browline", "aviator", "cat_eye"]
 Rim = Literal["metal", "acetate", "none"]

@@ -11,7 +11,6 @@ import numpy as np
 from scipy.interpolate import CubicSpline
 from scipy.ndimage import gaussian_filter
 
-from vcam_relight.pipeline.lightstage.core.radial_shell import EARS, Shell, dome
 from vcam_relight.pipeline.lightstage.core.scene import Label, Material, Texture
 from vcam_relight.pipeline.lightstage.core.solids import (
     Reals,
@@ -25,6 +24,7 @@ from vcam_relight.pipeline.lightstage.core.solids import (
 from vcam_relight.pipeline.lightstage.surface.cloth import Pattern, cloth, cloth_colour, encode
 from vcam_relight.pipeline.lightstage.surface.skin import Colour
 from vcam_relight.pipeline.lightstage.wear.accessories import HeadShape, Worn
+from vcam_relight.pipeline.lightstage.wear.radial_shell import EARS, Shell, dome
 
 Kind = Literal["beanie", "cap", "turban", "headscarf", "headband", "headphones"]
 

@@ -15,9 +15,9 @@ from scipy import sparse
 from scipy.spatial import cKDTree
 
 from vcam_relight.pipeline.core.image import FloatArray
+from vcam_relight.pipeline.lighting.light_map import LightMap
 from vcam_relight.pipeline.lightstage.animation.pose import Pose
 from vcam_relight.pipeline.lightstage.core.scene import Label, Part, Posed
-from vcam_relight.pipeline.lightstage.light.light_map import LightMap
 from vcam_relight.pipeline.lightstage.person.figure import Figure
 from vcam_relight.pipeline.lightstage.render.transfer import Lit, Transfer, trace
 

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from vcam_relight.pipeline.core.color import DECODE_8BIT, luminance
 from vcam_relight.pipeline.core.image import BgrImage, FloatArray
 from vcam_relight.pipeline.face.segmenter import PersonSegmenter
+from vcam_relight.pipeline.lighting.light_map import LightMap, to_sh
 from vcam_relight.pipeline.lighting.sh import irradiance
-from vcam_relight.pipeline.lightstage.light.light_map import LightMap, to_sh
 
 _WORK = 256
 """Photographs are kept at this many rows: they lie out of focus anyway."""
