@@ -271,7 +271,7 @@ def test_unsound_packs_are_refused_in_one_line(pack: Pack, tmp_path: Path) -> No
     other = tmp_path / "other.npz"
     np.savez(other, format=np.int32(99))
     for path in (missing, cut, spoilt, pickled, other):
-        with pytest.raises(OSError, match=r"python -m pipeline\.lightstage pack") as caught:
+        with pytest.raises(OSError, match=r"python -m vcam_relight\.pipeline\.lightstage pack") as caught:
             Pack.open(path)
         assert "\n" not in str(caught.value), path.name
         assert path.name in str(caught.value)

@@ -6,7 +6,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from support import tolerances
 from support.stage import require
 from vcam_relight.pipeline.core.color import encode_srgb
 from vcam_relight.pipeline.core.image import FloatArray
@@ -77,10 +76,10 @@ def test_the_rasterizer_agrees_with_mitsuba_under_soft_light(pack: Any, index: i
     seen = layers.alpha > 0.5
     for light, image in zip(lights, drawn.images, strict=True):
         truth = np.einsum("lc,lhwc->hwc", to_lobes(light), stack)
-        assert psnr(image, truth, seen) > tolerances.RENDERERS_DB
+        assert psnr(image, truth, seen) > RENDERERS_DB
     # Not only the sum: what the channels say is the same too.
     inside = (layers.alpha > 0.99) & (drawn.alpha > 0.99)
-    assert np.abs(drawn.albedo - layers.albedo)[inside].mean() < tolerances.RENDERERS_ALBEDO
+    assert np.abs(drawn.albedo - layers.albedo)[inside].mean() < RENDERERS_ALBEDO
     cosine = (drawn.normal * layers.normal).sum(-1)[inside]
     assert np.degrees(np.arccos(np.clip(np.median(cosine), -1, 1))) < 3
     assert np.median(np.abs(drawn.depth - layers.depth)[inside]) < 0.02
@@ -98,7 +97,7 @@ def test_sums_of_lights_are_what_mitsuba_traces_directly(pack: Any) -> None:
     direct = tracer.render_lobes(lights[chosen], irradiance, samples=256)
     summed = np.einsum("lc,lhwc->hwc", irradiance, stack)
     difference = (summed - direct)[layers.alpha > 0.5]
-    assert -10 * np.log10(np.mean(difference**2)) > tolerances.OLAT_DB
+    assert -10 * np.log10(np.mean(difference**2)) > OLAT_DB
 
 
 def test_a_light_map_and_its_lobes_light_alike(pack: Any) -> None:
@@ -110,7 +109,7 @@ def test_a_light_map_and_its_lobes_light_alike(pack: Any) -> None:
     stack, layers = tracer.olat(sphere_directions(64), samples=16)
     summed = np.einsum("lc,lhwc->hwc", to_lobes(light, 64), stack)
     seen = layers.alpha > 0.5
-    assert psnr(summed, traced, seen) > tolerances.LOBES_DB
+    assert psnr(summed, traced, seen) > LOBES_DB
     assert psnr(np.einsum("lc,lhwc->hwc", to_lobes(light[:, ::-1], 64), stack), traced, seen) < 20
 
 

@@ -12,7 +12,6 @@ import cv2
 import numpy as np
 import pytest
 
-from support import tolerances
 from support.stage import require
 from vcam_relight.pipeline.core.color import encode_srgb
 from vcam_relight.pipeline.core.image import FloatArray
@@ -95,7 +94,7 @@ def test_the_same_seed_gives_the_same_bytes_however_many_workers(pack: Pack) -> 
 def test_a_image_is_albedo_times_shading_plus_specular(clip: Clip) -> None:
     for view in (clip.frames[0].source, *clip.frames[0].novel):
         made = view.albedo.astype(np.float32) * view.shading + view.specular
-        assert np.abs(made - view.images).max() < tolerances.HALF_FLOATS * view.images.max()
+        assert np.abs(made - view.images).max() < HALF_FLOATS * view.images.max()
 
 
 def test_flow_carries_the_next_frame_onto_this_one(clip: Clip) -> None:
@@ -109,7 +108,7 @@ def test_flow_carries_the_next_frame_onto_this_one(clip: Clip) -> None:
         here = frame.source.albedo.astype(np.float32)
         with_flow = psnr(encode_srgb(warped)[valid], encode_srgb(here)[valid])
         without = psnr(encode_srgb(there)[valid], encode_srgb(here)[valid])
-        assert with_flow > max(tolerances.FLOW_DB, without + 3)
+        assert with_flow > max(FLOW_DB, without + 3)
     assert not clip.frames[-1].flow_valid.any()
 
 
@@ -131,9 +130,9 @@ def test_a_novel_view_shows_the_same_surfaces(clip: Clip) -> None:
     albedo = cv2.remap(here.albedo.astype(np.float32), x, y, cv2.INTER_LINEAR)
     normal = cv2.remap(here.normal.astype(np.float32), x, y, cv2.INTER_LINEAR)
     wanted = there.albedo.astype(np.float32)
-    assert psnr(encode_srgb(albedo)[both], encode_srgb(wanted)[both]) > tolerances.FLOW_DB
+    assert psnr(encode_srgb(albedo)[both], encode_srgb(wanted)[both]) > FLOW_DB
     cosine = (normal * there.normal).sum(-1)[both]
-    assert np.degrees(np.arccos(np.clip(np.median(cosine), -1, 1))) < tolerances.NOVEL_NORMAL_DEG
+    assert np.degrees(np.arccos(np.clip(np.median(cosine), -1, 1))) < NOVEL_NORMAL_DEG
 
 
 def unproject(view: View) -> tuple[FloatArray, np.ndarray]:
@@ -161,7 +160,7 @@ def test_a_face_is_found_where_the_landmarks_say(pack: Pack) -> None:
             delta = faces[0].landmarks[:, :2] - view.landmarks[:, :2]
             errors.append(np.hypot(delta[:, 0], delta[:, 1]).mean())
     assert len(errors) >= 3
-    assert np.median(errors) < tolerances.LANDMARK_PX
+    assert np.median(errors) < LANDMARK_PX
 
 
 def test_lightings_point_everywhere_and_expose_a_face_alike(pack: Pack) -> None:

@@ -156,7 +156,7 @@ def test_the_light_in_a_image_is_read_where_there_is_any(cases: list[Case]) -> N
         person = case.albedo, case.normal, case.person
         seen = shown_direction(case.truth, *person)
         assert seen is not None
-        assert angle_between(seen, direction_of(case.asked_sh)) < tolerances.LIGHT_SHOWN_DEG
+        assert angle_between(seen, direction_of(case.asked_sh)) < LIGHT_SHOWN_DEG
         for level in (0, 255):
             assert shown_direction(np.full_like(case.truth, level), *person) is None
 
@@ -224,13 +224,13 @@ def test_flicker_is_seen_and_a_steady_gain_is_not(clip_meter: ClipMeter) -> None
     copied = clip_meter.measure(copy_input(), with_lag=True)
     assert copied == {
         "warping_ratio": 1.0,
-        "flicker_ratio": pytest.approx(1, abs=tolerances.STEADY_GAIN_FLICKER),
+        "flicker_ratio": pytest.approx(1, abs=STEADY_GAIN_FLICKER),
         "jitter_ratio": 1.0,
         "lag_frames": None,
     }
     steady, mild, strong = (measure(clip_meter, Tinted(flicker=f)) for f in (0.0, 0.02, 0.06))
     for key in ("warping_ratio", "flicker_ratio"):
-        assert steady[key] == pytest.approx(1, abs=tolerances.STEADY_GAIN_FLICKER), key
+        assert steady[key] == pytest.approx(1, abs=STEADY_GAIN_FLICKER), key
     for key in ("warping_ratio", "flicker_ratio", "jitter_ratio"):
         assert steady[key] * 1.2 < mild[key] < strong[key] / 1.2, key
 
@@ -247,7 +247,7 @@ def test_real_motion_is_followed() -> None:
     meter = ClipMeter(Clip("demo", frames, 15.0), RELIT)
     assert meter.measure(EngineContestant(load_engine("geometry")), with_lag=False)[
         "warping_ratio"
-    ] == pytest.approx(1, abs=tolerances.GEOMETRY_FLICKER)
+    ] == pytest.approx(1, abs=GEOMETRY_FLICKER)
     shaken = meter.measure(EngineContestant(Tinted(flicker=0.06)), with_lag=False)
     assert shaken["warping_ratio"] > 2
 
@@ -309,4 +309,4 @@ def test_identity_falls_when_the_face_changes_and_not_with_light(cases: Sequence
     wide = case.landmarks * np.array([1.4, 1, 1], np.float32)
     squeezed = np.ascontiguousarray(cv2.resize(case.image, None, fx=1.4, fy=1.0))
     other = cosine(own, embedder.embed(squeezed, wide))
-    assert relit > tolerances.SAME_IDENTITY > other
+    assert relit > SAME_IDENTITY > other

@@ -43,7 +43,7 @@ def test_the_basis_is_orthonormal_over_the_sphere() -> None:
     directions /= np.linalg.norm(directions, axis=1, keepdims=True)
     b = basis(directions.astype(np.float32))
     gram = b.T @ b * (4 * math.pi / len(b))
-    assert np.abs(gram - np.eye(9)).max() < tolerances.MONTE_CARLO
+    assert np.abs(gram - np.eye(9)).max() < MONTE_CARLO
 
 
 @pytest.mark.parametrize(("azimuth", "elevation"), [(0, 0), (40, 0), (-40, 10), (0, 45), (20, -35)])
@@ -58,7 +58,7 @@ def test_a_light_brightens_the_side_of_a_sphere_that_faces_it(
     assert float(dominant_direction(sh) @ towards) > math.cos(math.radians(1))
     # the truth: Lambert's cosine
     truth = np.maximum(normals @ towards, 0)
-    assert np.abs(shading - truth).mean() < tolerances.SH_ORDER_2
+    assert np.abs(shading - truth).mean() < SH_ORDER_2
 
 
 def test_order_of_coefficients_is_that_of_dpr() -> None:
@@ -87,7 +87,7 @@ def test_softer_light_falls_off_more_slowly_and_is_as_much_in_all() -> None:
         irradiance(lights_to_sh([Light(0, 0, (1, 1, 1), s)], (0, 0, 0)), around).mean()
         for s in (0.0, 1.0)
     ]
-    assert abs(total[0] / total[1] - 1) < tolerances.MONTE_CARLO
+    assert abs(total[0] / total[1] - 1) < MONTE_CARLO
 
 
 def test_ambient_light_is_the_irradiance_it_says() -> None:

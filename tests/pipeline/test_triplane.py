@@ -10,7 +10,6 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from support import tolerances
 from support.demo import demo_frames
 from vcam_relight.pipeline import native
 from vcam_relight.pipeline.controls import RelightSettings
@@ -121,7 +120,7 @@ def test_it_relights_rendered_people_better_than_geometry_does(renderer: str) ->
             )
             assert geometry is not None and triplane is not None
             gains.append(triplane - geometry)
-    assert np.mean(gains) > tolerances.TRIPLANE_GAIN_DB
+    assert np.mean(gains) > TRIPLANE_GAIN_DB
 
 
 def test_no_light_spreads_beside_a_person() -> None:
@@ -133,7 +132,7 @@ def test_no_light_spreads_beside_a_person() -> None:
         near, far = (cv2.dilate(person, np.ones((side, side))) > 0 for side in (5, 21))
         for case in make_cases(subject, index, 2, finder):
             differences.append(psnr(engine.answer(case).image, case.image, far & ~near))
-    assert np.mean(differences) > tolerances.BESIDE_DB
+    assert np.mean(differences) > BESIDE_DB
 
 
 def _shown(frame: BgrImage, **controls: float) -> BgrImage:

@@ -4,7 +4,6 @@ import cv2
 import numpy as np
 import pytest
 
-from support import tolerances
 from vcam_relight.pipeline.controls import CONTROLS
 from vcam_relight.pipeline.core.image import BgrImage, FloatArray
 from vcam_relight.pipeline.engines.triplane.novel_view import PITCH, YAW, View
@@ -118,7 +117,7 @@ def test_the_face_is_where_the_camera_would_see_it(yaw: float, pitch: float) -> 
     view = view_of(yaw, pitch)
     frame, truth = seen(view, turn=False)[0], seen(view, turn=True)[0]
     gain = psnr(turn(view, frame), truth, face()) - psnr(frame, truth, face())
-    assert gain > tolerances.VIEW_GAIN
+    assert gain > VIEW_GAIN
 
 
 def test_angles_are_exact_when_small_and_bent_towards_the_limits() -> None:
@@ -138,7 +137,7 @@ def test_nothing_moves_outside_the_head(yaw: float, pitch: float) -> None:
     moved = np.argwhere((turn(view, frame) != frame).any(-1))[:, ::-1]
     assert (np.abs(moved - HEAD.origin[:2]) < 1.8 * HEAD.scale).all()
     away = (moved - HEAD.origin[:2]) / HEAD.scale + np.array([0, 0.1])
-    assert float(np.sqrt((away**2 / RADII[:2] ** 2).sum(-1)).max()) < tolerances.VIEW_REACH
+    assert float(np.sqrt((away**2 / RADII[:2] ** 2).sum(-1)).max()) < VIEW_REACH
 
 
 @pytest.mark.parametrize(("yaw", "pitch"), [(8, 0), (-30, 0), (0, 15), (0, -15)])
@@ -148,7 +147,7 @@ def test_nothing_tears(yaw: float, pitch: float) -> None:
     slopes = np.stack([x * 255 / WIDTH, y * 255 / HEIGHT, (x + y) * 255 / (WIDTH + HEIGHT)], -1)
     result = turn(view_of(yaw, pitch), np.rint(slopes).astype(np.uint8)).astype(int)
     step = max(int(np.abs(np.diff(result, axis=axis)).max()) for axis in (0, 1))
-    assert step <= tolerances.VIEW_STEP
+    assert step <= VIEW_STEP
 
 
 def test_a_head_that_the_frame_cuts_off() -> None:
@@ -160,7 +159,7 @@ def test_a_head_that_the_frame_cuts_off() -> None:
     source, novel = seen(view, turn=False)[1], seen(view, turn=True)[1]
     mask = np.asarray(cv2.resize(source.opacity, (128, 128)), np.float32)
     result = turned(cut, crop, view, source, novel, mask, np.ones((64, 64, 3), np.float32))
-    assert np.abs(result[0].astype(int) - cut[0]).mean() < tolerances.VIEW_EDGE
+    assert np.abs(result[0].astype(int) - cut[0]).mean() < VIEW_EDGE
     assert (result != cut).any()
 
 

@@ -8,7 +8,6 @@ import cv2
 import numpy as np
 import pytest
 
-from support import tolerances
 from vcam_relight.pipeline.core.color import encode_srgb
 from vcam_relight.pipeline.core.image import FloatArray
 from vcam_relight.pipeline.core.timing import StageTimer
@@ -113,7 +112,7 @@ def test_albedo_normals_and_light_explain_the_image(stacks: list[Subject]) -> No
             found = np.linalg.solve(functions.T @ functions + ridge, functions.T @ shading)
             asked = dominant_direction(subject.sh(light))
             cosine = float(dominant_direction(np.repeat(found[:, None], 3, 1)) @ asked)
-            assert np.degrees(np.arccos(cosine)) < tolerances.TRUTH_LIGHT_DEG, subject.name
+            assert np.degrees(np.arccos(cosine)) < TRUTH_LIGHT_DEG, subject.name
 
 
 def test_damage_is_one_clear_error(tmp_path: Path) -> None:
@@ -153,7 +152,7 @@ def test_what_is_stored_is_what_was_rendered(tmp_path: Path) -> None:
     for light in subject.lights:
         whole = np.einsum("lc,lhwc->hwc", subject.named[light].lobes, stack)
         error = (subject.lit(light) - whole)[inside]
-        assert -10 * np.log10(np.mean(error**2)) > tolerances.TRUTH_STORED_DB
+        assert -10 * np.log10(np.mean(error**2)) > TRUTH_STORED_DB
     np.testing.assert_allclose(subject.normal[inside], normal[inside], atol=0.01)
     np.testing.assert_allclose(subject.albedo, albedo, atol=0.01)
 
