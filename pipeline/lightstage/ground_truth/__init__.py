@@ -1,5 +1,5 @@
 """Reference renders of the test split by mitsuba and Cycles.
 
-May import every room but `build` and `clips`, and writes the format of
+May import every room but `build`, `clips` and `render`, and writes the format of
 `pipeline.evaluate.ground_truth`.
 """
