@@ -106,7 +106,7 @@ class Control:
                 for runner in self.loop.runners
                 if runner.sink.label not in PAGE_SINKS
             ],
-            "deaf_to": sorted(ENGINES[snapshot.settings.engine].deaf_to),
+            "unsupported_controls": sorted(ENGINES[snapshot.settings.engine].unsupported_controls),
             "stats": status.stats | {"event_loop_lag_ms": self._lag.lag.summary()},
         }
 
@@ -149,7 +149,7 @@ class Control:
     def _check_obeyed(self, changes: Mapping[str, Any]) -> None:
         engine = changes.get("engine", self.loop.settings.current.settings.engine)
         info = ENGINES.get(engine) if isinstance(engine, str) else None
-        for name in sorted(info.deaf_to & set(changes)) if info else ():
+        for name in sorted(info.unsupported_controls & set(changes)) if info else ():
             default = CONTROLS[name].default
             if changes[name] != default:
                 raise InputError(f"the engine {engine!r} has no {name}", f"leave it at {default:g}")

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from vcam_relight.pipeline.controls import SPECIAL
+from vcam_relight.pipeline.controls import OPTIONAL_CONTROLS
 from vcam_relight.pipeline.engines.base import Engine
 from vcam_relight.pipeline.engines.passthrough import PassthroughEngine
 
@@ -17,13 +17,13 @@ class EngineInfo:
     alone."""
     uses_torch: bool
     """Whether the device matters; others run on the CPU."""
-    obeys: frozenset[str] = frozenset()
-    """Which of the `SPECIAL` controls it obeys; all obey the others."""
+    supports: frozenset[str] = frozenset()
+    """Which of `OPTIONAL_CONTROLS` it supports; every engine supports the others."""
 
     @property
-    def deaf_to(self) -> frozenset[str]:
+    def unsupported_controls(self) -> frozenset[str]:
         """Controls that change nothing."""
-        return SPECIAL - self.obeys
+        return OPTIONAL_CONTROLS - self.supports
 
 
 def _geometry(device: str) -> Engine:
@@ -49,9 +49,9 @@ def _triplane(device: str) -> Engine:
 
 
 ENGINES: dict[str, EngineInfo] = {
-    "triplane": EngineInfo(_triplane, uses_torch=True, obeys=SPECIAL),
+    "triplane": EngineInfo(_triplane, uses_torch=True, supports=OPTIONAL_CONTROLS),
     "geometry": EngineInfo(_geometry, uses_torch=False),
-    "paper": EngineInfo(_paper, uses_torch=True, obeys=frozenset({"yaw", "pitch"})),
+    "paper": EngineInfo(_paper, uses_torch=True, supports=frozenset({"yaw", "pitch"})),
     "passthrough": EngineInfo(lambda device: PassthroughEngine(), uses_torch=False),
 }
 """Every engine by name; command line, panel and bench find them here."""

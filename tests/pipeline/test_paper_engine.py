@@ -229,7 +229,7 @@ async def test_the_panel_offers_the_engine_and_its_views() -> None:
         assert "paper" in hello["engines"]
         status, answer = await served.post("/api/settings", {"engine": "paper", "yaw": 20.0})
         assert (status, answer["settings"]["engine"]) == (200, "paper"), answer
-        assert "yaw" not in (await served.get("/api/state"))["deaf_to"]
+        assert "yaw" not in (await served.get("/api/state"))["unsupported_controls"]
 
 
 @pytest.mark.slow

@@ -90,7 +90,7 @@ def engine_of_args(args: argparse.Namespace, settings: RelightSettings) -> Engin
     """
     check_device(args.device, args.engine)
     engine = engine_on(args.engine, args.device)
-    for name in sorted(ENGINES[engine.name].deaf_to):
+    for name in sorted(ENGINES[engine.name].unsupported_controls):
         if getattr(settings, name) != CONTROLS[name].default:
             raise VcamError(f"the engine {engine.name!r} has no {name}", f"leave out --{name}")
     return engine

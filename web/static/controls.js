@@ -153,7 +153,7 @@ function refresh(settings, { presets, sliders, mirror, engine }) {
     const name = row.dataset.control;
     const input = row.querySelector("input");
     const text = (FORMAT[name] ?? percent)(now[name]);
-    row.hidden = settings.state?.deaf_to.includes(name) ?? true;
+    row.hidden = settings.state?.unsupported_controls.includes(name) ?? true;
     row.querySelector("output").value = text;
     input.value = now[name];
     input.ariaValueText = text;
