@@ -14,10 +14,8 @@ from typing import Any
 from vcam_relight.pipeline.controls import CONTROLS
 from vcam_relight.pipeline.engines.registry import ENGINES
 from vcam_relight.vcam.core.errors import InputError, VcamError
-from vcam_relight.vcam.core.stats import Distribution
+from vcam_relight.vcam.core.stats import LatencyDistribution
 from vcam_relight.vcam.stream.loop import FrameLoop
-from vcam_relight.web.panel.preview import PreviewSink
-from vcam_relight.web.webrtc.tracks import TrackSink
 
 MAX_MESSAGE = 4096
 """Bytes of a message from a client; the longest honest one has about 300."""
@@ -26,9 +24,6 @@ STATE_EVERY_S = 0.5
 POLL_S = 0.05
 """How soon a change made elsewhere (another panel, the engine) is noticed."""
 LAG_EVERY_S = 0.25
-PAGE_SINKS = {PreviewSink.label, TrackSink.label}
-"""The sinks that end in our own pages."""
-
 
 Handler = Callable[[Mapping[str, Any]], None]
 """Takes a message that needs no answer."""
@@ -55,7 +50,7 @@ class LagMeter:
     """How late the event loop runs its timers: high values mean that something blocks it."""
 
     def __init__(self) -> None:
-        self.lag = Distribution()
+        self.lag = LatencyDistribution()
 
     async def run(self) -> None:
         """Measures until cancelled."""
@@ -102,9 +97,9 @@ class Control:
             "settings": snapshot.settings.to_json(),
             "source": self.loop.source.label,
             "sinks": [
-                runner.sink.label
+                {"kind": runner.sink.kind, "label": runner.sink.label}
                 for runner in self.loop.runners
-                if runner.sink.label not in PAGE_SINKS
+                if not runner.sink.is_page
             ],
             "unsupported_controls": sorted(ENGINES[snapshot.settings.engine].unsupported_controls),
             "stats": status.stats | {"event_loop_lag_ms": self._lag.lag.summary()},

@@ -18,8 +18,8 @@ import cv2
 import numpy as np
 
 from vcam_relight.pipeline.core.image import BgrImage
-from vcam_relight.vcam.devices.listing import CAPTURE, query_capability
-from vcam_relight.vcam.sinks.v4l2 import LoopbackOutput
+from vcam_relight.vcam.devices.loopback import LoopbackOutput
+from vcam_relight.vcam.devices.v4l2 import CAPTURE, query_capability
 
 ROOT = Path(__file__).parent.parent.parent
 WEBCAM = os.environ.get("WEBCAM_DEVICE", "")
@@ -209,7 +209,7 @@ def feeding(images: list[BgrImage], folder: Path, pixels: str = "yuv420p") -> It
 
 
 def release(device: str) -> None:
-    """Frees a v4l2loopback device that ffmpeg or pyvirtualcam wrote to (see `vcam.sinks.v4l2`)."""
+    """Frees a device that ffmpeg or pyvirtualcam wrote to (`vcam.devices.loopback` says why)."""
     LoopbackOutput(device, "", (640, 480), 30.0).close()
 
 

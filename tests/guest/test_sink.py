@@ -27,7 +27,7 @@ from support.demo import demo_frames
 from support.tolerances import DEVICE_COLOUR
 from vcam_relight.pipeline.core.image import BgrImage
 from vcam_relight.vcam.core.frame import Frame
-from vcam_relight.vcam.sinks import Delivery
+from vcam_relight.vcam.sinks import ProcessedFrame
 from vcam_relight.vcam.sinks.virtual_camera import VirtualCameraSink
 
 GUEST_FPS = 25.0
@@ -134,7 +134,7 @@ def test_a_reader_that_stays_keeps_its_size(tmp_path: Path) -> None:
 def test_other_formats_of_the_device_have_the_same_colours(
     fourcc: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("vcam_relight.vcam.sinks.v4l2._FORMATS", {fourcc: fourcc})
+    monkeypatch.setattr("vcam_relight.vcam.devices.loopback.FORMATS", {fourcc: fourcc})
     size = (320, 240)
     sink = VirtualCameraSink(size, 30.0, LABEL)
     sink.open()
@@ -143,7 +143,7 @@ def test_other_formats_of_the_device_have_the_same_colours(
     seen = tmp_path / "seen"
     with subprocess.Popen([*read, "-pix_fmt", "bgr24", "-f", "rawvideo", str(seen)]) as ffmpeg:
         while ffmpeg.poll() is None:
-            sink.write(Delivery(frame, frame, 0))
+            sink.write(ProcessedFrame(frame, frame, 0))
             time.sleep(0.03)
     sink.close()
     image = np.fromfile(seen, np.uint8).reshape(-1, *size[::-1], 3)[-1]

@@ -12,7 +12,8 @@ from vcam_relight.pipeline.core.timing import StageTimer
 from vcam_relight.pipeline.lighting import Lighting
 from vcam_relight.vcam.core.errors import SourceError, SourceLost
 from vcam_relight.vcam.core.frame import Frame
-from vcam_relight.vcam.sinks import Delivery
+from vcam_relight.vcam.sinks import ProcessedFrame, Sink
+from vcam_relight.vcam.sources import Source
 
 PATIENCE_S = 30.0
 """How long a test waits for what must happen; it passes as soon as it does."""
@@ -38,10 +39,10 @@ def number_of(frame: Frame) -> int:
     return int(frame.image[0, 0, 0]) + 256 * int(frame.image[0, 0, 1])
 
 
-class NumberedSource:
+class NumberedSource(Source):
     """Counts frames at a pace, in plays: each play ends as its entry says, then it is reopened."""
 
-    label = "numbered"
+    kind = label = "numbered"
 
     def __init__(self, plays: list[int | SourceError] | None = None, pace_s: float = 0.01) -> None:
         """
@@ -81,13 +82,15 @@ class NumberedSource:
         self._closed.set()
 
 
-class KeepingSink:
-    """Keeps every delivery; can be slow, unwanted, or fail."""
+class KeepingSink(Sink):
+    """Keeps every frame; can be slow, without consumers, or fail."""
+
+    kind = "keeping"
+    has_consumers = True
 
     def __init__(self, label: str = "keeping") -> None:
         self.label = label
-        self.wanted = True
-        self.kept: list[Delivery] = []
+        self.kept: list[ProcessedFrame] = []
         self.opened = 0
         self.closed = 0
         self.before_write: Callable[[], object] = lambda: None
@@ -98,9 +101,9 @@ class KeepingSink:
         self.on_open()
         self.opened += 1
 
-    def write(self, delivery: Delivery) -> None:
+    def write(self, frame: ProcessedFrame) -> None:
         self.before_write()
-        self.kept.append(delivery)
+        self.kept.append(frame)
 
     def close(self) -> None:
         self.closed += 1
@@ -108,7 +111,7 @@ class KeepingSink:
 
     @property
     def numbers(self) -> list[int]:
-        return [number_of(delivery.original) for delivery in self.kept]
+        return [number_of(frame.original) for frame in self.kept]
 
 
 class MarkingRelighter:
@@ -137,6 +140,6 @@ class MarkingRelighter:
         self.resets += 1
 
 
-def is_relit(delivery: Delivery) -> bool:
+def is_relit(frame: ProcessedFrame) -> bool:
     """Whether a `MarkingRelighter` made the output."""
-    return bool((delivery.output.image[..., 2] == MarkingRelighter.MARK).all())
+    return bool((frame.output.image[..., 2] == MarkingRelighter.MARK).all())

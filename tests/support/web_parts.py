@@ -32,6 +32,8 @@ from vcam_relight.pipeline.relighter import Relight
 from vcam_relight.vcam.core.frame import Frame
 from vcam_relight.vcam.settings.store import Settings, SettingsStore
 from vcam_relight.vcam.sinks import Sink
+from vcam_relight.vcam.sources import Source
+from vcam_relight.vcam.sources.peer import PeerSource
 from vcam_relight.vcam.stream.loop import FrameLoop
 from vcam_relight.web.panel.preview import PreviewSink
 from vcam_relight.web.server import WebConfig, WebServer
@@ -82,10 +84,10 @@ def level(image: BgrImage) -> float:
     return float(image[: image.shape[0] // 2].mean())
 
 
-class SceneSource:
+class SceneSource(Source):
     """Stamped pictures at 30 frames per second."""
 
-    label = "scene"
+    kind = label = "scene"
 
     def __init__(self) -> None:
         self._number = 0
@@ -175,10 +177,10 @@ async def running(
     presets, _ = load_presets()
     store = SettingsStore(presets, Settings("key-left"))
     preview = PreviewSink()
-    port = PeerPort() if peer else None
+    port = PeerPort(PeerSource()) if peer else None
     source = port.source if port else SceneSource()
     outputs = [preview, *sinks, *([port.sink] if port else [])]
-    loop = FrameLoop(source, make_relighter, store, outputs, patience=PATIENCE_S)
+    loop = FrameLoop(source, make_relighter, store, outputs, load_grace_period=PATIENCE_S)
     server = WebServer(
         WebConfig(**({"port": 0} | config)), loop, store, preview, make_relighter, port
     )

@@ -16,12 +16,15 @@ import vcam_relight.vcam.sources.camera as camera_module
 from support.stand_ins import KeepingSink, MarkingRelighter, wait_for
 from vcam_relight.pipeline.lighting.presets import load_presets
 from vcam_relight.vcam.core.errors import InputError, SourceError, SourceLost, UsageError
-from vcam_relight.vcam.devices.listing import Camera, Capability, v4l2_devices
+from vcam_relight.vcam.core.frame import VideoMode
+from vcam_relight.vcam.devices.listing import CameraDevice, v4l2_devices
+from vcam_relight.vcam.devices.v4l2 import Capability
 from vcam_relight.vcam.settings.store import Settings, SettingsStore
 from vcam_relight.vcam.sources.camera import CameraSource, open_capture
-from vcam_relight.vcam.sources.choose import choose_source
+from vcam_relight.vcam.sources.registry import open_source
 from vcam_relight.vcam.stream.loop import FrameLoop
 
+MODE = VideoMode((640, 480), 30.0)
 MODES = [(640, 480), (1280, 720), (1920, 1080)]
 
 
@@ -133,6 +136,14 @@ def test_camera_that_hangs_while_opening_is_reported_and_not_opened_twice(
         return capture
 
     source = CameraSource(0, (640, 480), 30.0, opener=hang, node=no_node)
+
+    def opens() -> bool:
+        try:
+            source.open()
+        except SourceError:
+            return False
+        return True
+
     for _ in range(3):
         with pytest.raises(SourceError, match="camera 0 is busy or not answering; close"):
             source.open()
@@ -140,24 +151,24 @@ def test_camera_that_hangs_while_opening_is_reported_and_not_opened_twice(
     monkeypatch.setattr(camera_module, "OPEN_TIMEOUT_S", 30.0)
     free.set()
     wait_for(lambda: capture.released == 1)  # what came too late is let go
-    wait_for(lambda: source._opening is not None and not source._opening.running)
-    source.open()
+    wait_for(opens)  # once the first attempt has let go
     assert len(tries) == 2
     assert source.read() is not None
     source.close()
 
 
 def test_close_ends_a_hanging_open() -> None:
-    free = threading.Event()
+    began, free = threading.Event(), threading.Event()
 
     def hang(index: int) -> FakeCapture:
+        began.set()
         free.wait()
         return FakeCapture()
 
     source = CameraSource(0, (640, 480), 30.0, opener=hang, node=no_node)
     opening = threading.Thread(target=source.open, daemon=True)
     opening.start()
-    wait_for(lambda: source._opening is not None)
+    assert began.wait(30)
     source.close()
     opening.join(5)
     assert not opening.is_alive()
@@ -226,7 +237,7 @@ def test_unplugged_camera_that_goes_on_reading_is_noticed_and_found_again(
 def test_a_camera_that_comes_back_under_another_number_is_found_by_its_name(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    found = [Camera(0, "Webcam", ""), Camera(1, "Other", "")]
+    found = [CameraDevice(0, "Webcam", ""), CameraDevice(1, "Other", "")]
     monkeypatch.setattr(camera_module, "list_cameras", lambda: found)
     opened: list[int] = []
 
@@ -237,8 +248,11 @@ def test_a_camera_that_comes_back_under_another_number_is_found_by_its_name(
     source = CameraSource(0, (640, 480), 30.0, "Webcam", open_number, no_node)
     for now, expected in (
         ([], 0),  # the system lists nothing: the number counts
-        ([Camera(0, "Other", ""), Camera(4, "Webcam", "")], 4),
-        ([Camera(2, "Webcam", ""), Camera(4, "Webcam", "")], 4),  # two of a kind: it stays
+        ([CameraDevice(0, "Other", ""), CameraDevice(4, "Webcam", "")], 4),
+        (
+            [CameraDevice(2, "Webcam", ""), CameraDevice(4, "Webcam", "")],
+            4,
+        ),  # two of a kind: it stays
     ):
         found[:] = now
         source.open()
@@ -279,24 +293,23 @@ def test_v4l2_devices_tells_cameras_from_loopbacks_and_metadata(tmp_path: Path) 
 
 
 def test_first_camera_that_works_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
-    import vcam_relight.vcam.sources.choose as choose
-
     class Some(CameraSource):
         def open(self) -> None:
             if "0" in self.label:
                 raise SourceError("camera 0 is busy")
 
-    monkeypatch.setattr(choose, "CameraSource", Some)
-    found = [Camera(0, "a", ""), Camera(1, "b", "")]
-    monkeypatch.setattr(choose, "list_cameras", lambda: found)
-    assert choose_source(None, (640, 480), 30.0).label == "camera 1 (b)"
+    monkeypatch.setattr(camera_module, "CameraSource", Some)
+    found = [CameraDevice(0, "a", ""), CameraDevice(1, "b", "")]
+    monkeypatch.setattr("vcam_relight.vcam.devices.listing.list_cameras", lambda: found)
+    assert open_source(None, MODE).label == "camera 1 (b)"
     found.pop()
     with pytest.raises(SourceError, match=r"camera 0 is busy; .*--source demo"):
-        choose_source("camera", (640, 480), 30.0)
+        open_source("camera", MODE)
 
 
 def test_sources_that_make_no_sense_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(UsageError):
-        choose_source("camera:x", (640, 480), 30.0)
+    for wrong in ("camera:x", "camera:", ""):
+        with pytest.raises(UsageError):
+            open_source(wrong, MODE)
     with pytest.raises(InputError, match="there is no file"):
-        choose_source(str(tmp_path / "none.mp4"), (640, 480), 30.0)
+        open_source(str(tmp_path / "none.mp4"), MODE)

@@ -18,7 +18,7 @@ from conftest import ROOT
 
 from vcam_relight.vcam.cli.main import main
 from vcam_relight.vcam.core.errors import SinkError
-from vcam_relight.vcam.devices.listing import Capability
+from vcam_relight.vcam.devices.v4l2 import Capability
 from vcam_relight.vcam.doctor.bundle import write_bundle
 from vcam_relight.vcam.doctor.cameras import camera_checks
 from vcam_relight.vcam.doctor.check import Check

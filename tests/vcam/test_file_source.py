@@ -23,7 +23,7 @@ from vcam_relight.vcam.cli.main import main
 from vcam_relight.vcam.core.errors import InputError, SinkError, SourceError, SourceLost
 from vcam_relight.vcam.core.frame import Frame
 from vcam_relight.vcam.media.video_reader import Decoded, VideoReader
-from vcam_relight.vcam.sinks import Delivery
+from vcam_relight.vcam.sinks import ProcessedFrame
 from vcam_relight.vcam.sinks.recorder import RecorderSink
 from vcam_relight.vcam.sources.demo import DemoSource
 from vcam_relight.vcam.sources.file import FileSource
@@ -243,7 +243,7 @@ def test_the_demo_clip_fills_any_size() -> None:
 
 def deliver(sink: RecorderSink, number: int, pts: int, size: tuple[int, int] = (320, 180)) -> None:
     frame = Frame(image(number, size), 0.0, pts)
-    sink.write(Delivery(frame, frame, 1))
+    sink.write(ProcessedFrame(frame, frame, 1))
 
 
 @pytest.mark.parametrize("ending", ["mp4", "mkv", "webm"])
@@ -368,7 +368,7 @@ def test_a_full_disk_keeps_what_was_recorded(tmp_path: Path) -> None:
             for number in range(600):
                 shown = noise.integers(0, 256, (180, 320, 3), dtype=np.uint8)
                 frame = Frame(shown, 0.0, number * 3000)
-                sink.write(Delivery(frame, frame, 1))
+                sink.write(ProcessedFrame(frame, frame, 1))
         with pytest.raises(SinkError, match="cannot be written"):
             sink.close()
         sink.close()

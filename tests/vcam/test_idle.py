@@ -8,7 +8,7 @@ from vcam_relight.vcam.core.errors import SinkError, SourceError
 from vcam_relight.vcam.settings.store import Settings, SettingsStore
 from vcam_relight.vcam.stream.loop import FrameLoop
 
-REST_AFTER_S = 0.1
+IDLE_TIMEOUT_S = 0.1
 
 
 class RestingSource(NumberedSource):
@@ -28,6 +28,7 @@ class RestingSource(NumberedSource):
 class FillingSink(KeepingSink):
     """A sink that must not fall silent."""
 
+    needs_filler = True
     fills = 0
     failing = False
 
@@ -37,26 +38,26 @@ class FillingSink(KeepingSink):
         self.fills += 1
 
 
-def loop_of(source: NumberedSource, *sinks: KeepingSink, rest: float | None) -> FrameLoop:
+def loop_of(source: NumberedSource, *sinks: KeepingSink, idle_timeout: float | None) -> FrameLoop:
     settings = SettingsStore(load_presets()[0], Settings("off"))
-    return FrameLoop(source, lambda engine: MarkingRelighter(), settings, sinks, rest)
+    return FrameLoop(source, lambda engine: MarkingRelighter(), settings, sinks, idle_timeout)
 
 
 def test_the_source_rests_while_nobody_looks_and_wakes_for_any_sink() -> None:
     source, preview, camera = RestingSource(), KeepingSink("preview"), KeepingSink("camera")
-    preview.wanted = camera.wanted = False
-    loop = loop_of(source, preview, camera, rest=REST_AFTER_S)
+    preview.has_consumers = camera.has_consumers = False
+    loop = loop_of(source, preview, camera, idle_timeout=IDLE_TIMEOUT_S)
     loop.start()
     try:
         for number, sink in enumerate([camera, preview, camera], 1):
             wait_for(lambda number=number: source.opened == number and not source.held)
             wait_for(lambda: loop.status().state == "idle")
-            sink.wanted = True
+            sink.has_consumers = True
             count = len(sink.kept)
             wait_for(lambda sink=sink, count=count: len(sink.kept) > count)
             wait_for(lambda sink=sink: is_relit(sink.kept[-1]))
             wait_for(lambda: loop.status().state == "running")
-            sink.wanted = False
+            sink.has_consumers = False
         assert loop.problem == ""
     finally:
         loop.stop()
@@ -65,13 +66,13 @@ def test_the_source_rests_while_nobody_looks_and_wakes_for_any_sink() -> None:
 
 def test_a_short_look_away_does_not_let_go_of_the_source() -> None:
     source, sink = RestingSource(), KeepingSink()
-    loop = loop_of(source, sink, rest=5.0)
+    loop = loop_of(source, sink, idle_timeout=5.0)
     loop.start()
     try:
         wait_for(lambda: len(sink.kept) > 3)
-        sink.wanted = False
+        sink.has_consumers = False
         wait_for(lambda: loop.status().state == "idle")
-        sink.wanted = True
+        sink.has_consumers = True
         wait_for(lambda: loop.status().state == "running")
         assert source.opened == 1
     finally:
@@ -80,11 +81,11 @@ def test_a_short_look_away_does_not_let_go_of_the_source() -> None:
 
 def test_always_on_never_rests() -> None:
     source, sink = RestingSource(), KeepingSink()
-    sink.wanted = False
-    loop = loop_of(source, sink, rest=None)
+    sink.has_consumers = False
+    loop = loop_of(source, sink, idle_timeout=None)
     loop.start()
     try:
-        time.sleep(3 * REST_AFTER_S)
+        time.sleep(3 * IDLE_TIMEOUT_S)
         assert source.held and source.opened == 1
     finally:
         loop.stop()
@@ -92,8 +93,8 @@ def test_always_on_never_rests() -> None:
 
 def test_a_loop_that_rests_stops_at_once() -> None:
     source, sink = RestingSource(), KeepingSink()
-    sink.wanted = False
-    loop = loop_of(source, sink, rest=REST_AFTER_S)
+    sink.has_consumers = False
+    loop = loop_of(source, sink, idle_timeout=IDLE_TIMEOUT_S)
     loop.start()
     wait_for(lambda: source.opened == 1 and not source.held)
     start = time.perf_counter()
@@ -104,13 +105,13 @@ def test_a_loop_that_rests_stops_at_once() -> None:
 def test_a_sink_is_filled_while_the_source_fails_and_heals_while_it_rests() -> None:
     lost = SourceError("the camera is busy")
     source, sink = RestingSource([lost, lost, lost, 1000]), FillingSink()
-    loop = loop_of(source, sink, rest=REST_AFTER_S)
+    loop = loop_of(source, sink, idle_timeout=IDLE_TIMEOUT_S)
     loop.start()
     try:
         wait_for(lambda: sink.fills > 1)
         assert sink.kept == [] and "busy" in loop.problem
         wait_for(lambda: len(sink.kept) > 0)
-        sink.wanted = False
+        sink.has_consumers = False
         wait_for(lambda: not source.held)
         sink.failing = True
         wait_for(lambda: "unplugged" in loop.problem)

@@ -232,7 +232,7 @@ def test_settings_are_swapped_whole_and_acknowledged_by_the_frame_that_shows_the
 
 def test_nothing_is_relit_while_no_sink_is_wanted() -> None:
     sink, relighter = KeepingSink(), MarkingRelighter()
-    sink.wanted = False
+    sink.has_consumers = False
     source = NumberedSource()
     with running(source, sink, make=lambda engine: relighter) as loop:
         wait_for(lambda: source.sent > 20)
@@ -242,10 +242,10 @@ def test_nothing_is_relit_while_no_sink_is_wanted() -> None:
         wait_for(lambda: source.sent > sent + 10)
         assert relighter.calls == 1
         assert sink.kept == []
-        sink.wanted = True
+        sink.has_consumers = True
         wait_for(lambda: len(sink.kept) > 3)
         wait_for(lambda: loop.status().state == "running")
-        sink.wanted = False
+        sink.has_consumers = False
         wait_for(lambda: loop.status().state == "idle")
 
 

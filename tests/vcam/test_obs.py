@@ -16,11 +16,11 @@ from pyvirtualcam.camera import BACKENDS
 from pyvirtualcam.util import encode_fourcc
 
 from vcam_relight.vcam.core.errors import SinkError
-from vcam_relight.vcam.core.frame import Frame
+from vcam_relight.vcam.core.frame import Frame, VideoMode
 from vcam_relight.vcam.doctor.other_systems import check_virtual_camera, virtual_camera_name
 from vcam_relight.vcam.doctor.system import System
-from vcam_relight.vcam.sinks import Delivery
-from vcam_relight.vcam.sinks.choose import choose_virtual_camera
+from vcam_relight.vcam.sinks import ProcessedFrame
+from vcam_relight.vcam.sinks.registry import open_sink
 
 OBS, UNITY = "OBS Virtual Camera", "Unity Video Capture"
 SIZE = (64, 48)
@@ -95,12 +95,12 @@ def macos(monkeypatch: pytest.MonkeyPatch) -> type[Backend]:
 
 def send_red(wish: str) -> str:
     """Sends a red picture to the camera that is wished for; returns its name."""
-    sink = choose_virtual_camera(wish, SIZE, 30.0)
+    sink = open_sink(wish, VideoMode(SIZE, 30.0))
     assert sink is not None
     image = np.zeros((SIZE[1], SIZE[0], 3), np.uint8)
     image[:] = RED
     frame = Frame(image, time.perf_counter(), 0)
-    sink.write(Delivery(frame, frame, 1))
+    sink.write(ProcessedFrame(frame, frame, 1))
     name = sink.device
     sink.close()
     return name
@@ -144,7 +144,7 @@ def test_macos_writes_obs_camera_in_uyvy(monkeypatch: pytest.MonkeyPatch) -> Non
 def test_an_unknown_name_is_told_with_the_mend(monkeypatch: pytest.MonkeyPatch) -> None:
     windows(monkeypatch)
     with pytest.raises(SinkError, match="Webcam 3000 could not be opened"):
-        choose_virtual_camera("device:Webcam 3000", SIZE, 30.0)
+        open_sink("device:Webcam 3000", VideoMode(SIZE, 30.0))
 
 
 @pytest.mark.parametrize(

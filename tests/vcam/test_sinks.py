@@ -20,12 +20,12 @@ from support.stand_ins import NumberedSource, wait_for
 from vcam_relight.pipeline.core.image import BgrImage
 from vcam_relight.pipeline.lighting.presets import load_presets
 from vcam_relight.vcam.core.errors import SinkError, UsageError
-from vcam_relight.vcam.core.frame import Frame
+from vcam_relight.vcam.core.frame import Frame, VideoMode
+from vcam_relight.vcam.devices.consumers import ConsumerMonitor
 from vcam_relight.vcam.media.letterbox import Letterbox, even
 from vcam_relight.vcam.settings.store import Settings, SettingsStore
-from vcam_relight.vcam.sinks import Delivery
-from vcam_relight.vcam.sinks.choose import choose_virtual_camera
-from vcam_relight.vcam.sinks.readers import Readers
+from vcam_relight.vcam.sinks import ProcessedFrame
+from vcam_relight.vcam.sinks.registry import open_sink
 from vcam_relight.vcam.sinks.virtual_camera import VirtualCameraSink
 from vcam_relight.vcam.stream.loop import FrameLoop
 
@@ -94,9 +94,9 @@ def backend(monkeypatch: pytest.MonkeyPatch) -> Iterator[type[FakeBackend]]:
     BACKENDS.update(before)
 
 
-def delivery(image: BgrImage) -> Delivery:
+def delivery(image: BgrImage) -> ProcessedFrame:
     frame = Frame(image, time.perf_counter(), 0)
-    return Delivery(frame, frame, 1)
+    return ProcessedFrame(frame, frame, 1)
 
 
 def split(raw: np.ndarray[Any, Any], name: str, width: int, height: int) -> BgrImage:
@@ -200,7 +200,7 @@ def test_device_that_fails_and_comes_back_does_not_stop_the_stream(
     try:
         wait_for(lambda: loop.status().state == "degraded")
         assert "OBS Studio" in loop.status().reason
-        assert not sink.wanted
+        assert not sink.has_consumers
         backend.fail_open = ""
         wait_for(lambda: len(backend.sent) > 3)
         wait_for(lambda: loop.problem == "")
@@ -218,20 +218,20 @@ def test_device_that_fails_and_comes_back_does_not_stop_the_stream(
 def test_auto_falls_back_to_the_preview_and_device_insists(
     backend: type[FakeBackend], caplog: pytest.LogCaptureFixture
 ) -> None:
-    opened = choose_virtual_camera("device:Other Camera", (64, 48), 30.0)
-    assert opened is not None and opened.wanted and opened.device == "Other Camera"
+    opened = open_sink("device:Other Camera", VideoMode((64, 48), 30.0))
+    assert opened is not None and opened.has_consumers and opened.device == "Other Camera"
     opened.close()
-    assert not opened.wanted
+    assert not opened.has_consumers
     backend.fail_open = "no camera found"
-    assert choose_virtual_camera("auto", (64, 48), 30.0) is None
+    assert open_sink("auto", VideoMode((64, 48), 30.0)) is None
     assert "no camera found" in caplog.text and "OBS Studio" in caplog.text
     with pytest.raises(SinkError, match="could be opened") as caught:
-        choose_virtual_camera("device", (64, 48), 30.0)
+        open_sink("device", VideoMode((64, 48), 30.0))
     assert caught.value.hint
-    assert choose_virtual_camera("none", (64, 48), 30.0) is None
+    assert open_sink("none", VideoMode((64, 48), 30.0)) is None
     for wrong in ("", "device:", "none:x", "obs"):
         with pytest.raises(UsageError):
-            choose_virtual_camera(wrong, (64, 48), 30.0)
+            open_sink(wrong, VideoMode((64, 48), 30.0))
 
 
 def test_without_pyvirtualcam_the_mend_is_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -246,8 +246,8 @@ def test_without_pyvirtualcam_the_mend_is_to_install_it(monkeypatch: pytest.Monk
 def test_linux_without_a_virtual_camera_says_how_to_get_one(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr("vcam_relight.vcam.sinks.v4l2.list_virtual_cameras", list)
-    assert choose_virtual_camera("auto", (64, 48), 30.0) is None
+    monkeypatch.setattr("vcam_relight.vcam.devices.loopback.list_virtual_cameras", list)
+    assert open_sink("auto", VideoMode((64, 48), 30.0)) is None
     assert "exclusive_caps=1" in caplog.text
     plain = tmp_path / "plain"
     plain.touch()
@@ -257,19 +257,19 @@ def test_linux_without_a_virtual_camera_says_how_to_get_one(
         f"device:{plain}": "plain is no virtual camera",
     }.items():
         with pytest.raises(SinkError, match=problem):
-            choose_virtual_camera(wish, (64, 48), 30.0)
+            open_sink(wish, VideoMode((64, 48), 30.0))
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="Linux's virtual camera")
 def test_open_files_tell_readers_from_those_who_only_list_cameras(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("vcam_relight.vcam.sinks.readers.SETTLE_S", 0.2)
-    monkeypatch.setattr("vcam_relight.vcam.sinks.readers._is_the_systems", lambda path: True)
+    monkeypatch.setattr("vcam_relight.vcam.devices.consumers.SETTLE_S", 0.2)
+    monkeypatch.setattr("vcam_relight.vcam.devices.consumers.is_host_device", lambda path: True)
     device = tmp_path / "video10"  # inotify sees a plain file's openers as it sees a device's
     device.touch()
     with device.open("rb") as writer:
-        readers = Readers(writer.fileno(), device)
+        readers = ConsumerMonitor(writer.fileno(), device)
         for _ in range(3):
             device.open("rb").close()
         time.sleep(0.3)
@@ -282,7 +282,7 @@ def test_open_files_tell_readers_from_those_who_only_list_cameras(
         try:
             wait_for(lambda: readers.present)
             readers.close()
-            readers = Readers(writer.fileno(), device)  # it was there before
+            readers = ConsumerMonitor(writer.fileno(), device)  # it was there before
             wait_for(lambda: readers.present)
         finally:
             other.kill()
@@ -297,8 +297,8 @@ def test_open_files_tell_readers_from_those_who_only_list_cameras(
 def test_readers_are_known_although_inotify_tells_equal_events_as_one(
     at_once: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("vcam_relight.vcam.sinks.readers.SETTLE_S", 0.05)
-    monkeypatch.setattr("vcam_relight.vcam.sinks.readers._is_the_systems", lambda path: True)
+    monkeypatch.setattr("vcam_relight.vcam.devices.consumers.SETTLE_S", 0.05)
+    monkeypatch.setattr("vcam_relight.vcam.devices.consumers.is_host_device", lambda path: True)
     device = tmp_path / "video10"
     device.touch()
 
@@ -314,7 +314,7 @@ def test_readers_are_known_although_inotify_tells_equal_events_as_one(
         return process
 
     with device.open("rb") as writer:
-        readers = Readers(writer.fileno(), device)
+        readers = ConsumerMonitor(writer.fileno(), device)
         one, two = reader(2), reader(1)
         try:
             wait_for(lambda: readers.present)
@@ -333,7 +333,7 @@ def test_a_containers_own_device_file_counts_as_read(tmp_path: Path) -> None:
     device = tmp_path / "video10"
     device.touch()
     with device.open("rb") as writer:
-        assert Readers(writer.fileno(), device).present
+        assert ConsumerMonitor(writer.fileno(), device).present
 
 
 def test_between_frames_the_last_is_repeated_and_then_a_placeholder(

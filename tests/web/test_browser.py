@@ -250,7 +250,7 @@ async def test_a_hidden_page_asks_for_no_frames(browser: Any) -> None:
             document.dispatchEvent(new Event("visibilitychange"));
         }"""
         await page.evaluate(hide, True)
-        await until(lambda: not served.preview.wanted)
+        await until(lambda: not served.preview.has_consumers)
         await until(lambda: served.loop.status().state == "idle")
         await page.evaluate(hide, False)
         await new_frames(page, "picture")

@@ -40,7 +40,7 @@ from support.web_parts import (
 )
 from vcam_relight.pipeline.relighter import Relight
 from vcam_relight.vcam.core.frame import TIME_BASE, Frame
-from vcam_relight.vcam.sinks import Delivery
+from vcam_relight.vcam.sinks import ProcessedFrame
 from vcam_relight.vcam.sources.peer import PeerSource
 from vcam_relight.web.webrtc import aiortc_patches
 from vcam_relight.web.webrtc.sdp import with_bitrates, without_local_candidates
@@ -249,11 +249,11 @@ async def test_images_on_their_way_reach_no_later_peer() -> None:
     early = Frame(stamped(1), time.perf_counter(), 1)
     sink.attach(track)
     received = asyncio.ensure_future(track.recv())
-    sink.write(Delivery(early, early, 1))
+    sink.write(ProcessedFrame(early, early, 1))
     await asyncio.sleep(0.1)
     assert not received.done()
     late = Frame(stamped(2), time.perf_counter(), 2)
-    sink.write(Delivery(late, late, 1))
+    sink.write(ProcessedFrame(late, late, 1))
     async with asyncio.timeout(5):
         assert stamp_of((await received).to_ndarray(format="bgr24")) == 2
 

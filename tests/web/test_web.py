@@ -189,11 +189,11 @@ async def test_an_unwatched_preview_encodes_nothing() -> None:
             await next_frame(panel)
             await panel.send_json({"type": "view", "visible": False})
             await panel.send_json({"type": "shown", "frame": 2})
-            await until(lambda: not served.preview.wanted)
+            await until(lambda: not served.preview.has_consumers)
             assert await encoded_during(15) == 0
             await panel.send_json({"type": "view", "visible": True})
             await next_frame(panel)
-        await until(lambda: not served.preview.wanted)
+        await until(lambda: not served.preview.has_consumers)
         assert await encoded_during(15) == 0
 
 

@@ -32,7 +32,8 @@ from vcam_relight.vcam.core.errors import VcamError
 from vcam_relight.vcam.core.frame import TIME_BASE, Frame
 from vcam_relight.vcam.media.letterbox import Letterbox
 from vcam_relight.vcam.settings.store import Settings, SettingsStore
-from vcam_relight.vcam.sinks import Delivery
+from vcam_relight.vcam.sinks import ProcessedFrame, Sink
+from vcam_relight.vcam.sources import Source
 from vcam_relight.vcam.sources.demo import demo_clip
 from vcam_relight.vcam.stream.loop import FrameLoop
 
@@ -110,7 +111,7 @@ def measure(
         lambda name: _Paced(Relighter(engine), source, sink, log),
         SettingsStore(presets, settings),
         [sink],
-        patience=_STALL_S,  # what passes through is not measured
+        load_grace_period=_STALL_S,  # what passes through is not measured
     )
     loop.start()
     try:
@@ -179,10 +180,10 @@ class _Log:
         )
 
 
-class _Clip:
+class _Clip(Source):
     """A source that decodes the next JPEG whenever the inference thread has taken the last."""
 
-    label = "clip"
+    kind = label = "clip"
 
     def __init__(self, clip: Sequence[Jpeg], total: int, log: _Log) -> None:
         self._clip, self._total, self._log = clip, total, log
@@ -242,11 +243,10 @@ class _Paced:
         self._relighter.reset()
 
 
-class _NullCamera:
+class _NullCamera(Sink):
     """A virtual camera's conversion, into nothing."""
 
-    label = "null camera"
-    wanted = True
+    kind = label = "null camera"
 
     def __init__(self, log: _Log) -> None:
         self._log = log
@@ -264,11 +264,11 @@ class _NullCamera:
     def open(self) -> None:
         """Nothing to open."""
 
-    def write(self, delivery: Delivery) -> None:
+    def write(self, frame: ProcessedFrame) -> None:
         """Converts as for a virtual camera."""
         self._free.release()
         begin = time.perf_counter()
-        image = delivery.output.image
+        image = frame.output.image
         height, width = image.shape[:2]
         even = image[: height & ~1, : width & ~1]
         self._i420 = np.asarray(cv2.cvtColor(even, cv2.COLOR_BGR2YUV_I420), np.uint8)

@@ -15,7 +15,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from vcam_relight.vcam.sources.peer import PeerSource
 from vcam_relight.vcam.stream.loop import FrameLoop
 from vcam_relight.web.server import WebServer
 
@@ -52,7 +51,7 @@ async def serve(live: Live) -> float:
         try:
             await server.start()
             print(f"panel: {server.url}", flush=True)
-            if isinstance(live.loop.source, PeerSource):
+            if live.loop.source.is_page:
                 print(f"peer: {server.peer_url}", flush=True)
             live.loop.start()
             begin = time.perf_counter()

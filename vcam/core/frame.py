@@ -10,8 +10,17 @@ TIME_BASE = Fraction(1, 90_000)
 
 
 @dataclass(frozen=True, slots=True)
+class VideoMode:
+    """Size and frame rate, as asked of a camera or told to whoever reads one."""
+
+    size: tuple[int, int]
+    """Width and height in pixels."""
+    fps: float
+
+
+@dataclass(frozen=True, slots=True)
 class Frame:
-    """One picture and when it was taken."""
+    """One image and when it was taken."""
 
     image: BgrImage
     """`(H, W, 3)` uint8 BGR, sRGB, full range. Nobody writes to it once it is in a frame."""

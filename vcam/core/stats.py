@@ -32,7 +32,7 @@ class Rate:
         return (len(recent) - 1) / max(now - recent[0], 1e-6)
 
 
-class Distribution:
+class LatencyDistribution:
     """The last `WINDOW` values of something in milliseconds."""
 
     def __init__(self) -> None:
@@ -57,16 +57,16 @@ class LoopStats:
     def __init__(self) -> None:
         self.received = Rate()
         self.processed = Rate()
-        self.latency = Distribution()
+        self.latency = LatencyDistribution()
         """Capture to the moment a frame is handed to the sinks."""
-        self._stages: dict[str, Distribution] = {}
+        self._stages: dict[str, LatencyDistribution] = {}
         self._lock = threading.Lock()
 
     def add_stages(self, ms: dict[str, float]) -> None:
         """Adds one frame's milliseconds per stage."""
         with self._lock:
             for name, value in ms.items():
-                self._stages.setdefault(name, Distribution()).add(value)
+                self._stages.setdefault(name, LatencyDistribution()).add(value)
 
     def to_json(self) -> dict[str, Any]:
         """Rates in frames per second, times in milliseconds."""

@@ -13,7 +13,7 @@ MODULE_OPTIONS = LOAD_MODULE.partition("v4l2loopback ")[2].replace("'", '"')
 
 
 @dataclass(frozen=True, slots=True)
-class Distribution:
+class LinuxDistribution:
     """One family of distributions; commands are for a shell, several are joined by ` && `."""
 
     name: str
@@ -30,7 +30,7 @@ class Distribution:
     """The key that signs modules built on the machine; Secure Boot must be told of it."""
 
 
-_DEBIAN = Distribution(
+_DEBIAN = LinuxDistribution(
     "Debian",
     'sudo apt install v4l2loopback-dkms "linux-headers-$(uname -r)"',
     'sudo apt install "linux-headers-$(uname -r)"',
@@ -38,7 +38,7 @@ _DEBIAN = Distribution(
     "sudo apt install nvidia-driver",
     "/var/lib/dkms/mok.pub",
 )
-_OTHER = Distribution(
+_OTHER = LinuxDistribution(
     "this distribution",
     "install the package v4l2loopback of your distribution, or build it: "
     "https://github.com/v4l2loopback/v4l2loopback",
@@ -52,7 +52,7 @@ _FEDORA_FREE = (
 )
 _FAMILIES = {
     "debian": _DEBIAN,
-    "ubuntu": Distribution(
+    "ubuntu": LinuxDistribution(
         "Ubuntu",
         _DEBIAN.install_module,
         _DEBIAN.install_headers,
@@ -60,7 +60,7 @@ _FAMILIES = {
         "sudo ubuntu-drivers install",
         "/var/lib/shim-signed/mok/MOK.der",
     ),
-    "fedora": Distribution(
+    "fedora": LinuxDistribution(
         "Fedora",
         f'sudo dnf install "{_FEDORA_FREE}" && sudo dnf install akmod-v4l2loopback '
         "&& sudo akmods --force",
@@ -70,7 +70,7 @@ _FAMILIES = {
         "/etc/pki/akmods/certs/public_key.der",
     ),
     "rhel": _OTHER,  # calls itself like Fedora, and has other packages
-    "arch": Distribution(
+    "arch": LinuxDistribution(
         "Arch Linux",
         "sudo pacman -S --needed v4l2loopback-dkms linux-headers",
         "sudo pacman -S --needed linux-headers",
@@ -78,7 +78,7 @@ _FAMILIES = {
         "sudo pacman -S --needed nvidia-open",
         "/var/lib/dkms/mok.pub",
     ),
-    "suse": Distribution(
+    "suse": LinuxDistribution(
         "openSUSE",
         "sudo zypper install v4l2loopback-kmp-default",
         "sudo zypper install kernel-default-devel",
@@ -90,7 +90,7 @@ _FAMILIES = {
 """By the `ID` and `ID_LIKE` of os-release(5)."""
 
 
-def distribution(os_release: str) -> Distribution:
+def distribution(os_release: str) -> LinuxDistribution:
     """The distribution that `/etc/os-release`, given as text, describes."""
     fields = dict(re.findall(r'^(\w+)="?([^"\n]*)"?$', os_release, re.M))
     likenesses = [fields.get("ID", ""), *fields.get("ID_LIKE", "").split()]

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 
 from vcam_relight.vcam.core.errors import SourceError
-from vcam_relight.vcam.devices.listing import CAPTURE
+from vcam_relight.vcam.devices.v4l2 import CAPTURE
 from vcam_relight.vcam.doctor.check import Check
 from vcam_relight.vcam.doctor.loopback import DRIVER
 from vcam_relight.vcam.doctor.modes import Mode

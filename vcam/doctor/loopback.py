@@ -3,8 +3,8 @@
 import re
 from collections.abc import Iterator
 
-from vcam_relight.vcam.devices.listing import CAPTURE, OUTPUT
 from vcam_relight.vcam.devices.setup_hints import LOAD_MODULE, RELOAD_MODULE
+from vcam_relight.vcam.devices.v4l2 import CAPTURE, OUTPUT
 from vcam_relight.vcam.doctor.check import Check
 from vcam_relight.vcam.doctor.system import System, VideoNode
 
@@ -100,7 +100,7 @@ def check_device(system: System, loaded: bool, devices: list[VideoNode]) -> Chec
         problem = f"{shown} is written to by another program"
         problem += f", one of {holders}" if holders else f"; `sudo fuser -v {node.path}` names it"
         return Check("warn", name, problem, "close that program")
-    # 0.12 after a program that wrote without VIDIOC_STREAMON (vcam.sinks.v4l2); our sink mends it.
+    # 0.12 after a program that wrote without VIDIOC_STREAMON (vcam.devices.loopback); our sink mends it.
     return Check("ok", name, f"{shown}, left locked by another program; vcam unlocks it")
 
 

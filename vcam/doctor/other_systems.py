@@ -5,7 +5,7 @@ import sys
 from collections.abc import Callable, Iterator
 
 from vcam_relight.vcam.core.errors import SinkError
-from vcam_relight.vcam.devices.listing import Camera
+from vcam_relight.vcam.devices.listing import CameraDevice
 from vcam_relight.vcam.doctor.check import Check
 from vcam_relight.vcam.doctor.system import System
 
@@ -13,7 +13,7 @@ _CONSENT = r"SOFTWARE\Microsoft\Windows\CurrentVersion\CapabilityAccessManager\C
 
 
 def other_checks(
-    system: System, cameras: list[Camera], try_virtual_camera: Callable[[], str]
+    system: System, cameras: list[CameraDevice], try_virtual_camera: Callable[[], str]
 ) -> Iterator[Check]:
     """The checks of a system that is not Linux.
 
@@ -29,7 +29,7 @@ def other_checks(
     yield check_virtual_camera(system, try_virtual_camera)
 
 
-def check_cameras(cameras: list[Camera], windows: bool) -> Check:
+def check_cameras(cameras: list[CameraDevice], windows: bool) -> Check:
     """There is a camera that opens."""
     if cameras:
         return Check("ok", "cameras", ", ".join(f"{c.index}: {c.name}" for c in cameras))

@@ -10,11 +10,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from vcam_relight.vcam.devices.listing import Capability, query_capability
+from vcam_relight.vcam.devices.v4l2 import Capability, query_capability
 from vcam_relight.vcam.doctor.modes import Mode, video_modes
 
 if TYPE_CHECKING:
-    from vcam_relight.vcam.devices.distro import Distribution
+    from vcam_relight.vcam.devices.distro import LinuxDistribution
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +68,7 @@ class System:
             return []
 
     @property
-    def distribution(self) -> "Distribution":
+    def distribution(self) -> "LinuxDistribution":
         """The Linux distribution, with its commands."""
         from vcam_relight.vcam.devices.distro import (
             distribution,

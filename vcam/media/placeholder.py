@@ -1,4 +1,4 @@
-"""Pictures that say in words what is being waited for."""
+"""Images that say in words what is being waited for."""
 
 from collections.abc import Iterable
 
@@ -8,14 +8,14 @@ import numpy as np
 from vcam_relight.pipeline.core.image import BgrImage
 
 
-def card(size: tuple[int, int], lines: Iterable[tuple[str, float, float]]) -> BgrImage:
-    """A dark `(height, width, 3)` BGR picture with centred lines of text.
+def placeholder(size: tuple[int, int], lines: Iterable[tuple[str, float, float]]) -> BgrImage:
+    """A dark `(height, width, 3)` BGR image with centred lines of text.
 
     It may reach a video call, so give it no address and no token.
 
     Args:
         size: width and height in pixels.
-        lines: text in ASCII, its size (1 is a headline), its height in the picture in 0..1.
+        lines: text in ASCII, its size (1 is a headline), its height in the image in 0..1.
     """
     width, height = size
     image = np.full((height, width, 3), (44, 36, 30), np.uint8)

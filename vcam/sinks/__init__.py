@@ -1,5 +1,5 @@
 """Where frames go: virtual camera, browser preview, recording."""
 
-from vcam_relight.vcam.sinks.sink import Delivery, FilledSink, Sink
+from vcam_relight.vcam.sinks.sink import ProcessedFrame, Sink
 
-__all__ = ["Delivery", "FilledSink", "Sink"]
+__all__ = ["ProcessedFrame", "Sink"]

@@ -15,7 +15,7 @@ from vcam_relight.vcam.media.files import H264, MOVIES, VP9, av_name, encoder_of
 from vcam_relight.vcam.media.frames import Colour, Converter
 from vcam_relight.vcam.media.letterbox import Letterbox, even
 from vcam_relight.vcam.media.video_reader import reason
-from vcam_relight.vcam.sinks.sink import Delivery
+from vcam_relight.vcam.sinks.sink import ProcessedFrame, Sink
 
 log = logging.getLogger(__name__)
 
@@ -34,7 +34,7 @@ _FILE_ERRORS = (OSError, av.FFmpegError)
 _BT709 = Colour.bt709()
 
 
-class RecorderSink:
+class RecorderSink(Sink):
     """A video file with each frame at the time it was taken.
 
     Never overwrites: where the name is taken, a number is added, also when recording starts again
@@ -42,7 +42,7 @@ class RecorderSink:
     number where that one is taken).
     """
 
-    wanted = True
+    kind = "recording"
 
     def __init__(self, path: Path, fps: float) -> None:
         """Args:
@@ -74,7 +74,7 @@ class RecorderSink:
         except OSError as error:
             raise self._error(error) from None
 
-    def write(self, delivery: Delivery) -> None:
+    def write(self, frame: ProcessedFrame) -> None:
         """Adds one frame; the first one sets the size, others are fitted into it.
 
         Raises:
@@ -84,8 +84,8 @@ class RecorderSink:
             raise SinkError(f"{self._path} is not open")
         try:
             if self._file is None:
-                self._file = _File(self._temporary, self._fps, delivery.output)
-            self._file.write(delivery.output)
+                self._file = _File(self._temporary, self._fps, frame.output)
+            self._file.write(frame.output)
         except _FILE_ERRORS as error:
             self._failure = error
             raise self._error(error) from None

@@ -1,13 +1,14 @@
-"""The interface of every sink."""
+"""The base of every sink."""
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import ClassVar
 
 from vcam_relight.vcam.core.frame import Frame
 
 
 @dataclass(frozen=True, slots=True)
-class Delivery:
+class ProcessedFrame:
     """What the loop hands to each sink."""
 
     output: Frame
@@ -18,16 +19,25 @@ class Delivery:
     """The settings that made this output."""
 
 
-class Sink(Protocol):
+class Sink(ABC):
     """Takes frames on a thread of its own, behind a one-slot newest-wins mailbox."""
 
+    kind: ClassVar[str]
+    """One word for all sinks of a class, as in state messages."""
+    is_page: ClassVar[bool] = False
+    """Whether it ends in one of our own web pages."""
+    needs_filler: ClassVar[bool] = False
+    """Whether `fill` is called while no frames come."""
+
     label: str
-    """For people: where the picture goes."""
+    """For people: where the frames go."""
 
     @property
-    def wanted(self) -> bool:
-        """Whether anybody consumes the frames now; if no sink is wanted, nothing is relit."""
+    def has_consumers(self) -> bool:
+        """Whether anybody takes the frames now; if no sink has consumers, nothing is relit."""
+        return True
 
+    @abstractmethod
     def open(self) -> None:
         """Opens the device or file.
 
@@ -35,23 +45,20 @@ class Sink(Protocol):
             SinkError: it cannot be opened.
         """
 
-    def write(self, delivery: Delivery) -> None:
+    @abstractmethod
+    def write(self, frame: ProcessedFrame) -> None:
         """Shows or stores one frame.
 
         Raises:
             SinkError: the device or file failed; the loop closes the sink and tries again later.
         """
 
+    @abstractmethod
     def close(self) -> None:
-        """Lets go of the device, or completes the file; a second call does nothing."""
+        """Releases the device, or completes the file; a second call does nothing."""
 
-
-@runtime_checkable
-class FilledSink(Sink, Protocol):
-    """A sink that must not fall silent while no frames come."""
-
-    def fill(self) -> None:
-        """Shows something: called twice a second while no frames come.
+    def fill(self) -> None:  # noqa: B027  most sinks may fall silent
+        """Shows something in place of a frame that does not come, twice a second.
 
         Raises:
             SinkError: as in `write`.

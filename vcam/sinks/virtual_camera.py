@@ -4,24 +4,27 @@ import sys
 import time
 
 from vcam_relight.vcam.core.errors import SinkError
+from vcam_relight.vcam.devices.output import VirtualCameraOutput
+from vcam_relight.vcam.devices.pixel_formats import CONVERTERS, PixelConverter, Pixels
 from vcam_relight.vcam.devices.setup_hints import how_to_get_one
 from vcam_relight.vcam.media.letterbox import Letterbox
-from vcam_relight.vcam.media.placeholder import card
-from vcam_relight.vcam.sinks.output import Output
-from vcam_relight.vcam.sinks.pixels import CONVERTERS, Converter, Pixels
-from vcam_relight.vcam.sinks.sink import Delivery
+from vcam_relight.vcam.media.placeholder import placeholder
+from vcam_relight.vcam.sinks.sink import ProcessedFrame, Sink
 
 WAITING = "The camera will be back in a moment"
 REPEAT_S = 5.0
 """How long a reader sees the last picture when the next one does not come; then the placeholder."""
 
 
-class VirtualCameraSink:
+class VirtualCameraSink(Sink):
     """Writes each frame in the device's native format, from one reused buffer.
 
     The size is even; frames of another size are letterboxed, never stretched. While no frames come
     a placeholder keeps the device listed: browsers do not show a camera that nobody writes to.
     """
+
+    kind = "virtual-camera"
+    needs_filler = True
 
     def __init__(
         self,
@@ -45,16 +48,16 @@ class VirtualCameraSink:
         self._device = device
         self._backend = backend
         self._always_on = always_on
-        self._output: Output | None = None
+        self._output: VirtualCameraOutput | None = None
         self._pixels: Pixels | None = None
         self._taken: float | None = None
         """When the last frame was written; None when the placeholder came after it."""
 
     @property
-    def wanted(self) -> bool:
+    def has_consumers(self) -> bool:
         """Whether it is open and somebody reads it, as far as the device tells."""
         output = self._output
-        return output is not None and (self._always_on or output.watched)
+        return output is not None and (self._always_on or output.has_consumers)
 
     @property
     def device(self) -> str:
@@ -71,7 +74,7 @@ class VirtualCameraSink:
             return
         output = self._open()
         self._letterbox = Letterbox(output.size)
-        self._convert: Converter = CONVERTERS[output.format](output.size)
+        self._convert: PixelConverter = CONVERTERS[output.format](output.size)
         self._pixels = None
         self._output = output
         try:
@@ -80,13 +83,13 @@ class VirtualCameraSink:
             self.close()
             raise
 
-    def _open(self) -> Output:
+    def _open(self) -> VirtualCameraOutput:
         if sys.platform != "linux" or self._backend is not None:
-            from vcam_relight.vcam.sinks.obs import ObsOutput
+            from vcam_relight.vcam.devices.obs import ObsOutput
 
             return ObsOutput(self._size, self._fps, self._device, self._backend)
 
-        from vcam_relight.vcam.sinks.v4l2 import LoopbackOutput, find_loopbacks
+        from vcam_relight.vcam.devices.loopback import LoopbackOutput, find_loopbacks
 
         problem: SinkError | None = None
         for path, name in find_loopbacks(self._device):
@@ -103,7 +106,7 @@ class VirtualCameraSink:
             )
         raise SinkError("there is no virtual camera", how_to_get_one())
 
-    def write(self, delivery: Delivery) -> None:
+    def write(self, frame: ProcessedFrame) -> None:
         """Sends one frame.
 
         Raises:
@@ -111,7 +114,7 @@ class VirtualCameraSink:
         """
         if self._output is None:
             raise SinkError("the virtual camera is closed")
-        self._pixels = self._convert(self._letterbox.fit(delivery.output.image))
+        self._pixels = self._convert(self._letterbox.fit(frame.output.image))
         self._taken = time.monotonic()
         self._output.send(self._pixels)
 
@@ -123,15 +126,17 @@ class VirtualCameraSink:
         """
         if self._output is None:
             raise SinkError("the virtual camera is closed")
-        again = self._taken is None or (self.wanted and time.monotonic() - self._taken < REPEAT_S)
+        again = self._taken is None or (
+            self.has_consumers and time.monotonic() - self._taken < REPEAT_S
+        )
         if self._pixels is None or not again:
             # Whoever reads next shall not see what the camera saw last.
-            self._pixels = self._convert(card(self._output.size, [(WAITING, 1.0, 0.5)]))
+            self._pixels = self._convert(placeholder(self._output.size, [(WAITING, 1.0, 0.5)]))
             self._taken = None
         self._output.send(self._pixels)
 
     def close(self) -> None:
-        """Lets go of the device; a second call does nothing."""
+        """Releases the device; a second call does nothing."""
         output, self._output = self._output, None
         if output is not None:
             output.close()

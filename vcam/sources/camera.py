@@ -1,13 +1,11 @@
 """A webcam through OpenCV."""
 
-import logging
-import os
 import sys
 import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import cv2
 import numpy as np
@@ -15,47 +13,20 @@ import numpy as np
 from vcam_relight.pipeline.core.image import BgrImage
 from vcam_relight.vcam.core.errors import SourceError, SourceLost
 from vcam_relight.vcam.core.frame import TIME_BASE, Frame
+from vcam_relight.vcam.devices.capture import (
+    OPEN_TIMEOUT_S,
+    READ_TIMEOUT_S,
+    Capture,
+    CaptureAttempt,
+    open_capture,
+    open_configured,
+)
 from vcam_relight.vcam.devices.listing import list_cameras
+from vcam_relight.vcam.sources.source import Source
 
-log = logging.getLogger(__name__)
-
-OPEN_TIMEOUT_S = 8.0
-"""Slow webcams take 3 s; a busy one may make OpenCV wait for ever (opencv#15074)."""
-READ_TIMEOUT_S = 2.0
-"""No picture for that long is a loss. OpenCV's own reads are bounded: V4L2 by the variable below,
-DirectShow and AVFoundation by one second."""
 NODE_CHECK_S = 1.0
 """How often the device file is looked at: `read` may go on succeeding after an unplug
 (opencv#5746)."""
-
-# Whole seconds that V4L2's select() waits for a frame, 10 by default. Read by OpenCV at its first
-# capture; CAP_PROP_READ_TIMEOUT_MSEC does not reach this backend.
-os.environ.setdefault("OPENCV_VIDEOIO_V4L_SELECT_TIMEOUT", str(int(READ_TIMEOUT_S)))
-
-
-class Capture(Protocol):
-    """The part of `cv2.VideoCapture` that is used."""
-
-    def isOpened(self) -> bool: ...
-
-    def set(self, prop: int, value: float) -> bool: ...
-
-    def get(self, prop: int) -> float: ...
-
-    def read(self) -> tuple[bool, Any]: ...
-
-    def release(self) -> None: ...
-
-
-def open_capture(index: int) -> Capture:
-    """OpenCV's capture for this platform's own camera interface.
-
-    DirectShow rather than Media Foundation on Windows, where the latter takes up to minutes to
-    open a camera.
-    """
-    apis = {"linux": cv2.CAP_V4L2, "win32": cv2.CAP_DSHOW, "darwin": cv2.CAP_AVFOUNDATION}
-    capture: Capture = cv2.VideoCapture(index, apis.get(sys.platform, cv2.CAP_ANY))
-    return capture
 
 
 def device_node(index: int) -> Path | None:
@@ -63,8 +34,11 @@ def device_node(index: int) -> Path | None:
     return Path(f"/dev/video{index}") if sys.platform == "linux" else None
 
 
-class CameraSource:
+class CameraSource(Source):
     """Frames of a webcam as they come, in whatever size is nearest to the one asked for."""
+
+    kind = "camera"
+    can_rest = True
 
     def __init__(
         self,
@@ -96,7 +70,7 @@ class CameraSource:
         self._lock = threading.Lock()  # guards the capture: OpenCV's is not thread-safe
         self._capture: Capture | None = None
         self._closing = False
-        self._opening: _Opening | None = None
+        self._attempt: CaptureAttempt | None = None
 
     def open(self) -> None:
         """Opens the camera and waits for its first frame; does nothing when it is open.
@@ -108,11 +82,11 @@ class CameraSource:
             if self._capture is not None:
                 return
             self._closing = False
-            if self._opening is not None and self._opening.running:
+            if self._attempt is not None and self._attempt.running:
                 raise self._busy()  # the last try hangs still: no second thread beside it
             self._follow()
-            self._opening = _Opening(self._open_and_configure, self.label)
-        capture = self._opening.wait(OPEN_TIMEOUT_S)
+            self._attempt = CaptureAttempt(self._open_capture, self._index)
+        capture = self._attempt.wait(OPEN_TIMEOUT_S)
         if self._closing:  # the loop was stopped meanwhile
             if capture is not None:
                 capture.release()
@@ -158,8 +132,8 @@ class CameraSource:
     def close(self) -> None:
         """Lets go of the camera; while `read` is at it, `read` does so as soon as it returns."""
         self._closing = True
-        if self._opening is not None:
-            self._opening.give_up()
+        if self._attempt is not None:
+            self._attempt.give_up()
         if not self._lock.acquire(timeout=0.0 if self._capture is None else 2 * READ_TIMEOUT_S):
             return
         try:
@@ -179,34 +153,8 @@ class CameraSource:
         if numbers and self._index not in numbers:
             self._use(numbers[0])
 
-    def _open_and_configure(self, given_up: threading.Event) -> Capture | None:
-        """The capture in the nearest mode, once it has given a first frame."""
-        capture = self._opener(self._index)
-        try:
-            if capture.isOpened() and self._configure(capture, given_up):
-                return capture
-        except Exception:
-            capture.release()
-            raise
-        capture.release()
-        return None
-
-    def _configure(self, capture: Capture, given_up: threading.Event) -> bool:
-        # Format first: the driver then picks among the sizes that it has in MJPG, where 720p at
-        # 30 fps fits through USB 2; uncompressed it would be 5 to 10 fps.
-        capture.set(cv2.CAP_PROP_FOURCC, cv2.VideoWriter.fourcc(*"MJPG"))
-        capture.set(cv2.CAP_PROP_FRAME_WIDTH, self._size[0])
-        capture.set(cv2.CAP_PROP_FRAME_HEIGHT, self._size[1])
-        capture.set(cv2.CAP_PROP_FPS, self._fps)
-        while not given_up.is_set():
-            ok, pixels = capture.read()
-            if ok and pixels is not None:
-                height, width = pixels.shape[:2]
-                fps = capture.get(cv2.CAP_PROP_FPS)
-                log.debug("%s opened at %dx%d, %g fps", self.label, width, height, fps)
-                return True
-            given_up.wait(0.05)
-        return False
+    def _open_capture(self, given_up: threading.Event) -> Capture | None:
+        return open_configured(self._index, self._size, self._fps, given_up, self._opener)
 
     def _busy(self) -> SourceError:
         return SourceError(
@@ -227,54 +175,6 @@ class CameraSource:
         self._next_check = now + NODE_CHECK_S
         if self._node_identity() != self._identity:
             raise SourceLost(f"{self.label} was unplugged", "plug it in again")
-
-
-class _Opening:
-    """One try at opening a camera on a thread of its own, which may hang for ever."""
-
-    def __init__(self, make: Callable[[threading.Event], Capture | None], label: str) -> None:
-        self._make = make
-        self._given_up = threading.Event()
-        self._done = threading.Condition()
-        self._finished = False
-        self._over = False
-        self._capture: Capture | None = None
-        threading.Thread(target=self._run, name=f"open {label}", daemon=True).start()
-
-    @property
-    def running(self) -> bool:
-        """Whether the try still holds the camera, or hangs."""
-        return not self._over
-
-    def wait(self, timeout: float) -> Capture | None:
-        """The capture; None when it failed, `timeout` seconds have passed or it was given up."""
-        with self._done:
-            self._done.wait_for(lambda: self._finished or self._given_up.is_set(), timeout)
-            self._given_up.set()  # what comes later is released by the thread
-            capture, self._capture = self._capture, None
-            return capture
-
-    def give_up(self) -> None:
-        """Nobody wants the camera any more."""
-        with self._done:
-            self._given_up.set()
-            self._done.notify_all()
-
-    def _run(self) -> None:
-        capture = None
-        try:
-            capture = self._make(self._given_up)
-        except Exception:  # cv2.error and drivers' surprises
-            log.debug("opening failed", exc_info=True)
-        with self._done:
-            self._finished = True
-            if not self._given_up.is_set():
-                self._capture, capture = capture, None
-                self._over = True
-            self._done.notify_all()
-        if capture is not None:
-            capture.release()
-        self._over = True
 
 
 def to_bgr(pixels: np.ndarray[Any, Any]) -> BgrImage:

@@ -7,6 +7,7 @@ from vcam_relight.vcam.core.errors import SourceError
 from vcam_relight.vcam.core.frame import Frame
 from vcam_relight.vcam.media.letterbox import Letterbox
 from vcam_relight.vcam.sources.file import FileSource
+from vcam_relight.vcam.sources.source import Source
 
 
 def demo_clip() -> Path:
@@ -23,9 +24,10 @@ def demo_clip() -> Path:
     return path
 
 
-class DemoSource:
+class DemoSource(Source):
     """Plays the demo clip in a loop."""
 
+    kind = "demo"
     label = "demo clip"
 
     def __init__(self, size: tuple[int, int] | None) -> None:

@@ -16,6 +16,7 @@ from vcam_relight.vcam.media.frames import Converter, orientation
 from vcam_relight.vcam.media.image import PICTURE_SUFFIXES, read_image
 from vcam_relight.vcam.media.orientation import Orientation
 from vcam_relight.vcam.media.video_reader import reason
+from vcam_relight.vcam.sources.source import Source
 
 OPEN_TIMEOUT_S = 5.0
 READ_TIMEOUT_S = 2.0
@@ -38,12 +39,14 @@ def is_url(text: str) -> bool:
     return re.match(r"[a-zA-Z][a-zA-Z0-9+.-]+://", text) is not None
 
 
-class FileSource:
+class FileSource(Source):
     """A video file in a loop, a still picture again and again, or a network stream.
 
     Files are played at their own pace. Pictures have the file's own size; sinks fit them into
     theirs.
     """
+
+    kind = "file"
 
     def __init__(self, path_or_url: str, fps: float = DEFAULT_FPS) -> None:
         """Args:

@@ -8,19 +8,22 @@ import numpy as np
 from vcam_relight.pipeline.core.image import BgrImage
 from vcam_relight.vcam.core.frame import TIME_BASE, Frame
 from vcam_relight.vcam.core.mailbox import Mailbox
-from vcam_relight.vcam.media.placeholder import card
+from vcam_relight.vcam.media.placeholder import placeholder
+from vcam_relight.vcam.sources.source import Source
 
 WAIT_S = 1.0
 """After that long without a frame the last one, or the placeholder, is given again: a virtual
 camera that gets nothing at all disappears from other programs."""
 
 
-class PeerSource:
+class PeerSource(Source):
     """Gives the frames of whichever peer is attached, and a placeholder while there is none.
 
     The web server feeds it from the event loop; `read` converts the pixels on the source thread.
     """
 
+    kind = "peer"
+    is_page = True
     label = "a browser's camera"
 
     def __init__(self) -> None:
@@ -99,4 +102,4 @@ def _placeholder(size: tuple[int, int], invite: bool) -> BgrImage:
     lines = [("Waiting for a browser's camera", 1.0, 0.46)]
     if invite:
         lines.append(("Open the link that vcam printed", 0.7, 0.58))
-    return card(size, lines)
+    return placeholder(size, lines)

@@ -1,18 +1,27 @@
-"""The interface of every source."""
+"""The base of every source."""
 
-from typing import Protocol
+from abc import ABC, abstractmethod
+from typing import ClassVar
 
 from vcam_relight.vcam.core.frame import Frame
 
 
-class Source(Protocol):
+class Source(ABC):
     """Gives frames at their own pace. All methods run on the loop's source thread, but for
     `close`, which may come from another thread to wake a blocked `read`.
     """
 
+    kind: ClassVar[str]
+    """One word for all sources of a class: its row in `vcam.sources.registry`, where it has one."""
+    can_rest: ClassVar[bool] = False
+    """Whether it is worth closing while nobody watches: a webcam's LED turns off."""
+    is_page: ClassVar[bool] = False
+    """Whether one of our own web pages feeds it."""
+
     label: str
     """For people: what is being shown."""
 
+    @abstractmethod
     def open(self) -> None:
         """Opens the device, file or connection.
 
@@ -20,6 +29,7 @@ class Source(Protocol):
             SourceError: it cannot be opened.
         """
 
+    @abstractmethod
     def read(self) -> Frame | None:
         """Waits for the next frame, two seconds at most; None at the end of the stream.
 
@@ -27,5 +37,6 @@ class Source(Protocol):
             SourceLost: it stopped giving frames; the loop closes it and opens it again later.
         """
 
+    @abstractmethod
     def close(self) -> None:
-        """Lets go of the device; a second call does nothing."""
+        """Releases the device; a second call does nothing."""

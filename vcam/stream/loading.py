@@ -14,20 +14,20 @@ AT_ONCE_S = 0.25
 class Loading(Generic[T]):
     """What is being made. Its thread ends with the program, also if that is earlier."""
 
-    def __init__(self, make: Callable[[], T], name: str, patience: float) -> None:
-        """Begins; the first `get` waits for `patience` seconds."""
+    def __init__(self, make: Callable[[], T], name: str, grace_period: float) -> None:
+        """Begins; the first `get` waits for `grace_period` seconds."""
         self._future: Future[T] = Future()
         threading.Thread(target=self._run, args=(make,), name=name, daemon=True).start()
-        self._patience = patience
+        self._grace_period = grace_period
 
     def get(self) -> T | None:
         """What was made, or None as long as it is not. Raises what the maker raised."""
         try:
-            return self._future.result(timeout=self._patience)
+            return self._future.result(timeout=self._grace_period)
         except TimeoutError:
             if self._future.done():  # the maker's own
                 raise
-            self._patience = 0.0
+            self._grace_period = 0.0
             return None
 
     def _run(self, make: Callable[[], T]) -> None:

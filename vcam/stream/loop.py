@@ -23,7 +23,7 @@ from vcam_relight.vcam.core.frame import Frame
 from vcam_relight.vcam.core.mailbox import Mailbox
 from vcam_relight.vcam.core.stats import LoopStats
 from vcam_relight.vcam.settings.store import SettingsStore, Snapshot
-from vcam_relight.vcam.sinks import Delivery, Sink
+from vcam_relight.vcam.sinks import ProcessedFrame, Sink
 from vcam_relight.vcam.sources import Source
 from vcam_relight.vcam.stream.loading import AT_ONCE_S, Loading
 from vcam_relight.vcam.stream.sink_runner import SinkRunner
@@ -59,8 +59,8 @@ class FrameLoop:
         make_relighter: Callable[[str], Relight],
         settings: SettingsStore,
         sinks: Sequence[Sink],
-        rest_after: float | None = None,
-        patience: float = AT_ONCE_S,
+        idle_timeout: float | None = None,
+        load_grace_period: float = AT_ONCE_S,
     ) -> None:
         """Args:
         source: gives the frames.
@@ -68,9 +68,9 @@ class FrameLoop:
             raise, in which case the picture passes through.
         settings: read anew for each frame.
         sinks: each gets every frame that it is quick enough for.
-        rest_after: seconds without a sink that wants frames, after which the source is let go
+        idle_timeout: seconds without a sink that wants frames, after which the source is let go
             of until one does; None: never.
-        patience: seconds that frames wait for an engine; then they pass through while it loads.
+        load_grace_period: seconds that frames wait for an engine; then they pass through while it loads.
         """
         self.source = source
         self.settings = settings
@@ -78,8 +78,8 @@ class FrameLoop:
         self.finished = threading.Event()
         """Set when the source has ended or the loop was stopped."""
         self.runners = [SinkRunner(sink) for sink in sinks]
-        self._rest_after = rest_after
-        self._patience = patience
+        self._idle_timeout = idle_timeout
+        self._load_grace_period = load_grace_period
         self._make_relighter = make_relighter
         self._inbox: Mailbox[_Arrival] = Mailbox()
         self._stop = threading.Event()
@@ -177,8 +177,8 @@ class FrameLoop:
         """Reads until the stream ends or the loop stops (True), or nobody has wanted its frames
         for a while (False); raises when it is lost.
         """
-        wanted_at = time.perf_counter()
-        self._idle = not self._wanted()
+        consumed_at = time.perf_counter()
+        self._idle = not self._has_consumers()
         while not self._stop.is_set():
             frame = self.source.read()
             if frame is None:
@@ -189,22 +189,22 @@ class FrameLoop:
             backoff.reset()
             self.stats.received.tick()
             self._inbox.put(_Arrival(frame, opening))
-            self._idle = not self._wanted()
+            self._idle = not self._has_consumers()
             now = time.perf_counter()
             if not self._idle:
-                wanted_at = now
-            elif self._rest_after is not None and now - wanted_at > self._rest_after:
+                consumed_at = now
+            elif self._idle_timeout is not None and now - consumed_at > self._idle_timeout:
                 return False
         return True
 
     def _rest(self) -> None:
         log.debug("%s rests", self.source.label)
-        while not self._wanted() and not self._stop.wait(WAKE_S):
+        while not self._has_consumers() and not self._stop.wait(WAKE_S):
             pass
         log.debug("%s is wanted again", self.source.label)
 
-    def _wanted(self) -> bool:
-        return any(runner.sink.wanted for runner in self.runners)
+    def _has_consumers(self) -> bool:
+        return any(runner.sink.has_consumers for runner in self.runners)
 
     def _source_failed(self, problem: str) -> None:
         if self._stop.is_set():
@@ -214,18 +214,18 @@ class FrameLoop:
         self._source_problem = problem
 
     def _run_inference(self) -> None:
-        worker = _Inference(self._make_relighter, self._patience)
+        worker = _Inference(self._make_relighter, self._load_grace_period)
         try:
             while (arrival := self._inbox.take()) is not None:
                 frame = arrival.frame
-                idle = not self._wanted()
+                idle = not self._has_consumers()
                 self._started = True
                 height, width = frame.image.shape[:2]
                 self._size = (width, height)
                 if idle and worker.warm:
                     continue
                 snapshot = self.settings.current
-                delivery = worker.relight(arrival, snapshot)
+                processed = worker.relight(arrival, snapshot)
                 self._inference_problem = worker.problem
                 if idle:  # it was relit so that who looks first need not wait for models
                     continue
@@ -234,8 +234,8 @@ class FrameLoop:
                 self.stats.processed.tick()
                 self.stats.latency.add((time.perf_counter() - frame.captured) * 1e3)
                 for runner in self.runners:
-                    if runner.sink.wanted:
-                        runner.mailbox.put(delivery)
+                    if runner.sink.has_consumers:
+                        runner.mailbox.put(processed)
         except Exception as error:  # not the engine's: those are caught where it is called
             log.debug("inference", exc_info=True)
             self._inference_problem = (
@@ -259,9 +259,9 @@ class _Inference:
     it is tried again.
     """
 
-    def __init__(self, make_relighter: Callable[[str], Relight], patience: float) -> None:
+    def __init__(self, make_relighter: Callable[[str], Relight], load_grace_period: float) -> None:
         self._make = make_relighter
-        self._patience = patience
+        self._load_grace_period = load_grace_period
         self._relighter: Relight | None = None
         self._loading: Loading[Relight] | None = None
         self._engine = ""
@@ -273,7 +273,7 @@ class _Inference:
         """Whether the engine has relit a frame, or failed to."""
         self.stages: dict[str, float] = {}
 
-    def relight(self, arrival: _Arrival, snapshot: Snapshot) -> Delivery:
+    def relight(self, arrival: _Arrival, snapshot: Snapshot) -> ProcessedFrame:
         settings = snapshot.settings
         output = frame = arrival.frame
         self.stages = {}
@@ -289,15 +289,15 @@ class _Inference:
         if settings.mirror:
             original = _mirrored(frame)
             output = original if output is frame else _mirrored(output)
-            return Delivery(output, original, snapshot.id)
-        return Delivery(output, frame, snapshot.id)
+            return ProcessedFrame(output, original, snapshot.id)
+        return ProcessedFrame(output, frame, snapshot.id)
 
     def _run_engine(self, arrival: _Arrival, snapshot: Snapshot) -> Frame:
         frame = arrival.frame
         if self._relighter is None:
             if self._loading is None:
                 make = partial(self._make, self._engine)
-                self._loading = Loading(make, f"loading {self._engine}", self._patience)
+                self._loading = Loading(make, f"loading {self._engine}", self._load_grace_period)
             self._relighter = self._loading.get()
             if self._relighter is None:
                 return frame

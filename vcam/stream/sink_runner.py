@@ -8,12 +8,12 @@ from vcam_relight.vcam.core.backoff import Backoff
 from vcam_relight.vcam.core.errors import SinkError
 from vcam_relight.vcam.core.mailbox import Mailbox
 from vcam_relight.vcam.core.stats import Rate
-from vcam_relight.vcam.sinks import Delivery, FilledSink, Sink
+from vcam_relight.vcam.sinks import ProcessedFrame, Sink
 
 log = logging.getLogger(__name__)
 
 FILL_S = 0.5
-"""After that long without a frame a `FilledSink` fills in."""
+"""After that long without a frame a sink that needs filler gets it."""
 
 
 class SinkRunner:
@@ -21,7 +21,7 @@ class SinkRunner:
 
     def __init__(self, sink: Sink) -> None:
         self.sink = sink
-        self.mailbox: Mailbox[Delivery] = Mailbox()
+        self.mailbox: Mailbox[ProcessedFrame] = Mailbox()
         self.rate = Rate()
         self.problem = ""
         self._stop = threading.Event()
@@ -60,19 +60,19 @@ class SinkRunner:
 
     def _open_and_write(self, backoff: Backoff) -> None:
         self.sink.open()
-        if not isinstance(self.sink, FilledSink):
-            while (delivery := self.mailbox.take()) is not None:
-                self._write(delivery, backoff)
+        if not self.sink.needs_filler:
+            while (frame := self.mailbox.take()) is not None:
+                self._write(frame, backoff)
             return
-        while (delivery := self.mailbox.take(FILL_S)) is not None or not self.mailbox.closed:
-            if delivery is not None:
-                self._write(delivery, backoff)
+        while (frame := self.mailbox.take(FILL_S)) is not None or not self.mailbox.closed:
+            if frame is not None:
+                self._write(frame, backoff)
             else:
                 self.sink.fill()
                 self._succeeded(backoff)
 
-    def _write(self, delivery: Delivery, backoff: Backoff) -> None:
-        self.sink.write(delivery)
+    def _write(self, frame: ProcessedFrame, backoff: Backoff) -> None:
+        self.sink.write(frame)
         self.rate.tick()
         self._succeeded(backoff)
 

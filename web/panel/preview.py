@@ -10,7 +10,7 @@ import cv2
 
 from vcam_relight.pipeline.core.image import BgrImage
 from vcam_relight.vcam.core.errors import SinkError
-from vcam_relight.vcam.sinks import Delivery
+from vcam_relight.vcam.sinks import ProcessedFrame, Sink
 
 QUALITY = 80
 LONGEST_SIDE = 1280
@@ -39,11 +39,13 @@ class Viewer:
         self.visible, self.original = visible, original
 
 
-class PreviewSink:
+class PreviewSink(Sink):
     """Encodes frames for viewers. `attach` and `detach` run on the event loop, `write` on the
     sink's thread.
     """
 
+    kind = "preview"
+    is_page = True
     label = "preview"
 
     def __init__(self) -> None:
@@ -64,14 +66,14 @@ class PreviewSink:
             self._viewers = tuple(v for v in self._viewers if v is not viewer)
 
     @property
-    def wanted(self) -> bool:
+    def has_consumers(self) -> bool:
         """Whether any connected page is visible."""
         return any(viewer.visible for viewer in self._viewers)
 
     def open(self) -> None:
         """Nothing to open."""
 
-    def write(self, delivery: Delivery) -> None:
+    def write(self, frame: ProcessedFrame) -> None:
         """Sends one frame to each viewer that has shown its last one.
 
         The message: 4 bytes big-endian, the length of the header; the header as JSON (`frame`,
@@ -84,18 +86,18 @@ class PreviewSink:
         takers = [viewer for viewer in self._viewers if viewer.visible and viewer.ready]
         if not takers:
             return
-        relit = self._encode(delivery.output.image)
+        relit = self._encode(frame.output.image)
         original = b""
         if any(viewer.original for viewer in takers):
-            same = delivery.original.image is delivery.output.image
-            original = relit if same else self._encode(delivery.original.image)
+            same = frame.original.image is frame.output.image
+            original = relit if same else self._encode(frame.original.image)
         self._number += 1
-        height, width = _preview_size(delivery.output.image)
+        height, width = _preview_size(frame.output.image)
         head = {
             "frame": self._number,
             "width": width,
             "height": height,
-            "settings_id": delivery.settings_id,
+            "settings_id": frame.settings_id,
         }
         plain = _message(head, relit)
         both = _message(head, relit, original) if original else plain

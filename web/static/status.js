@@ -37,8 +37,8 @@ export function showState({ pill, banner }, state, reason = "") {
 
 /** From where to where the picture goes, and how to get a virtual camera if there is none. */
 export function route({ source, sinks }) {
-  const line = `${source} → ${sinks.join(", ") || "preview only"}`;
-  if (sinks.some((sink) => sink.startsWith("virtual camera"))) return line;
+  const line = `${source} → ${sinks.map(({ label }) => label).join(", ") || "preview only"}`;
+  if (sinks.some(({ kind }) => kind === "virtual-camera")) return line;
   return `${line}: no virtual camera. To get one, run “vcam doctor”.`;
 }
 

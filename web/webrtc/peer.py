@@ -39,8 +39,8 @@ CONNECT_S = 20.0
 class PeerPort:
     """The ends of one WebRTC connection: what comes from the browser, what goes back to it."""
 
-    def __init__(self) -> None:
-        self.source = PeerSource()
+    def __init__(self, source: PeerSource) -> None:
+        self.source = source
         self.sink = TrackSink()
 
 
@@ -262,7 +262,7 @@ class PeerHub:
                 "close one of their pages",
             )
         else:
-            port = PeerPort()
+            port = PeerPort(PeerSource())
             loop = self._make_loop(port)
         own_loop = self._shared is None
         return PeerSession(

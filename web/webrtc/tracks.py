@@ -11,7 +11,7 @@ from aiortc import MediaStreamTrack
 from aiortc.mediastreams import MediaStreamError
 
 from vcam_relight.vcam.core.frame import TIME_BASE
-from vcam_relight.vcam.sinks import Delivery
+from vcam_relight.vcam.sinks import ProcessedFrame, Sink
 
 
 async def drain(track: MediaStreamTrack, take: Callable[[av.VideoFrame], None]) -> None:
@@ -69,9 +69,11 @@ class RelitTrack(MediaStreamTrack):
         self._changed.set()
 
 
-class TrackSink:
+class TrackSink(Sink):
     """Feeds one track. The pixels are converted on the sink's thread."""
 
+    kind = "peer"
+    is_page = True
     label = "peer"
 
     def __init__(self) -> None:
@@ -86,29 +88,29 @@ class TrackSink:
         self._target = None
 
     @property
-    def wanted(self) -> bool:
+    def has_consumers(self) -> bool:
         """Whether a peer is there."""
         return self._target is not None
 
     def open(self) -> None:
         """Nothing to open."""
 
-    def write(self, delivery: Delivery) -> None:
+    def write(self, frame: ProcessedFrame) -> None:
         """Converts the relit frame to I420 (BT.601, limited range) and hands it to the track."""
         target = self._target
         if target is None:
             return
         track, loop, attached = target
-        if delivery.original.captured < attached:
+        if frame.original.captured < attached:
             return  # it was on its way when another peer left: not for these eyes
-        image = delivery.output.image
+        image = frame.output.image
         height, width = (side & ~1 for side in image.shape[:2])  # I420 has even sides
         i420 = cv2.cvtColor(image[:height, :width], cv2.COLOR_BGR2YUV_I420)
-        frame = av.VideoFrame.from_ndarray(np.asarray(i420, np.uint8), format="yuv420p")
-        frame.pts = delivery.output.pts
-        frame.time_base = TIME_BASE
+        encoded = av.VideoFrame.from_ndarray(np.asarray(i420, np.uint8), format="yuv420p")
+        encoded.pts = frame.output.pts
+        encoded.time_base = TIME_BASE
         if not loop.is_closed():
-            loop.call_soon_threadsafe(track.put, frame)
+            loop.call_soon_threadsafe(track.put, encoded)
 
     def close(self) -> None:
         """Nothing to close."""

@@ -11,6 +11,9 @@ from typing import TYPE_CHECKING, Any
 from vcam_relight.vcam.cli.commands import frame_rate, port, seconds, size
 from vcam_relight.vcam.cli.lighting_arguments import DEFAULT_PRESET, add_engine_arguments
 from vcam_relight.vcam.core.errors import InputError, UsageError, VcamError
+from vcam_relight.vcam.core.frame import VideoMode
+from vcam_relight.vcam.sinks.registry import AUTO, open_sink, sink_forms
+from vcam_relight.vcam.sources.registry import open_source, source_forms
 
 if TYPE_CHECKING:
     from vcam_relight.pipeline.relighter import Relighter
@@ -20,7 +23,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-REST_AFTER_S = 2.5
+IDLE_TIMEOUT_S = 2.5
 """A camera that nobody looks at is let go of, so that its light goes out. Not at once: programs
 that try out their cameras come back soon, and opening one takes up to three seconds."""
 
@@ -29,13 +32,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of the live program."""
     parser.add_argument(
         "--source",
-        metavar="camera|camera:N|PATH_OR_URL|peer|demo",
+        metavar="|".join(source_forms()),
         help="where the picture comes from (default: the first camera that works, else demo)",
     )
     parser.add_argument(
         "--sink",
-        default="auto",
-        metavar="auto|none|device|device:NAME",
+        default=AUTO,
+        metavar="|".join(sink_forms()),
         help="the virtual camera to write to (default: auto, if one can be opened)",
     )
     parser.add_argument("--record", type=Path, metavar="FILE", help="also write a video file")
@@ -102,10 +105,8 @@ def _build(args: argparse.Namespace, store: "SettingsStore", stack: ExitStack) -
     """Opens what was asked for; `stack` closes it again, also when something later fails."""
     from vcam_relight.vcam.cli.app import Live
     from vcam_relight.vcam.sinks import Sink
-    from vcam_relight.vcam.sinks.choose import choose_virtual_camera
     from vcam_relight.vcam.sinks.recorder import RecorderSink
-    from vcam_relight.vcam.sources.camera import CameraSource
-    from vcam_relight.vcam.sources.choose import choose_source
+    from vcam_relight.vcam.sources.peer import PeerSource
     from vcam_relight.vcam.stream.loop import FrameLoop
     from vcam_relight.web.panel.preview import PreviewSink
     from vcam_relight.web.server import WebConfig, WebServer
@@ -117,28 +118,29 @@ def _build(args: argparse.Namespace, store: "SettingsStore", stack: ExitStack) -
 
         return Relighter(engine_on(engine, args.device))
 
-    peer = PeerPort() if args.source == "peer" else None
-    source = peer.source if peer else choose_source(args.source, args.size, args.fps)
+    mode = VideoMode(args.size, args.fps)
+    source = open_source(args.source, mode)
     stack.callback(source.close)
     preview = PreviewSink()
     sinks: list[Sink] = [preview]
-    if peer:
-        sinks.append(peer.sink)
+    port = PeerPort(source) if isinstance(source, PeerSource) else None
+    if port:
+        sinks.append(port.sink)
     if args.record is not None:
         recorder = RecorderSink(args.record, args.fps)
         stack.callback(recorder.close)
         recorder.open()  # tried out, so that what cannot be written fails before anything runs
         sinks.append(recorder)
-    camera = choose_virtual_camera(args.sink, args.size, args.fps, args.always_on)
-    if camera is not None:
-        stack.callback(camera.close)
-        sinks.append(camera)
-    rests = isinstance(source, CameraSource) and not args.always_on
-    loop = FrameLoop(source, make_relighter, store, sinks, REST_AFTER_S if rests else None)
+    chosen = open_sink(args.sink, mode, args.always_on)
+    if chosen is not None:
+        stack.callback(chosen.close)
+        sinks.append(chosen)
+    rests = source.can_rest and not args.always_on
+    loop = FrameLoop(source, make_relighter, store, sinks, IDLE_TIMEOUT_S if rests else None)
     config = WebConfig(args.host, args.port, args.tls_cert, args.tls_key, tuple(args.ice_server))
     return Live(
         loop,
-        lambda: WebServer(config, loop, store, preview, make_relighter, peer),
+        lambda: WebServer(config, loop, store, preview, make_relighter, port),
         args.seconds,
         browser=not args.no_browser,
     )

@@ -1,4 +1,4 @@
-"""Knows whether another program reads a v4l2loopback device, so that the real camera can rest.
+"""Whether another program reads a v4l2loopback device: if none does, the real camera can rest.
 
 From 0.13 on the driver tells who streams. Of older ones it can only be seen who has the device
 open, which programs also do for a moment to list it.
@@ -43,7 +43,7 @@ _DQEVENT = 2 << 30 | ctypes.sizeof(_Event) << 16 | ord("V") << 8 | 89
 _SUBSCRIBE = 1 << 30 | 32 << 16 | ord("V") << 8 | 90
 
 
-class _Watch(Protocol):
+class _ConsumerCount(Protocol):
     """Tells whether somebody reads."""
 
     def present(self) -> bool: ...
@@ -51,7 +51,7 @@ class _Watch(Protocol):
     def close(self) -> None: ...
 
 
-class Readers:
+class ConsumerMonitor:
     """Whether somebody reads; True where that cannot be known. Any thread may ask, at best not one
     with sockets: after a program has opened or closed the device the answer takes tens of ms.
     """
@@ -65,11 +65,11 @@ class Readers:
             OSError: inotify's instances are used up.
         """
         self._lock = threading.Lock()
-        self._watch: _Watch | None
+        self._watch: _ConsumerCount | None
         try:
             self._watch = _ClientUsage(device)
         except OSError:
-            self._watch = _OpenFiles(path) if _is_the_systems(path) else _Unknown()
+            self._watch = _OpenFiles(path) if is_host_device(path) else _Unknown()
 
     @property
     def present(self) -> bool:
@@ -174,7 +174,7 @@ class _Unknown:
         pass
 
 
-def _is_the_systems(path: Path) -> bool:
+def is_host_device(path: Path) -> bool:
     """Whether this is the device file that everybody opens. A container has one of its own, whose
     inode does not see what happens outside.
     """

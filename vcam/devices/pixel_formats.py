@@ -1,4 +1,4 @@
-"""From a picture to the bytes that a virtual camera takes, in one pass.
+"""From an image to the bytes that a virtual camera takes, in one pass.
 
 Y'CbCr is BT.601 limited range, OpenCV's and the webcams' own, which is what readers assume of a
 camera that does not say.
@@ -13,11 +13,11 @@ import numpy as np
 from vcam_relight.pipeline.core.image import BgrImage
 
 Pixels = np.ndarray[Any, np.dtype[np.uint8]]
-Converter = Callable[[BgrImage], Pixels]
+PixelConverter = Callable[[BgrImage], Pixels]
 """`(H, W, 3)` BGR to contiguous bytes, valid until the next call."""
 
 
-def _i420(size: tuple[int, int]) -> Converter:
+def _i420(size: tuple[int, int]) -> PixelConverter:
     width, height = size
     buffer = np.empty((height * 3 // 2, width), np.uint8)
 
@@ -28,7 +28,7 @@ def _i420(size: tuple[int, int]) -> Converter:
     return convert
 
 
-def _nv12(size: tuple[int, int]) -> Converter:
+def _nv12(size: tuple[int, int]) -> PixelConverter:
     planar = _i420(size)
     chroma = size[0] * size[1] // 4
     scratch = np.empty((2, chroma), np.uint8)
@@ -43,8 +43,8 @@ def _nv12(size: tuple[int, int]) -> Converter:
     return convert
 
 
-def _packed(code: int, channels: int) -> Callable[[tuple[int, int]], Converter]:
-    def make(size: tuple[int, int]) -> Converter:
+def _packed(code: int, channels: int) -> Callable[[tuple[int, int]], PixelConverter]:
+    def make(size: tuple[int, int]) -> PixelConverter:
         buffer = np.empty((size[1], size[0], channels), np.uint8)
 
         def convert(image: BgrImage) -> Pixels:
@@ -56,7 +56,7 @@ def _packed(code: int, channels: int) -> Callable[[tuple[int, int]], Converter]:
     return make
 
 
-CONVERTERS: dict[str, Callable[[tuple[int, int]], Converter]] = {
+CONVERTERS: dict[str, Callable[[tuple[int, int]], PixelConverter]] = {
     "I420": _i420,
     "NV12": _nv12,
     "YUYV": _packed(cv2.COLOR_BGR2YUV_YUYV, 2),

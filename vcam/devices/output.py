@@ -2,10 +2,10 @@
 
 from typing import Protocol
 
-from vcam_relight.vcam.sinks.pixels import Pixels
+from vcam_relight.vcam.devices.pixel_formats import Pixels
 
 
-class Output(Protocol):
+class VirtualCameraOutput(Protocol):
     """An open virtual camera."""
 
     name: str
@@ -13,18 +13,18 @@ class Output(Protocol):
     size: tuple[int, int]
     """Width and height that it takes, in pixels; a device in use may insist on its own."""
     format: str
-    """What it takes without converting: a key of `vcam.sinks.pixels.CONVERTERS`."""
+    """What it takes without converting: a key of `vcam.devices.pixel_formats.CONVERTERS`."""
 
     @property
-    def watched(self) -> bool:
+    def has_consumers(self) -> bool:
         """Whether another program reads it; True where that cannot be known."""
 
     def send(self, pixels: Pixels) -> None:
-        """Shows one picture.
+        """Shows one image.
 
         Raises:
             SinkError: the device does not take it.
         """
 
     def close(self) -> None:
-        """Lets go of the device."""
+        """Releases the device."""

@@ -8,9 +8,9 @@ import sys
 from typing import Any
 
 from vcam_relight.vcam.core.errors import SinkError
+from vcam_relight.vcam.devices.pixel_formats import CONVERTERS, Pixels
 from vcam_relight.vcam.devices.setup_hints import how_to_get_one
 from vcam_relight.vcam.media.letterbox import even
-from vcam_relight.vcam.sinks.pixels import CONVERTERS, Pixels
 
 _NATIVE = {
     "v4l2loopback": "I420",
@@ -23,7 +23,7 @@ _NATIVE = {
 class ObsOutput:
     """An open camera of OBS, UnityCapture, or another backend registered with pyvirtualcam."""
 
-    watched = True
+    has_consumers = True
     """These do not tell who reads."""
 
     def __init__(
@@ -57,7 +57,7 @@ class ObsOutput:
                 self.name = str(self._camera.device)
                 return
         problem = "; ".join(problems) or "no backend for this system"
-        reason = re.sub(r"'\w+' backend: | Did you .*|\.$", "", problem)  # the mend is ours
+        reason = re.sub(r"'\w+' backend: | Did you .*|\.$", "", problem)  # the hint is ours
         if not device:
             raise SinkError(f"no virtual camera could be opened ({reason})", how_to_get_one())
         raise SinkError(
@@ -84,7 +84,7 @@ class ObsOutput:
             name = native
 
     def send(self, pixels: Pixels) -> None:
-        """Shows one picture.
+        """Shows one image.
 
         Raises:
             SinkError: the device failed.
@@ -97,5 +97,5 @@ class ObsOutput:
             ) from error
 
     def close(self) -> None:
-        """Lets go of the device."""
+        """Releases the device."""
         self._camera.close()

@@ -13,18 +13,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from vcam_relight.vcam.core.errors import SinkError
-from vcam_relight.vcam.devices.listing import (
-    CAPTURE,
-    OUTPUT,
-    list_virtual_cameras,
-    query_capability,
-)
+from vcam_relight.vcam.devices.consumers import ConsumerMonitor
+from vcam_relight.vcam.devices.listing import list_virtual_cameras
+from vcam_relight.vcam.devices.pixel_formats import Pixels
 from vcam_relight.vcam.devices.setup_hints import LABEL, RELOAD_MODULE, how_to_get_one
+from vcam_relight.vcam.devices.v4l2 import CAPTURE, OUTPUT, query_capability
 from vcam_relight.vcam.media.letterbox import even
-from vcam_relight.vcam.sinks.pixels import Pixels
-from vcam_relight.vcam.sinks.readers import Readers
 
-_FORMATS = {"YU12": "I420", "NV12": "NV12", "YUYV": "YUYV", "UYVY": "UYVY"}
+FORMATS = {"YU12": "I420", "NV12": "NV12", "YUYV": "YUYV", "UYVY": "UYVY"}
 """V4L2's name -> ours, best first: 4:2:0 is half of the bytes, planar needs no shuffling."""
 
 _BUFFER_OUTPUT = 2  # enum v4l2_buf_type
@@ -114,16 +110,16 @@ class LoopbackOutput:
             self._fd = _open_for_writing(path)
             undo.callback(os.close, self._fd)
             self.size, self.format = self._negotiate(even(size), fps)
-            self._readers = Readers(self._fd, Path(path))
+            self._consumers = ConsumerMonitor(self._fd, Path(path))
             undo.pop_all()
 
     @property
-    def watched(self) -> bool:
+    def has_consumers(self) -> bool:
         """Whether another program reads it."""
-        return self._readers.present
+        return self._consumers.present
 
     def send(self, pixels: Pixels) -> None:
-        """Writes one picture in `format` and `size`.
+        """Writes one image in `format` and `size`.
 
         Raises:
             SinkError: the device does not take it.
@@ -133,14 +129,14 @@ class LoopbackOutput:
                 raise SinkError(f"{self.path} takes smaller pictures than it said", RELOAD_MODULE)
 
     def close(self) -> None:
-        """Lets go of the device."""
-        self._readers.close()
+        """Releases the device."""
+        self._consumers.close()
         with contextlib.suppress(OSError):
             os.close(self._fd)
 
     def _negotiate(self, size: tuple[int, int], fps: float) -> tuple[tuple[int, int], str]:
         given = ""
-        for fourcc in _FORMATS:
+        for fourcc in FORMATS:
             wish = _Format(type=_BUFFER_OUTPUT)
             pix = wish.fmt.pix
             pix.width, pix.height = size
@@ -149,7 +145,7 @@ class LoopbackOutput:
             pix.ycbcr_enc, pix.quantization = _YCBCR_601, _LIMITED_RANGE
             fcntl.ioctl(self._fd, _S_FMT, wish)
             given = pix.pixelformat.to_bytes(4, "little").decode("ascii", "replace")
-            if given in _FORMATS:
+            if given in FORMATS:
                 break
         else:
             raise SinkError(
@@ -160,7 +156,7 @@ class LoopbackOutput:
         with contextlib.suppress(OSError):  # what readers are told, no more
             fcntl.ioctl(self._fd, _S_PARM, rate)
         _claim(self._fd)
-        return (pix.width, pix.height), _FORMATS[given]
+        return (pix.width, pix.height), FORMATS[given]
 
 
 def _open_for_writing(path: str) -> int:
