@@ -1,4 +1,4 @@
-"""The cases of the measure: a subject's picture under one light, and the truth under another."""
+"""Cases: a subject's image under one light, and the ground truth under another."""
 
 import math
 from collections.abc import Iterator
@@ -26,7 +26,7 @@ _WALL: FloatArray = np.array([0.16, 0.18, 0.20], np.float32)
 """Linear RGB behind subjects that have no surroundings of their own."""
 _SURE = 0.99
 _MARGIN = 0.04
-"""Share of the picture's height around the person that counts neither as person nor background: an
+"""Share of the image's height around the person that counts neither as person nor background: an
 edge may be soft."""
 TONES = (
     ("very light", 55.0),
@@ -49,7 +49,7 @@ class Subject(Protocol):
 
     @property
     def renderer(self) -> str:
-        """What rendered it; figures are reported for each."""
+        """What rendered it; metrics are reported for each."""
 
     @property
     def tone(self) -> float:
@@ -78,33 +78,35 @@ class Subject(Protocol):
         """`(H, W, 3)` linear RGB of the person under it, times alpha."""
 
     def backdrop(self, light: str) -> FloatArray | None:
-        """`(h, w, 3)` linear RGB of what is behind, if anything is: out of focus, so that it may
-        be smaller than the person's picture.
+        """`(h, w, 3)` linear RGB of what is behind, if anything is.
+
+        It is out of focus, and so may be smaller than the person's image.
         """
 
 
-class Finder(Protocol):
-    """Finds faces in single pictures."""
+class FaceFinder(Protocol):
+    """Finds faces in single images."""
 
     def still(self, image: BgrImage) -> FaceState:
         """See `FaceTracker.still`."""
 
 
 @dataclass(frozen=True, slots=True)
-class Case:
-    """One question to an engine, with its answer."""
+class RelightCase:
+    """One image to relight, with its ground truth."""
 
     subject: str
     renderer: str
     tone: str
     """Of `TONES`."""
-    present: str
-    asked: str
+    source_light: str
+    target_light: str
     """Names of lights."""
     image: BgrImage
-    truth: BgrImage
-    """The person under the asked light before the backdrop of `image`, at the exposure that
-    engines keep: as much light on a face as before."""
+    """`(H, W, 3)` the person under the source light."""
+    ground_truth: BgrImage
+    """`(H, W, 3)` the person under the target light before the backdrop of `image`, at the exposure
+    that engines keep: as much light on a face as before."""
     person: Mask
     albedo: FloatArray
     """`(H, W, 3)` linear RGB of the person."""
@@ -113,10 +115,10 @@ class Case:
     background: Mask
     """What is certainly not the person."""
     faces: FaceState
-    """Found in a picture of the subject under all lights together: the same for every engine."""
-    present_sh: FloatArray
-    asked_sh: FloatArray
-    """`(9, 3)`"""
+    """Found in an image of the subject under all lights together: the same for every method."""
+    source_sh: FloatArray
+    target_sh: FloatArray
+    """`(9, 3)` radiance coefficients."""
 
     @property
     def landmarks(self) -> FloatArray | None:
@@ -125,8 +127,8 @@ class Case:
 
     @property
     def lighting(self) -> Lighting:
-        """What the engine is asked for."""
-        return Lighting.from_sh(self.asked_sh)
+        """The target lighting."""
+        return Lighting.from_sh(self.target_sh)
 
 
 def tone_name(ita: float) -> str:
@@ -135,7 +137,7 @@ def tone_name(ita: float) -> str:
 
 
 def largest_face(faces: FaceState) -> FloatArray | None:
-    """`(468, 3)` landmarks; None when nobody is seen."""
+    """`(468, 3)` landmarks of the largest face; None where no face was found."""
 
     def area(face: Face) -> float:
         return float(np.prod(np.ptp(face.landmarks[:, :2], axis=0)))
@@ -143,13 +145,22 @@ def largest_face(faces: FaceState) -> FloatArray | None:
     return max(faces.faces, key=area).landmarks if faces.faces else None
 
 
-def make_cases(subject: Subject, index: int, count: int, finder: Finder) -> Iterator[Case]:
-    """Cases of one subject: pairs of unlike lights, chosen by its place in the list so that all
-    lights and many pairs come up.
+def make_cases(
+    subject: Subject, index: int, count: int, finder: FaceFinder
+) -> Iterator[RelightCase]:
+    """Makes the cases of one subject.
+
+    Pairs of unlike lights are chosen by the subject's place in the list, so that all lights and many
+    pairs come up.
 
     Args:
+        subject: who is relit.
         index: place of the subject in the list.
-        count: how many, at most the pairs that there are.
+        count: how many; there are no more than ordered pairs of lights.
+        finder: finds the face, once, under all lights together.
+
+    Yields:
+        One case for each pair.
     """
     lights = subject.lights
     people = [_exposed_person(subject, light) for light in lights]
@@ -165,32 +176,32 @@ def make_cases(subject: Subject, index: int, count: int, finder: Finder) -> Iter
         first = (index * count + number) % len(lights)
         step = 1 + (index + number) % (len(lights) - 1)
         second = (first + step) % len(lights)
-        present, asked = lights[first], lights[second]
-        yield Case(
+        source, target = lights[first], lights[second]
+        yield RelightCase(
             subject=subject.name,
             renderer=subject.renderer,
             tone=tone_name(subject.tone),
-            present=present,
-            asked=asked,
+            source_light=source,
+            target_light=target,
             image=_coded(people[first] + walls[first]),
-            truth=_coded(people[second] + walls[first]),
+            ground_truth=_coded(people[second] + walls[first]),
             person=person,
             albedo=albedo,
             normal=subject.normal,
             background=near == 0,
             faces=faces,
-            present_sh=subject.sh(present),
-            asked_sh=subject.sh(asked),
+            source_sh=subject.sh(source),
+            target_sh=subject.sh(target),
         )
 
 
 def exposed(subject: Subject, light: str) -> BgrImage:
-    """`(H, W, 3)` BGR picture of a subject under a light as a camera takes it."""
+    """`(H, W, 3)` image of a subject under a light, as a camera takes it."""
     return _coded(_exposed_person(subject, light) + _exposed_backdrop(subject, light))
 
 
 def camera_gain(sh: FloatArray) -> float:
-    """What a camera that exposes for the face multiplies linear renders under `(9, 3)` with."""
+    """Linear gain of a camera that exposes for the face, under lighting `sh` `(9, 3)`."""
     irradiance = max(luminance(exposure(sh)), _DARKEST * MEAN * luminance(sh[0]))
     return _WHITE_LEVEL * math.pi / irradiance
 

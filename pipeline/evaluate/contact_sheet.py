@@ -1,4 +1,4 @@
-"""Contact sheets: what the figures are of, to look at."""
+"""Contact sheets: what the metrics are of, to look at."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,7 +17,7 @@ _LINE = 22
 _ALBEDO = 0.6
 
 
-class Sheet:
+class ContactSheet:
     """Rows of pictures of one size, with a title above each row and a name above each column."""
 
     def __init__(self, columns: Sequence[str], most: int) -> None:

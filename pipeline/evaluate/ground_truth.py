@@ -25,7 +25,7 @@ from vcam_relight.pipeline.lighting.light_map import (
     to_sh,
 )
 
-TRUTH = Path(__file__).parent / "data"
+DATA = Path(__file__).parent / "data"
 """The set that comes with the project."""
 
 OLAT = 64
@@ -59,7 +59,7 @@ class NamedLight:
 
 
 @dataclass(frozen=True)
-class Subject:
+class RenderedSubject:
     """A rendered person under several lights, 256 x 256 pixels."""
 
     name: str
@@ -141,7 +141,7 @@ class Subject:
         return _decode(self.path, "layers")
 
 
-def load_subjects(folder: Path = TRUTH) -> list[Subject]:
+def load_subjects(folder: Path = DATA) -> list[RenderedSubject]:
     """Opens all subjects of a folder, sorted by name; pictures are decoded when asked for.
 
     Raises:
@@ -154,7 +154,7 @@ def load_subjects(folder: Path = TRUTH) -> list[Subject]:
     return [_load_subject(path, lights) for path in paths]
 
 
-def load_lights(folder: Path = TRUTH) -> dict[str, NamedLight]:
+def load_lights(folder: Path = DATA) -> dict[str, NamedLight]:
     """The test lights of a folder by name.
 
     Raises:
@@ -199,7 +199,7 @@ def save_subject(
 
     Args:
         path: the file, `NAME.npz`.
-        renderer, tone, description, lights: as in `Subject`.
+        renderer, tone, description, lights: as in `RenderedSubject`.
         pictures: `(N, H, W, 3)` linear, premultiplied: N lights, or the `OLAT` directions.
         layers: alpha, unit normals, albedo premultiplied.
         crf: quality of the video.
@@ -227,13 +227,13 @@ def save_subject(
     )
 
 
-def _load_subject(path: Path, lights: dict[str, NamedLight]) -> Subject:
+def _load_subject(path: Path, lights: dict[str, NamedLight]) -> RenderedSubject:
     arrays = _read(path)
     try:
         about = json.loads(str(arrays["about"]))
         if about["format"] != _FORMAT:
             raise ValueError(f"format {about['format']}, not {_FORMAT}")
-        subject = Subject(
+        subject = RenderedSubject(
             name=path.stem,
             renderer=about["renderer"],
             tone=float(about["tone"]),

@@ -26,7 +26,7 @@ _PAN = 0.03
 
 
 @dataclass(frozen=True, slots=True)
-class Clip:
+class MediaClip:
     """Frames of one stream."""
 
     name: str
@@ -40,7 +40,7 @@ class Clip:
         return [index / self.rate for index in range(len(self.images))]
 
 
-def clips_of(folder: Path, frames: int) -> Iterator[Clip]:
+def load_clips(folder: Path, frames: int) -> Iterator[MediaClip]:
     """The first `frames` frames of every clip in a media folder, in the order of names.
 
     Raises:
@@ -49,13 +49,13 @@ def clips_of(folder: Path, frames: int) -> Iterator[Clip]:
     for name in FRAME_FOLDERS:
         files = _files(folder / name, _PICTURES)[:frames]
         if len(files) > 1:
-            yield Clip(name.split("/")[0], tuple(_fitted(_read(file)) for file in files), 30.0)
+            yield MediaClip(name.split("/")[0], tuple(_fitted(_read(file)) for file in files), 30.0)
     for name in VIDEO_FOLDERS:
         for file in _files(folder / name, _VIDEOS):
             yield read_clip(file, frames)
 
 
-def read_clip(file: Path, frames: int) -> Clip:
+def read_clip(file: Path, frames: int) -> MediaClip:
     """The first `frames` frames of a video file.
 
     Raises:
@@ -69,10 +69,10 @@ def read_clip(file: Path, frames: int) -> Clip:
             images.append(_fitted(np.asarray(frame.to_ndarray(format="bgr24"), np.uint8)))
             if len(images) == frames:
                 break
-    return Clip(file.stem, tuple(images), rate)
+    return MediaClip(file.stem, tuple(images), rate)
 
 
-def portraits_of(folder: Path, count: int) -> list[tuple[str, BgrImage]]:
+def load_portraits(folder: Path, count: int) -> list[tuple[str, BgrImage]]:
     """`count` pictures of a media folder with their names, taken evenly.
 
     Raises:
@@ -85,7 +85,7 @@ def portraits_of(folder: Path, count: int) -> list[tuple[str, BgrImage]]:
     return [(files[index].stem, _fitted(_read(files[index]))) for index in chosen]
 
 
-def moving_clip(name: str, image: BgrImage, frames: int, seed: int) -> Clip:
+def moving_clip(name: str, image: BgrImage, frames: int, seed: int) -> MediaClip:
     """A clip made of a still: it moves to the side and back, with sensor noise of its own in each
     frame. What moves is known, and so is the light: it does not change.
     """
@@ -98,7 +98,7 @@ def moving_clip(name: str, image: BgrImage, frames: int, seed: int) -> Clip:
         moved = cv2.warpAffine(image, matrix, (width, height), borderMode=cv2.BORDER_REPLICATE)
         noisy = moved + random.normal(0.0, _NOISE, image.shape)
         made.append(np.clip(np.round(noisy), 0, 255).astype(np.uint8))
-    return Clip(name, tuple(made), 30.0)
+    return MediaClip(name, tuple(made), 30.0)
 
 
 def _files(folder: Path, endings: set[str]) -> list[Path]:

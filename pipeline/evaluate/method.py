@@ -10,8 +10,8 @@ from vcam_relight.pipeline.controls import RelightSettings
 from vcam_relight.pipeline.core.image import BgrImage, FloatArray
 from vcam_relight.pipeline.engines.base import Engine
 from vcam_relight.pipeline.engines.passthrough import PassthroughEngine
-from vcam_relight.pipeline.evaluate.cases import Case
-from vcam_relight.pipeline.evaluate.media import Clip
+from vcam_relight.pipeline.evaluate.cases import RelightCase
+from vcam_relight.pipeline.evaluate.media import MediaClip
 from vcam_relight.pipeline.evaluate.metrics import best_gain, with_gain
 from vcam_relight.pipeline.face.types import FaceState
 from vcam_relight.pipeline.lighting import Lighting
@@ -21,20 +21,20 @@ COPY_INPUT, BEST_GAIN, TRUTH = "copy-input", "best gain", "truth"
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """What a contestant made of a case."""
+class Prediction:
+    """What a method made of a case."""
 
     image: BgrImage
     missed: bool = False
     """No face was found; the picture is the input."""
 
 
-class Contestant(Protocol):
+class Method(Protocol):
     """One row of the tables."""
 
     name: str
 
-    def answer(self, case: Case) -> Answer:
+    def predict(self, case: RelightCase) -> Prediction:
         """The case's picture under the asked light."""
 
 
@@ -46,7 +46,7 @@ class ReadsLight(Protocol):
         """`(9, 3)` radiance of the light on the faces of one frame."""
 
 
-class EngineContestant:
+class EngineMethod:
     """An engine with a stream's tracker around it, as in the product."""
 
     def __init__(self, engine: Engine, name: str | None = None) -> None:
@@ -57,14 +57,14 @@ class EngineContestant:
         self._needs_faces = engine.needs_faces
         self._relighter = Relighter(engine)
 
-    def answer(self, case: Case) -> Answer:
+    def predict(self, case: RelightCase) -> Prediction:
         """The case's picture under the asked light."""
         return self.still(case.image, case.lighting)
 
-    def still(self, image: BgrImage, lighting: Lighting) -> Answer:
+    def still(self, image: BgrImage, lighting: Lighting) -> Prediction:
         """Any picture under any light."""
         relit = self._relighter.still(image, lighting, RelightSettings())
-        return Answer(relit, missed=self._needs_faces and relit is image)
+        return Prediction(relit, missed=self._needs_faces and relit is image)
 
     def present_light(self, image: BgrImage, faces: FaceState) -> FloatArray | None:
         """`(9, 3)` radiance of the light that the engine itself sees in a picture; None when it
@@ -74,7 +74,7 @@ class EngineContestant:
             return self._relighter.engine.present_light(faces, image)
         return None
 
-    def stream(self, clip: Clip, lightings: Sequence[Lighting]) -> list[BgrImage]:
+    def stream(self, clip: MediaClip, lightings: Sequence[Lighting]) -> list[BgrImage]:
         """The frames of a clip, each under its own light."""
         self._relighter.reset()
         settings = RelightSettings()
@@ -84,29 +84,29 @@ class EngineContestant:
         ]
 
 
-class BestGain:
+class BestGainBaseline:
     """The person times the one gain of linear light that is best against the truth: what a
     slider of brightness could reach at most.
     """
 
     name = BEST_GAIN
 
-    def answer(self, case: Case) -> Answer:
+    def predict(self, case: RelightCase) -> Prediction:
         """Knows the truth, as no engine does."""
-        gained = with_gain(case.image, best_gain(case.image, case.truth, case.person))
-        return Answer(np.where(case.person[..., None], gained, case.image))
+        gained = with_gain(case.image, best_gain(case.image, case.ground_truth, case.person))
+        return Prediction(np.where(case.person[..., None], gained, case.image))
 
 
-class Truth:
-    """The rendered answer: its figures are the bounds of what the measure can tell."""
+class GroundTruthMethod:
+    """The rendered prediction: its metrics are the bounds of what the measure can tell."""
 
     name = TRUTH
 
-    def answer(self, case: Case) -> Answer:
+    def predict(self, case: RelightCase) -> Prediction:
         """The truth."""
-        return Answer(case.truth)
+        return Prediction(case.ground_truth)
 
 
-def copy_input() -> EngineContestant:
+def copy_input_baseline() -> EngineMethod:
     """The control that changes nothing."""
-    return EngineContestant(PassthroughEngine(), COPY_INPUT)
+    return EngineMethod(PassthroughEngine(), COPY_INPUT)

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean
 
-from vcam_relight.pipeline.evaluate.evaluate import CHANGED, STEADY, Report, Rows
+from vcam_relight.pipeline.evaluate.clips import LAG_FRAMES, SWITCH
+from vcam_relight.pipeline.evaluate.evaluation import CHANGED, STEADY, Report, Rows
 from vcam_relight.pipeline.evaluate.method import BEST_GAIN, COPY_INPUT, TRUTH
-from vcam_relight.pipeline.evaluate.stills import Figures
-from vcam_relight.pipeline.evaluate.streams import LAG_FRAMES, SWITCH
+from vcam_relight.pipeline.evaluate.stills import Metrics
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +107,7 @@ def markdown(report: Report, command: str) -> str:
     parts += ["## By skin tone\n", _TONES_HOW]
     parts.append(_grouped("skin tone", report.tones, _TONE))
     if any(
-        "warping_ratio" in figures for rows in report.tones.values() for figures in rows.values()
+        "warping_ratio" in metrics for rows in report.tones.values() for metrics in rows.values()
     ):
         parts.append("The same over a moving picture of one subject of each tone, with noise:\n")
         parts.append(_grouped("skin tone", report.tones, _CLIP, without=(TRUTH, BEST_GAIN)))
@@ -141,7 +141,7 @@ def _mean_of(clips: dict[str, Rows]) -> dict[str, Rows]:
 
 def _table(rows: Rows, keys: Sequence[str]) -> str:
     lines = [_head(["", *_headings(keys)])]
-    lines += [_line([name, *_cells(figures, keys)]) for name, figures in rows.items()]
+    lines += [_line([name, *_cells(metrics, keys)]) for name, metrics in rows.items()]
     return "\n".join(lines) + "\n"
 
 
@@ -150,9 +150,9 @@ def _grouped(
 ) -> str:
     lines = [_head([heading, "", *_headings(keys)])]
     for group, rows in groups.items():
-        for name, figures in rows.items():
+        for name, metrics in rows.items():
             if name not in without:
-                lines.append(_line([group, name, *_cells(figures, keys)]))
+                lines.append(_line([group, name, *_cells(metrics, keys)]))
     return "\n".join(lines) + "\n"
 
 
@@ -160,8 +160,8 @@ def _headings(keys: Sequence[str]) -> list[str]:
     return [COLUMNS[key].heading for key in keys]
 
 
-def _cells(figures: Figures, keys: Sequence[str]) -> list[str]:
-    return [COLUMNS[key].print(figures.get(key)) for key in keys]
+def _cells(metrics: Metrics, keys: Sequence[str]) -> list[str]:
+    return [COLUMNS[key].print(metrics.get(key)) for key in keys]
 
 
 def _head(cells: Sequence[str]) -> str:

@@ -1,7 +1,7 @@
-"""Figures of single pictures: one row of numbers for each answer to a case."""
+"""Metrics of single pictures: one row of numbers for each prediction to a case."""
 
 from vcam_relight.pipeline.core.image import BgrImage, FloatArray
-from vcam_relight.pipeline.evaluate.cases import Case, Finder, largest_face
+from vcam_relight.pipeline.evaluate.cases import FaceFinder, RelightCase, largest_face
 from vcam_relight.pipeline.evaluate.identity import FaceEmbedder, cosine
 from vcam_relight.pipeline.evaluate.light_direction import (
     LightMeter,
@@ -10,7 +10,7 @@ from vcam_relight.pipeline.evaluate.light_direction import (
     has_direction,
     shown_direction,
 )
-from vcam_relight.pipeline.evaluate.method import Answer, EngineContestant
+from vcam_relight.pipeline.evaluate.method import EngineMethod, Prediction
 from vcam_relight.pipeline.evaluate.metrics import (
     background_change,
     best_gain,
@@ -21,14 +21,14 @@ from vcam_relight.pipeline.evaluate.metrics import (
 from vcam_relight.pipeline.face.types import FaceState
 from vcam_relight.pipeline.lighting import Lighting
 
-Figures = dict[str, float | None]
+Metrics = dict[str, float | None]
 """By name, see `pipeline.evaluate.report.COLUMNS`; None: could not be measured."""
 
 
 class StillMeter:
     """Measures answers to cases and relit portraits."""
 
-    def __init__(self, finder: Finder, embedder: FaceEmbedder | None) -> None:
+    def __init__(self, finder: FaceFinder, embedder: FaceEmbedder | None) -> None:
         """Args:
         embedder: None: identity is not measured.
         """
@@ -36,11 +36,11 @@ class StillMeter:
         self._embedder = embedder
         self._light = LightMeter()
         self._input: tuple[BgrImage, FloatArray] | None = None
-        """The last input and its embedding: contestants come one after the other."""
+        """The last input and its embedding: methods come one after the other."""
 
-    def measure(self, answer: Answer, case: Case) -> Figures:
-        """Relight error, light direction, identity and background of one answer."""
-        image, truth, person = answer.image, case.truth, case.person
+    def measure(self, prediction: Prediction, case: RelightCase) -> Metrics:
+        """Relight error, light direction, identity and background of one prediction."""
+        image, truth, person = prediction.image, case.ground_truth, case.person
         matched = with_gain(image, best_gain(image, truth, person))
         background = background_change(image, case.image, case.background)
         return {
@@ -51,42 +51,42 @@ class StillMeter:
             "identity": self._identity(image, case.image, case.landmarks),
             "background_levels": background.mean_levels,
             "background_share": background.share,
-            "missed": float(answer.missed),
+            "missed": float(prediction.missed),
         }
 
-    def no_op(self, contestant: EngineContestant, case: Case) -> Figures:
+    def no_op(self, method: EngineMethod, case: RelightCase) -> Metrics:
         """PSNR on the person when the light asked for is the one that is there: the true one, and
         the one that the engine itself sees, else the one that `--like` reads from the picture.
         """
-        present = Lighting.from_sh(case.present_sh)
-        same = contestant.still(case.image, present).image
-        figures: Figures = {"no_op_true_db": psnr(same, case.image, case.person)}
-        read = self._present(contestant, case.image, self._finder.still(case.image))
+        present = Lighting.from_sh(case.source_sh)
+        same = method.still(case.image, present).image
+        metrics: Metrics = {"no_op_true_db": psnr(same, case.image, case.person)}
+        read = self._present(method, case.image, self._finder.still(case.image))
         if read is None:
-            return figures | {"no_op_own_db": None}
-        same = contestant.still(case.image, Lighting.from_sh(read)).image
-        return figures | {"no_op_own_db": psnr(same, case.image, case.person)}
+            return metrics | {"no_op_own_db": None}
+        same = method.still(case.image, Lighting.from_sh(read)).image
+        return metrics | {"no_op_own_db": psnr(same, case.image, case.person)}
 
     def portrait(
-        self, contestant: EngineContestant, image: BgrImage, lighting: Lighting
-    ) -> tuple[Figures, BgrImage]:
+        self, method: EngineMethod, image: BgrImage, lighting: Lighting
+    ) -> tuple[Metrics, BgrImage]:
         """Identity under `lighting` and PSNR under the light that is there, both on a real picture;
         and the relit picture.
         """
         faces = self._finder.still(image)
         landmarks = largest_face(faces)
-        answer = contestant.still(image, lighting)
-        read = self._present(contestant, image, faces)
-        figures: Figures = {
-            "identity": self._identity(answer.image, image, landmarks),
+        prediction = method.still(image, lighting)
+        read = self._present(method, image, faces)
+        metrics: Metrics = {
+            "identity": self._identity(prediction.image, image, landmarks),
             "no_op_own_db": None,
-            "missed": float(answer.missed),
+            "missed": float(prediction.missed),
         }
         if read is not None:
-            same = contestant.still(image, Lighting.from_sh(read)).image
+            same = method.still(image, Lighting.from_sh(read)).image
             everywhere = image[..., 0] >= 0
-            figures["no_op_own_db"] = psnr(same, image, everywhere)
-        return figures, answer.image
+            metrics["no_op_own_db"] = psnr(same, image, everywhere)
+        return metrics, prediction.image
 
     def embeddings(self, image: BgrImage, landmarks: FloatArray | None) -> list[FloatArray]:
         """The face's embedding, or nothing where it is not measured or there is no face."""
@@ -95,16 +95,16 @@ class StillMeter:
         return [self._embedder.embed(image, landmarks)]
 
     def _present(
-        self, contestant: EngineContestant, image: BgrImage, faces: FaceState
+        self, method: EngineMethod, image: BgrImage, faces: FaceState
     ) -> FloatArray | None:
-        own = contestant.present_light(image, faces)
+        own = method.present_light(image, faces)
         return self._light.present(image, faces) if own is None else own
 
-    def _light_error(self, image: BgrImage, case: Case) -> float | None:
-        if not has_direction(case.asked_sh):
+    def _light_error(self, image: BgrImage, case: RelightCase) -> float | None:
+        if not has_direction(case.target_sh):
             return None
         seen = shown_direction(image, case.albedo, case.normal, case.person)
-        return None if seen is None else angle_between(seen, direction_of(case.asked_sh))
+        return None if seen is None else angle_between(seen, direction_of(case.target_sh))
 
     def _identity(
         self, output: BgrImage, frame: BgrImage, landmarks: FloatArray | None

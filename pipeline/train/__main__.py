@@ -16,10 +16,10 @@ from tqdm import tqdm
 
 from vcam_relight.pipeline.lightstage.assets.asset_pack import default_pack_path
 from vcam_relight.pipeline.train import smoke_test
-from vcam_relight.pipeline.train.captures import Folder
+from vcam_relight.pipeline.train.captures import CaptureFolder
 from vcam_relight.pipeline.train.export import export
-from vcam_relight.pipeline.train.fit import Plan, Trainer
-from vcam_relight.pipeline.train.unlabelled import prepare
+from vcam_relight.pipeline.train.fit import Trainer, TrainingPlan
+from vcam_relight.pipeline.train.unlabelled import prepare_unlabelled_set
 
 _ONE_THREAD = {
     name: "1" for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
@@ -38,9 +38,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser = _parser()
     asked = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-    if asked.tiny is None and asked.command is None:
-        parser.error("say what to do: sittings, portraits, fit, export, or --tiny")
-    run: Callable[[argparse.Namespace], None] = _tiny if asked.command is None else asked.run
+    if asked.smoke_test is None and asked.command is None:
+        parser.error("say what to do: captures, unlabelled, fit, export, or --smoke-test")
+    run: Callable[[argparse.Namespace], None] = _smoke_test if asked.command is None else asked.run
     try:
         run(asked)
     except (OSError, ValueError, BrokenProcessPool) as error:
@@ -55,19 +55,19 @@ def main(arguments: list[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser(prog="python -m vcam_relight.pipeline.train", description=__doc__)
     parser.add_argument(
-        "--tiny", nargs="?", type=Path, const=default_pack_path(), metavar="PACK",
+        "--smoke-test", nargs="?", type=Path, const=default_pack_path(), metavar="PACK",
         help="a round trip through everything in a minute, to see that it works",
     )  # fmt: skip
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", parser_class=_Parser)
 
-    command = commands.add_parser("sittings", help="render people of the light stage to train on")
-    command.set_defaults(run=_sittings)
+    command = commands.add_parser("captures", help="render people of the light stage to train on")
+    command.set_defaults(run=_captures)
     command.add_argument("--out", type=Path, required=True, metavar="DIR")
     command.add_argument(
         "--pack", type=Path, default=default_pack_path(), metavar="FILE",
         help="the light stage's assets (default: %(default)s)",
     )  # fmt: skip
-    command.add_argument("--count", type=_natural, required=True, help="sittings in the folder")
+    command.add_argument("--count", type=_natural, required=True, help="captures in the folder")
     command.add_argument("--seed", type=_whole, default=0, help="who, and how (default: 0)")
     command.add_argument(
         "--split", choices=("train", "test"), default="train",
@@ -81,16 +81,16 @@ def _parser() -> argparse.ArgumentParser:
         "--portraits", type=Path, metavar="DIR", help="pictures that serve as backdrops, too"
     )
 
-    command = commands.add_parser("portraits", help="crop unlabelled pictures of faces")
-    command.set_defaults(run=_portraits)
-    command.add_argument("--pictures", type=Path, required=True, metavar="DIR")
+    command = commands.add_parser("unlabelled", help="crop unlabelled pictures of faces")
+    command.set_defaults(run=_unlabelled)
+    command.add_argument("--images", type=Path, required=True, metavar="DIR")
     command.add_argument("--out", type=Path, required=True, metavar="FILE")
 
     command = commands.add_parser("fit", help="train, or go on training")
     command.set_defaults(run=_fit)
-    command.add_argument("--sittings", type=Path, required=True, metavar="DIR")
-    command.add_argument("--held-out", type=Path, required=True, metavar="DIR",
-                         help="sittings of the split `test`")  # fmt: skip
+    command.add_argument("--captures", type=Path, required=True, metavar="DIR")
+    command.add_argument("--test", type=Path, required=True, metavar="DIR",
+                         help="captures of the split `test`")  # fmt: skip
     command.add_argument("--portraits", type=Path, metavar="FILE", help="of `portraits`")
     command.add_argument("--out", type=Path, required=True, metavar="DIR",
                          help="the run's folder: what is there is gone on with")  # fmt: skip
@@ -113,24 +113,24 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _sittings(asked: argparse.Namespace) -> None:
+def _captures(asked: argparse.Namespace) -> None:
     os.environ.update(_ONE_THREAD)  # the workers inherit it
-    folder = Folder(asked.out, asked.pack, asked.seed, asked.split, asked.portraits)
+    folder = CaptureFolder(asked.out, asked.pack, asked.seed, asked.split, asked.portraits)
     for _ in tqdm(folder.fill(range(asked.count), asked.workers), total=asked.count):
         pass
 
 
-def _portraits(asked: argparse.Namespace) -> None:
-    print(f"{prepare(asked.pictures, asked.out)} portraits in {asked.out}")
+def _unlabelled(asked: argparse.Namespace) -> None:
+    print(f"{prepare_unlabelled_set(asked.images, asked.out)} portraits in {asked.out}")
 
 
 def _fit(asked: argparse.Namespace) -> None:
     if asked.device == "cuda" and not torch.cuda.is_available():
         raise ValueError("PyTorch finds no CUDA device here; `--device cpu` trains without one")
     cuda = asked.device != "cpu" and torch.cuda.is_available()
-    plan = Plan(
-        asked.sittings,
-        asked.held_out,
+    plan = TrainingPlan(
+        asked.captures,
+        asked.test,
         asked.portraits,
         asked.out,
         asked.steps,
@@ -148,9 +148,9 @@ def _export(asked: argparse.Namespace) -> None:
     print(f"{digest}  {asked.out}")
 
 
-def _tiny(asked: argparse.Namespace) -> None:
+def _smoke_test(asked: argparse.Namespace) -> None:
     with tempfile.TemporaryDirectory() as folder:
-        smoke_test.round_trip(asked.tiny, Path(folder))
+        smoke_test.smoke_test(asked.smoke_test, Path(folder))
 
 
 def _natural(text: str) -> int:

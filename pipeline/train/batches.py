@@ -1,4 +1,4 @@
-"""What each step of a run sees; step `i` follows from the sittings, the seed and `i` alone."""
+"""What each step of a run sees; step `i` follows from the captures, the seed and `i` alone."""
 
 import os
 from collections import deque
@@ -14,10 +14,10 @@ import torch
 
 from vcam_relight.pipeline.core.tensors import mapped
 from vcam_relight.pipeline.head.pose import HeadFinder
-from vcam_relight.pipeline.train.captures import is_performance
+from vcam_relight.pipeline.train.captures import is_animated
 from vcam_relight.pipeline.train.samples import (
     Batch,
-    Motion,
+    FlowTargets,
     disturbed,
     joined,
     mirrored,
@@ -27,7 +27,7 @@ from vcam_relight.pipeline.train.samples import (
 )
 
 _STILL, _SEQUENCES, _LENGTH = 4, 3, 3
-"""Sittings of a step of stills, two frames of each; performances of a step, and their frames."""
+"""Captures of a step of stills, two frames of each; animations of a step, and their frames."""
 _READERS = max(1, (os.cpu_count() or 1) // 4)
 """Threads that make steps ahead, twice as many as they are; then they wait."""
 
@@ -35,71 +35,71 @@ T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class TrainingStep:
     """What the network is shown at one step."""
 
     frames: tuple[Batch, ...]
     """Moments of the same people, which the temporal state is carried through: one of stills, two
-    of stills that noise and exposure alone tell apart, three of performances."""
-    motion: Motion | None
-    """Of performances."""
+    of stills that noise and exposure alone tell apart, three of animations."""
+    motion: FlowTargets | None
+    """Of animations."""
 
 
-class Steps:
-    """Of every eight steps one is of performances, one of disturbed stills, six are of stills.
+class TrainingSteps:
+    """Of every eight steps one is of animations, one of disturbed stills, six are of stills.
 
     Raises:
-        ValueError: there are no sittings.
+        ValueError: there are no captures.
     """
 
     def __init__(self, folder: Path, seed: int) -> None:
         files = sorted(folder.glob("*.npz"))
         if not files:
             raise ValueError(
-                f"there are no sittings in {folder}; "
-                "`python -m vcam_relight.pipeline.train sittings` makes them"
+                f"there are no captures in {folder}; "
+                "`python -m vcam_relight.pipeline.train captures` makes them"
             )
-        self._performances = [f for f in files if is_performance(int(f.stem))]
-        self._stills = [f for f in files if not is_performance(int(f.stem))] or files
+        self._animated = [f for f in files if is_animated(int(f.stem))]
+        self._stills = [f for f in files if not is_animated(int(f.stem))] or files
         self._seed = seed
         self._finder = HeadFinder()
 
-    def make(self, index: int) -> Step:
+    def make(self, index: int) -> TrainingStep:
         """Step `index`."""
         rng = np.random.default_rng([self._seed, index])
         kind = index % 8
-        if kind == 7 and self._performances:
+        if kind == 7 and self._animated:
             return self._sequences(rng)
         if kind == 3:
             batch = self._singles(rng, _STILL // 2)
-            return Step((disturbed(batch, rng), disturbed(batch, rng)), None)
-        return Step((self._singles(rng, _STILL),), None)
+            return TrainingStep((disturbed(batch, rng), disturbed(batch, rng)), None)
+        return TrainingStep((self._singles(rng, _STILL),), None)
 
     def _singles(self, rng: np.random.Generator, count: int) -> Batch:
         parts = []
         for chosen in _some(rng, self._stills, count):
-            sitting = read(chosen)
-            frames = rng.choice(len(sitting["sh"]), 2, replace=False)
+            capture = read(chosen)
+            frames = rng.choice(len(capture["sh"]), 2, replace=False)
             lights = rng.integers(2, size=2)
             flip = bool(rng.random() < 0.5)
-            batch = tracked(samples(sitting, frames, lights, self._finder), rng, False)
+            batch = tracked(samples(capture, frames, lights, self._finder), rng, False)
             parts.append(mirrored(batch) if flip else batch)
         return joined(parts)
 
-    def _sequences(self, rng: np.random.Generator) -> Step:
+    def _sequences(self, rng: np.random.Generator) -> TrainingStep:
         sequences, flows, valid = [], [], []
-        for chosen in _some(rng, self._performances, _SEQUENCES):
-            sitting = read(chosen)
-            start = int(rng.integers(len(sitting["sh"]) - _LENGTH + 1))
+        for chosen in _some(rng, self._animated, _SEQUENCES):
+            capture = read(chosen)
+            start = int(rng.integers(len(capture["sh"]) - _LENGTH + 1))
             frames = range(start, start + _LENGTH)
             lights = [int(rng.integers(2))] * _LENGTH
-            batch = samples(sitting, frames, lights, self._finder)
+            batch = samples(capture, frames, lights, self._finder)
             sequences.append(tracked(batch, rng, True))
-            flows.append(sitting["flow"][start : start + _LENGTH - 1].astype(np.float32))
-            valid.append(sitting["flow_valid"][start : start + _LENGTH - 1].astype(np.float32))
+            flows.append(capture["flow"][start : start + _LENGTH - 1].astype(np.float32))
+            valid.append(capture["flow_valid"][start : start + _LENGTH - 1].astype(np.float32))
         flow = torch.from_numpy(np.stack(flows)).permute(0, 1, 4, 2, 3)
-        motion = Motion(flow, torch.from_numpy(np.stack(valid))[:, :, None])
-        return Step(
+        motion = FlowTargets(flow, torch.from_numpy(np.stack(valid))[:, :, None])
+        return TrainingStep(
             tuple(joined([_moment(s, t) for s in sequences]) for t in range(_LENGTH)), motion
         )
 

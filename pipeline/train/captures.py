@@ -1,8 +1,8 @@
 """What the network is trained on: people of the light stage, rendered once and kept on disk.
 
-On a CPU, tracing a person's light takes far longer than a training step, so each sitting is used in
-many epochs. A sitting is one person: either a few poses under many lights, or a short performance.
-Sitting `i` follows from the pack, the seed, the split and `i` alone, so a folder can be filled by
+On a CPU, tracing a person's light takes far longer than a training step, so each capture is used in
+many epochs. A capture is one person: either a few poses under many lights, or a short animation.
+Capture `i` follows from the pack, the seed, the split and `i` alone, so a folder can be filled by
 several processes, and gone on with later.
 """
 
@@ -20,8 +20,8 @@ import numpy as np
 
 from vcam_relight.pipeline.core.image import FloatArray
 from vcam_relight.pipeline.lighting.light_map import LightMap, to_sh
-from vcam_relight.pipeline.lightstage.animation.animation import Performance
-from vcam_relight.pipeline.lightstage.assets.asset_pack import Pack
+from vcam_relight.pipeline.lightstage.animation.animation import Animation
+from vcam_relight.pipeline.lightstage.assets.asset_pack import AssetPack
 from vcam_relight.pipeline.lightstage.camera.backdrop import Photographs, sample_backdrop
 from vcam_relight.pipeline.lightstage.camera.framing import (
     PITCH,
@@ -32,9 +32,15 @@ from vcam_relight.pipeline.lightstage.camera.framing import (
 )
 from vcam_relight.pipeline.lightstage.camera.occluder import Occluder
 from vcam_relight.pipeline.lightstage.camera.parameters import sample_camera
-from vcam_relight.pipeline.lightstage.camera.webcam import Layer, WebcamFrame, film
-from vcam_relight.pipeline.lightstage.clips.clip import Frame, Plan, Recipe, View, render_clip
-from vcam_relight.pipeline.lightstage.core.scene import Camera
+from vcam_relight.pipeline.lightstage.camera.webcam import ForegroundLayer, WebcamFrame, film
+from vcam_relight.pipeline.lightstage.clips.clip import (
+    ClipPlan,
+    ClipRecipe,
+    RenderedFrame,
+    RenderedView,
+    render_clip,
+)
+from vcam_relight.pipeline.lightstage.core.scene import PinholeCamera
 from vcam_relight.pipeline.lightstage.core.split import Split
 from vcam_relight.pipeline.lightstage.light.light_sampler import sample_light
 from vcam_relight.pipeline.lightstage.person.figure import Figure
@@ -42,18 +48,18 @@ from vcam_relight.pipeline.lightstage.person.identity import sample_identity
 from vcam_relight.pipeline.lightstage.render.rasterizer import Buffers, Rasterizer
 from vcam_relight.pipeline.lightstage.render.transfer import trace
 
-INPUT, TRUTH, NOVEL = 256, 128, 64
+INPUT, TARGET, NOVEL = 256, 128, 64
 """Side of the input, of what is true of it, and of a novel view, in pixels."""
 _POSES, _PAIRS, _LENGTH = 2, 3, 6
-"""Poses of a sitting, pairs of lightings under which each is seen, and frames of a performance."""
+"""Poses of a capture, pairs of lightings under which each is seen, and frames of a animation."""
 _EVERY = 6
-"""One sitting in so many is a performance."""
+"""One capture in so many is a animation."""
 _PEOPLE = 1_000_000
 """Identity seeds of one seed, before they meet those of the next."""
 _OCCLUDED = 0.12
 """Share of pictures with something before the face."""
 _LARGEST_HALF = 6e4
-Sitting = dict[str, np.ndarray]
+Capture = dict[str, np.ndarray]
 """The arrays that `render` returns."""
 
 
@@ -61,31 +67,31 @@ Sitting = dict[str, np.ndarray]
 class _Moment:
     """A person at one time under two lightings, and one novel view."""
 
-    source: Buffers | View
-    camera: Camera
+    source: Buffers | RenderedView
+    camera: PinholeCamera
     landmarks: FloatArray
     """`(468, 3)` world positions, dm."""
     lights: tuple[LightMap, LightMap]
     sh: FloatArray
     """`(2, 9, 3)`."""
-    novel: Buffers | View
-    novel_camera: Camera
+    novel: Buffers | RenderedView
+    novel_camera: PinholeCamera
 
 
-def is_performance(index: int) -> bool:
-    """Whether sitting `index` is one, rather than some poses."""
+def is_animated(index: int) -> bool:
+    """Whether capture `index` is one, rather than some poses."""
     return index % _EVERY == _EVERY - 1
 
 
 def render(
-    pack: Pack,
+    pack: AssetPack,
     rasterizer: Rasterizer,
     seed: int,
     index: int,
     split: Split,
     photographs: Photographs | None,
-) -> Sitting:
-    """Sitting `index`.
+) -> Capture:
+    """Capture `index`.
 
     Returns:
         Arrays of N = 6 frames each. Colours are linear RGB, premultiplied by alpha, except shading:
@@ -99,18 +105,18 @@ def render(
         `novel_albedo`, `novel_normal` (world) `(N, 64, 64, 3)`, `novel_alpha`, `novel_depth`
         `(N, 64, 64)`, `novel_camera` `(N, 13)` position, rotation and focal length;
         `flow` `(N, 128, 128, 2)` in pixels of the truth, from each frame to the next, and
-        `flow_valid`, of performances only.
+        `flow_valid`, of animations only.
     """
     rng = np.random.default_rng([seed, index, int(split == "test")])
-    if is_performance(index):
-        recipe = Recipe(INPUT, split, _LENGTH, _LENGTH)
-        frames = list(render_clip(pack, rasterizer, Plan.of(pack, recipe, seed, index), recipe))
+    if is_animated(index):
+        recipe = ClipRecipe(INPUT, split, _LENGTH, _LENGTH)
+        frames = list(render_clip(pack, rasterizer, ClipPlan.of(pack, recipe, seed, index), recipe))
         moments = [_of_clip(frame) for frame in frames]
         # For each moment its pictures under both lightings, by a webcam each.
         webcam = list(zip(*(_filmed(rng, moments, k, photographs) for k in range(2)), strict=True))
-        flow = np.stack([_half(frame.flow, TRUTH) for frame in frames])
+        flow = np.stack([_half(frame.flow, TARGET) for frame in frames])
         motion = {
-            "flow": (flow * (TRUTH / INPUT)).astype(np.float16),
+            "flow": (flow * (TARGET / INPUT)).astype(np.float16),
             "flow_valid": np.stack([frame.flow_valid[::2, ::2] for frame in frames]),
         }
     else:
@@ -127,10 +133,10 @@ def render(
 
 
 def _posed(
-    pack: Pack, rasterizer: Rasterizer, figure: Figure, rng: np.random.Generator, split: Split
+    pack: AssetPack, rasterizer: Rasterizer, figure: Figure, rng: np.random.Generator, split: Split
 ) -> list[_Moment]:
     """One pose under pairs of lightings, each seen by cameras of its own."""
-    pose = Performance(int(rng.integers(2**30)), 300).pose(int(rng.integers(300)))
+    pose = Animation(int(rng.integers(2**30)), 300).pose(int(rng.integers(300)))
     posed = figure.pose(pose)
     transfer = trace(figure.parts, posed)
     centre = head_centre(posed.head)
@@ -154,7 +160,7 @@ def _posed(
     return moments
 
 
-def _of_clip(frame: Frame) -> _Moment:
+def _of_clip(frame: RenderedFrame) -> _Moment:
     (novel,) = frame.novel
     source = frame.source
     return _Moment(
@@ -172,7 +178,7 @@ def _filmed(
     backdrop = sample_backdrop(rng, size, light, moments[0].camera.focal, photographs)
     thing = Occluder(rng) if rng.random() < _OCCLUDED else None
 
-    def front(t: int) -> Layer | None:
+    def front(t: int) -> ForegroundLayer | None:
         return thing.draw(t, size, light) if thing else None
 
     shots = [
@@ -182,16 +188,16 @@ def _filmed(
     return list(film(sample_camera(rng), shots))
 
 
-def _row(moment: _Moment, webcam: Sequence[WebcamFrame]) -> Sitting:
+def _row(moment: _Moment, webcam: Sequence[WebcamFrame]) -> Capture:
     source, camera = moment.source, moment.camera
     return {
-        **_channels(source, TRUTH, ""),
+        **_channels(source, TARGET, ""),
         **_channels(moment.novel, NOVEL, "novel_"),
-        "images": np.stack([_half(image, TRUTH) for image in source.images]),
-        "shading": np.stack([_half(shading, TRUTH) for shading in source.shading]),
+        "images": np.stack([_half(image, TARGET) for image in source.images]),
+        "shading": np.stack([_half(shading, TARGET) for shading in source.shading]),
         "input": np.stack([shot.image for shot in webcam]),
         "occluded": np.stack(
-            [(_area(shot.occluded, TRUTH) * 255).astype(np.uint8) for shot in webcam]
+            [(_area(shot.occluded, TARGET) * 255).astype(np.uint8) for shot in webcam]
         ),
         "gain": np.stack([shot.gain for shot in webcam]),
         "sh": moment.sh,
@@ -201,7 +207,7 @@ def _row(moment: _Moment, webcam: Sequence[WebcamFrame]) -> Sitting:
     }
 
 
-def _channels(view: Buffers | View, side: int, prefix: str) -> Sitting:
+def _channels(view: Buffers | RenderedView, side: int, prefix: str) -> Capture:
     there = _area((view.depth > 0).astype(np.float32), side)
     # The mean of what is there, without the background's zeros.
     depth = _area(view.depth, side) / np.maximum(there, 1e-6)
@@ -213,7 +219,7 @@ def _channels(view: Buffers | View, side: int, prefix: str) -> Sitting:
     }
 
 
-def _flat(camera: Camera) -> FloatArray:
+def _flat(camera: PinholeCamera) -> FloatArray:
     return np.array([*camera.position, *camera.rotation.reshape(-1), camera.focal], np.float32)
 
 
@@ -227,8 +233,8 @@ def _half(channel: np.ndarray, side: int) -> np.ndarray:
 
 
 @dataclass(frozen=True, slots=True)
-class Folder:
-    """A folder of sittings, and what they follow from."""
+class CaptureFolder:
+    """A folder of captures, and what they follow from."""
 
     path: Path
     pack: Path
@@ -238,7 +244,7 @@ class Folder:
     """A folder of pictures that serve as backdrops beside the painted ones."""
 
     def fill(self, indices: Sequence[int], workers: int) -> Iterator[int]:
-        """Renders the sittings that are not there yet, and gives each index when it is.
+        """Renders the captures that are not there yet, and gives each index when it is.
 
         Start it from a script's `if __name__ == "__main__":` block, as processes are spawned.
 
@@ -265,6 +271,8 @@ class Folder:
 
 
 @functools.cache
-def _stage(pack: Path, photographs: Path | None) -> tuple[Pack, Rasterizer, Photographs | None]:
+def _stage(
+    pack: Path, photographs: Path | None
+) -> tuple[AssetPack, Rasterizer, Photographs | None]:
     """What a worker needs, once."""
-    return Pack.open(pack), Rasterizer(), Photographs(photographs) if photographs else None
+    return AssetPack.open(pack), Rasterizer(), Photographs(photographs) if photographs else None

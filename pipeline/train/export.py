@@ -34,12 +34,12 @@ def export(run: Path, out: Path) -> str:
     kept = torch.load(run / "best.pt", map_location="cpu", weights_only=True)
     network.load_state_dict(kept["network"])
     with (run / "curve.csv").open(newline="") as file:
-        best = min(csv.DictReader(file), key=lambda row: float(row["held_out"]))
+        best = min(csv.DictReader(file), key=lambda row: float(row["test_error"]))
     about = {
         "sizes": json.dumps(asdict(sizes)),
         "step": best["step"],
         "hours": f"{float(best['seconds']) / 3600:.2f}",
-        "held_out": best["held_out"],
+        "test_error": best["test_error"],
     }
     tensors = {name: value.contiguous() for name, value in network.state_dict().items()}
     content = _ordered(save(tensors, about))

@@ -18,11 +18,11 @@ from vcam_relight.pipeline.core.tensors import moved
 from vcam_relight.pipeline.engines.triplane.network.model import TriplaneNetwork
 from vcam_relight.pipeline.head.pose import HeadFinder
 from vcam_relight.pipeline.lighting.sh_torch import asked_light
-from vcam_relight.pipeline.train.batches import Step, Steps, ahead
+from vcam_relight.pipeline.train.batches import TrainingStep, TrainingSteps, ahead
 from vcam_relight.pipeline.train.losses import WEIGHTS, relit_errors
 from vcam_relight.pipeline.train.objective import show, step_losses, weighted
 from vcam_relight.pipeline.train.samples import read, samples, tracked
-from vcam_relight.pipeline.train.unlabelled import Portraits, portrait_losses
+from vcam_relight.pipeline.train.unlabelled import UnlabelledSet, unlabelled_losses
 
 _LOG = logging.getLogger(__name__)
 _AVERAGED = 0.998
@@ -37,12 +37,12 @@ _CPU = torch.device("cpu")
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class TrainingPlan:
     """A run."""
 
-    sittings: Path
-    held_out: Path
-    portraits: Path | None
+    captures: Path
+    test_captures: Path
+    unlabelled: Path | None
     out: Path
     """A folder: `last.pt` to go on from, `best.pt` by held-out score, `curve.csv`."""
     steps: int
@@ -61,10 +61,10 @@ class Trainer:
 
     Raises:
         OSError: a file cannot be read.
-        ValueError: there are no sittings, or none held out.
+        ValueError: there are no captures, or none held out.
     """
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, plan: TrainingPlan) -> None:
         self.plan = plan
         torch.manual_seed(plan.seed)
         # On a CPU a third faster than the default layout.
@@ -77,10 +77,12 @@ class Trainer:
         self.step = 0
         self.best = float("inf")
         self.seconds = 0.0
-        self._steps = Steps(plan.sittings, plan.seed)
-        if not any(plan.held_out.glob("*.npz")):
-            raise ValueError(f"there are no sittings in {plan.held_out}; make some of split `test`")
-        self._portraits = Portraits(plan.portraits) if plan.portraits else None
+        self._steps = TrainingSteps(plan.captures, plan.seed)
+        if not any(plan.test_captures.glob("*.npz")):
+            raise ValueError(
+                f"there are no captures in {plan.test_captures}; make some of split `test`"
+            )
+        self._unlabelled = UnlabelledSet(plan.unlabelled) if plan.unlabelled else None
         plan.out.mkdir(parents=True, exist_ok=True)
         self._resume()
 
@@ -103,7 +105,7 @@ class Trainer:
                 self._check(means)
                 self._save()
 
-    def take(self, step: Step) -> dict[str, float]:
+    def take(self, step: TrainingStep) -> dict[str, float]:
         """One step of the optimiser; returns its losses. One that is not finite changes nothing:
         one bad batch must not end hours of work, nor hide in the means.
         """
@@ -124,24 +126,24 @@ class Trainer:
         self.step += 1
         return {name: value.item() for name, value in parts.items()} if fine else {}
 
-    def losses(self, step: Step) -> dict[str, Tensor]:
+    def losses(self, step: TrainingStep) -> dict[str, Tensor]:
         """Unweighted losses by the names of `WEIGHTS`."""
         parts = step_losses(self.network, self._placed(step), novel=self.step % 2 == 0)
-        if self._portraits is not None and self.step % 4 == 0:
+        if self._unlabelled is not None and self.step % 4 == 0:
             rng = np.random.default_rng([self.plan.seed, self.step, 1])
-            portraits = moved(self._portraits.sample(rng), self.plan.device)
+            portraits = moved(self._unlabelled.sample(rng), self.plan.device)
             light = step.frames[0].light[: len(portraits.image)].to(self.plan.device)
-            parts |= portrait_losses(self.network, portraits, light, rng)
+            parts |= unlabelled_losses(self.network, portraits, light, rng)
         return parts
 
-    def _placed(self, step: Step) -> Step:
+    def _placed(self, step: TrainingStep) -> TrainingStep:
         """On the network's device, pictures in the memory layout of its weights."""
         frames = []
         for batch in step.frames:
             there = moved(batch, self.plan.device)
             image = there.image.contiguous(memory_format=torch.channels_last)
             frames.append(replace(there, image=image))
-        return Step(tuple(frames), step.motion and moved(step.motion, self.plan.device))
+        return TrainingStep(tuple(frames), step.motion and moved(step.motion, self.plan.device))
 
     def _rate(self) -> float:
         warm = min(1.0, (self.step + 1) / _WARM)
@@ -156,17 +158,17 @@ class Trainer:
 
     def _check(self, means: dict[str, float]) -> None:
         """Writes a row of the curve and keeps the averaged network if it is the best so far."""
-        score = held_out_score(self.average, self.plan.held_out, self.plan.device)
+        score = test_error(self.average, self.plan.test_captures, self.plan.device)
         _LOG.info("step %d: held-out relit error %.4f", self.step, score)
         curve = self.plan.out / "curve.csv"
         fresh = not curve.exists()
         with curve.open("a", newline="") as file:
-            writer = csv.DictWriter(file, ["step", "seconds", "held_out", *WEIGHTS])
+            writer = csv.DictWriter(file, ["step", "seconds", "test_error", *WEIGHTS])
             if fresh:
                 writer.writeheader()
             row = {name: f"{value:.5f}" for name, value in means.items()}
             row |= {"step": str(self.step), "seconds": f"{self.seconds:.0f}"}
-            writer.writerow(row | {"held_out": f"{score:.5f}"})
+            writer.writerow(row | {"test_error": f"{score:.5f}"})
         if score < self.best:
             self.best = score
             _replace(self.plan.out / "best.pt", {"network": self.average.state_dict()})
@@ -197,7 +199,7 @@ class Trainer:
 
 
 @torch.no_grad()
-def held_out_score(network: TriplaneNetwork, folder: Path, device: torch.device) -> float:
+def test_error(network: TriplaneNetwork, folder: Path, device: torch.device) -> float:
     """Mean absolute error of `relit_errors` on people and environments that training never sees."""
     finder, errors = HeadFinder(), []
     for index, path in enumerate(sorted(folder.glob("*.npz"))):

@@ -15,11 +15,11 @@ from vcam_relight.pipeline.engines.triplane.network.model import (
 )
 from vcam_relight.pipeline.head.space import HeadPose
 from vcam_relight.pipeline.lighting.sh_torch import asked_light
-from vcam_relight.pipeline.train.batches import Step
+from vcam_relight.pipeline.train.batches import TrainingStep
 from vcam_relight.pipeline.train.losses import WEIGHTS, change, log_gain, losses, novel_loss
 
 
-def step_losses(network: TriplaneNetwork, step: Step, novel: bool) -> dict[str, Tensor]:
+def step_losses(network: TriplaneNetwork, step: TrainingStep, novel: bool) -> dict[str, Tensor]:
     """Unweighted losses by the names of `WEIGHTS`.
 
     Args:
@@ -71,7 +71,7 @@ def show(
     )
 
 
-def _flicker(step: Step, gains: list[Tensor]) -> Tensor:
+def _flicker(step: TrainingStep, gains: list[Tensor]) -> Tensor:
     changes = []
     for t, (before, after) in enumerate(pairwise(gains)):
         valid = step.frames[t].person

@@ -1,4 +1,4 @@
-"""Batches from sittings: what the network sees, and what is true of it."""
+"""Batches from captures: what the network sees, and what is true of it."""
 
 import zipfile
 from collections.abc import Iterable, Sequence
@@ -15,8 +15,8 @@ from vcam_relight.pipeline.core.image import FloatArray
 from vcam_relight.pipeline.core.tensors import combined, mapped
 from vcam_relight.pipeline.head.pose import Head, HeadFinder, pose_in_crop
 from vcam_relight.pipeline.head.space import HeadPose
-from vcam_relight.pipeline.lightstage.core.scene import Camera
-from vcam_relight.pipeline.train.captures import INPUT, NOVEL, Sitting
+from vcam_relight.pipeline.lightstage.core.scene import PinholeCamera
+from vcam_relight.pipeline.train.captures import INPUT, NOVEL, Capture
 
 _ODD = (3, 4, 7)
 """SH functions that change sign in a mirror."""
@@ -71,8 +71,8 @@ class Batch:
 
 
 @dataclass(frozen=True, slots=True)
-class Motion:
-    """Between T consecutive frames of B performances."""
+class FlowTargets:
+    """Between T consecutive frames of B animations."""
 
     flow: Tensor
     """`(B, T - 1, 2, 128, 128)` pixels right and down to the same surface in the next frame."""
@@ -80,8 +80,8 @@ class Motion:
     """`(B, T - 1, 1, 128, 128)` 1 where it is seen there, else 0."""
 
 
-def read(path: Path) -> Sitting:
-    """All arrays of a sitting, as `pipeline.train.captures.render` describes them.
+def read(path: Path) -> Capture:
+    """All arrays of a capture, as `pipeline.train.captures.render` describes them.
 
     Raises:
         OSError: the file cannot be read.
@@ -95,32 +95,32 @@ def read(path: Path) -> Sitting:
 
 
 def samples(
-    sitting: Sitting, frames: Iterable[int], lights: Iterable[int], finder: HeadFinder
+    capture: Capture, frames: Iterable[int], lights: Iterable[int], finder: HeadFinder
 ) -> Batch:
-    """Frames of one sitting as a batch, with true poses.
+    """Frames of one capture as a batch, with true poses.
 
     Args:
-        sitting: as `read` gives it.
+        capture: as `read` gives it.
         frames: which.
         lights: for each, which of the two is present; the other is asked for.
         finder: of poses.
     """
-    return joined([_one(sitting, f, k, finder) for f, k in zip(frames, lights, strict=True)])
+    return joined([_one(capture, f, k, finder) for f, k in zip(frames, lights, strict=True)])
 
 
-def _one(sitting: Sitting, frame: int, k: int, finder: HeadFinder) -> Batch:
+def _one(capture: Capture, frame: int, k: int, finder: HeadFinder) -> Batch:
     def channels(name: str, *index: int) -> Tensor:
         """`(1, C, H, W)` float32 of `(H, W)` or `(H, W, C)`."""
-        values = np.ascontiguousarray(sitting[name][(frame, *index)], np.float32)
+        values = np.ascontiguousarray(capture[name][(frame, *index)], np.float32)
         return torch.from_numpy(np.atleast_3d(values)).permute(2, 0, 1)[None]
 
     def tensor(values: np.ndarray) -> Tensor:
         return torch.from_numpy(values.astype(np.float32))[None]
 
-    near, far = sitting["camera"][frame], sitting["novel_camera"][frame]
-    camera = Camera(near[:3], float(near[3]), INPUT, INPUT)
-    novel = Camera(far[:3], float(far[12]), NOVEL, NOVEL, far[3:12].reshape(3, 3))
-    head, per_dm = _find(sitting["landmarks"][frame], camera, finder)
+    near, far = capture["camera"][frame], capture["novel_camera"][frame]
+    camera = PinholeCamera(near[:3], float(near[3]), INPUT, INPUT)
+    novel = PinholeCamera(far[:3], float(far[12]), NOVEL, NOVEL, far[3:12].reshape(3, 3))
+    head, per_dm = _find(capture["landmarks"][frame], camera, finder)
     unit = head.scale / per_dm  # of head space, in dm of the world
     origin = np.array([*head.origin[:2], head.origin[2] / per_dm], np.float32)
     novel_pose, novel_deep = _seen_by(novel, camera, origin, head.rotation, unit)
@@ -128,7 +128,7 @@ def _one(sitting: Sitting, frame: int, k: int, finder: HeadFinder) -> Batch:
     novel_normal = torch.einsum("ij,bjhw->bihw", view, channels("novel_normal"))
     alpha, novel_alpha = channels("alpha"), channels("novel_alpha")
     covered = channels("occluded", k) / 255
-    gain, sh = tensor(sitting["gain"][frame, k]), tensor(sitting["sh"][frame])
+    gain, sh = tensor(capture["gain"][frame, k]), tensor(capture["sh"][frame])
     return Batch(
         image=channels("input", k).flip(1) / 127.5 - 1,
         pose=pose_in_crop(head, np.full(2, INPUT / 2, np.float32), INPUT),
@@ -149,14 +149,18 @@ def _one(sitting: Sitting, frame: int, k: int, finder: HeadFinder) -> Batch:
     )
 
 
-def _find(landmarks: FloatArray, camera: Camera, finder: HeadFinder) -> tuple[Head, float]:
+def _find(landmarks: FloatArray, camera: PinholeCamera, finder: HeadFinder) -> tuple[Head, float]:
     """The head in the picture, and the picture's pixels per dm at the face."""
     per_dm = camera.focal * camera.height / float(landmarks[:, 2].mean())
     return finder.find(landmarks * np.array([1, 1, per_dm], np.float32)), per_dm
 
 
 def _seen_by(
-    novel: Camera, camera: Camera, origin: FloatArray, rotation: FloatArray, unit: float
+    novel: PinholeCamera,
+    camera: PinholeCamera,
+    origin: FloatArray,
+    rotation: FloatArray,
+    unit: float,
 ) -> tuple[HeadPose, float]:
     """A head as another camera sees it.
 

@@ -7,10 +7,10 @@ from pathlib import Path
 import torch
 
 from vcam_relight.pipeline.engines.triplane.network.checkpoint import load_network
-from vcam_relight.pipeline.train.batches import Step, Steps
-from vcam_relight.pipeline.train.captures import Folder
+from vcam_relight.pipeline.train.batches import TrainingStep, TrainingSteps
+from vcam_relight.pipeline.train.captures import CaptureFolder
 from vcam_relight.pipeline.train.export import export
-from vcam_relight.pipeline.train.fit import Plan, Trainer
+from vcam_relight.pipeline.train.fit import Trainer, TrainingPlan
 from vcam_relight.pipeline.train.objective import show, weighted
 
 _LOG = logging.getLogger(__name__)
@@ -18,26 +18,26 @@ _STEPS = 8
 """Which has all kinds."""
 
 
-def round_trip(pack: Path, folder: Path) -> None:
-    """Trains for a few steps on a few sittings, with a break.
+def smoke_test(pack: Path, folder: Path) -> None:
+    """Trains for a few steps on a few captures, with a break.
 
     Args:
         pack: the light stage's.
-        folder: left with `sittings`, `held-out`, `run` and `triplane.safetensors`.
+        folder: left with `captures`, `test`, `run` and `triplane.safetensors`.
 
     Raises:
         OSError, ValueError: the pack cannot be read, or there is no OpenGL.
         RuntimeError: something is not as it should be.
     """
-    train = Folder(folder / "sittings", pack, 0, "train", None)
-    for index in train.fill((0, 5), workers=2):  # some poses and a performance
-        _LOG.info("sitting %d is rendered", index)
-    list(replace(train, path=folder / "held-out", split="test").fill((0,), workers=1))
-    plan = Plan(
-        train.path, folder / "held-out", None, folder / "run", _STEPS, 1, rate=2e-2, every=_STEPS
+    train = CaptureFolder(folder / "captures", pack, 0, "train", None)
+    for index in train.fill((0, 5), workers=2):  # some poses and a animation
+        _LOG.info("capture %d is rendered", index)
+    list(replace(train, path=folder / "test", split="test").fill((0,), workers=1))
+    plan = TrainingPlan(
+        train.path, folder / "test", None, folder / "run", _STEPS, 1, rate=2e-2, every=_STEPS
     )
     trainer = Trainer(plan)
-    shown = Steps(plan.sittings, plan.seed).make(_STEPS)
+    shown = TrainingSteps(plan.captures, plan.seed).make(_STEPS)
     before = _error(trainer, shown)
     trainer.run(stop=lambda: trainer.step == _STEPS // 2)
     resumed = Trainer(plan)
@@ -60,7 +60,7 @@ def round_trip(pack: Path, folder: Path) -> None:
 
 
 @torch.no_grad()
-def _error(trainer: Trainer, step: Step) -> float:
+def _error(trainer: Trainer, step: TrainingStep) -> float:
     return weighted(trainer.losses(step)).item()
 
 

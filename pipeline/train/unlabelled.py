@@ -33,7 +33,7 @@ from vcam_relight.pipeline.train.objective import show
 from vcam_relight.pipeline.train.samples import mirrored_pose
 
 _COUNT = 3
-"""Portraits of a step."""
+"""Unlabelled images of a step."""
 _KEPT_OUT = 4
 """Of so many pictures the first is not trained on, but left to look at results."""
 _TINT = 0.25
@@ -45,7 +45,7 @@ _CLIPPED = 0.97
 
 
 @dataclass(frozen=True, slots=True)
-class Portrait:
+class UnlabelledBatch:
     """A batch of B."""
 
     image: Tensor
@@ -59,7 +59,7 @@ class Portrait:
     """`(B, 1, 128, 128)` the person's share."""
 
 
-def prepare(folder: Path, out: Path) -> int:
+def prepare_unlabelled_set(folder: Path, out: Path) -> int:
     """Crops the faces of a folder of pictures into one file; pictures without exactly one face and
     every fourth picture are left out.
 
@@ -108,8 +108,8 @@ def _row(
     }
 
 
-class Portraits:
-    """The file that `prepare` writes.
+class UnlabelledSet:
+    """The file that `prepare_unlabelled_set` writes.
 
     Raises:
         OSError: it cannot be read.
@@ -119,14 +119,14 @@ class Portraits:
         with np.load(path) as archive:
             self._arrays = {name: archive[name] for name in archive.files}
 
-    def sample(self, rng: np.random.Generator) -> Portrait:
+    def sample(self, rng: np.random.Generator) -> UnlabelledBatch:
         """A few of them, all mirrored or none."""
         chosen = rng.choice(len(self._arrays["picture"]), _COUNT, replace=False)
 
         def tensor(name: str) -> Tensor:
             return torch.from_numpy(self._arrays[name][chosen].astype(np.float32))
 
-        result = Portrait(
+        result = UnlabelledBatch(
             tensor("picture").permute(0, 3, 1, 2).flip(1) / 127.5 - 1,
             HeadPose(tensor("rotation"), tensor("scale"), tensor("shift")),
             tensor("normal").permute(0, 3, 1, 2),
@@ -136,14 +136,14 @@ class Portraits:
         return _mirrored(result) if rng.random() < 0.5 else result
 
 
-def _mirrored(portrait: Portrait) -> Portrait:
+def _mirrored(portrait: UnlabelledBatch) -> UnlabelledBatch:
     flipped = mapped(portrait, lambda t: t.flip(3) if t.dim() == 4 else t)
     across = portrait.normal.new_tensor([-1, 1, 1])[:, None, None]
     return replace(flipped, pose=mirrored_pose(portrait.pose), normal=flipped.normal * across)
 
 
-def portrait_losses(
-    network: TriplaneNetwork, portraits: Portrait, light: Tensor, rng: np.random.Generator
+def unlabelled_losses(
+    network: TriplaneNetwork, portraits: UnlabelledBatch, light: Tensor, rng: np.random.Generator
 ) -> dict[str, Tensor]:
     """Losses without rendered truth, unweighted, by name.
 

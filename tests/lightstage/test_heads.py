@@ -1,4 +1,4 @@
-"""The light stage's people: their assets, identities, figures and performances."""
+"""The light stage's people: their assets, identities, figures and animations."""
 
 import subprocess
 import sys
@@ -12,9 +12,13 @@ from scipy.spatial import cKDTree
 
 from support.stage import require
 from vcam_relight.pipeline.core.image import FloatArray
-from vcam_relight.pipeline.lightstage.animation.animation import Performance
+from vcam_relight.pipeline.lightstage.animation.animation import Animation
 from vcam_relight.pipeline.lightstage.animation.pose import Pose
-from vcam_relight.pipeline.lightstage.assets.asset_pack import MAX_BYTES, Pack, default_pack_path
+from vcam_relight.pipeline.lightstage.assets.asset_pack import (
+    MAX_BYTES,
+    AssetPack,
+    default_pack_path,
+)
 from vcam_relight.pipeline.lightstage.assets.makehuman import apply_target
 from vcam_relight.pipeline.lightstage.core.scene import Label, Posed
 from vcam_relight.pipeline.lightstage.core.wavefront import triangulate
@@ -41,7 +45,7 @@ CAMERA = np.array([0, 0, 7.5], np.float32)
 
 
 @pytest.fixture(scope="module")
-def figures(pack: Pack) -> list[Figure]:
+def figures(pack: AssetPack) -> list[Figure]:
     """People with hair of several styles and nothing on it."""
     chosen: dict[str | None, Identity] = {}
     for seed in range(40):
@@ -68,7 +72,7 @@ def _hits(scene: EmbreeScene, origins: FloatArray, directions: FloatArray) -> np
     return found >= 0
 
 
-def test_same_seed_gives_the_same_person(pack: Pack, figures: list[Figure]) -> None:
+def test_same_seed_gives_the_same_person(pack: AssetPack, figures: list[Figure]) -> None:
     again = Figure(pack, sample_identity(figures[0].identity.seed))
     for mine, theirs in zip(
         figures[0].pose(NEUTRAL).positions, again.pose(NEUTRAL).positions, strict=True
@@ -100,7 +104,7 @@ def test_people_are_balanced() -> None:
     assert 40 < fair < 120
 
 
-def test_test_people_and_lights_are_kept_apart(pack: Pack) -> None:
+def test_test_people_and_lights_are_kept_apart(pack: AssetPack) -> None:
     def looks(split: str) -> set[tuple[str | None, str]]:
         drawn = [sample_identity(seed, split) for seed in range(300)]  # type: ignore[arg-type]
         return {(person.hair, person.photograph) for person in drawn}
@@ -124,7 +128,7 @@ def _pupils(eyes: Eyes) -> tuple[FloatArray, FloatArray]:
     return points, directions / np.linalg.norm(directions, axis=-1, keepdims=True)
 
 
-def test_irises_are_seen_and_blinks_hide_them(pack: Pack) -> None:
+def test_irises_are_seen_and_blinks_hide_them(pack: AssetPack) -> None:
     lids = Lids(pack.base)
     skin = triangulate(pack.base.faces[(pack.base.groups == "body") & ~pack.base.cavity])
     blinks = pack.face_units["eyeBlinkLeft"], pack.face_units["eyeBlinkRight"]
@@ -146,14 +150,14 @@ def test_irises_are_seen_and_blinks_hide_them(pack: Pack) -> None:
             assert high - low < SHUT_RADII, f"blink of {seed}"
 
 
-def test_irises_stay_seen_while_people_act(figures: list[Figure], pack: Pack) -> None:
+def test_irises_stay_seen_while_people_act(figures: list[Figure], pack: AssetPack) -> None:
     skin = triangulate(pack.base.faces[(pack.base.groups == "body") & ~pack.base.cavity])
     seen = frames = 0
     for seed, figure in enumerate(figures):
-        performance = Performance(seed + 5, 32)
+        animation = Animation(seed + 5, 32)
         iris = [part.name for part in figure.parts].index("eyes")
         for index in range(0, 32, 4):
-            pose = performance.pose(index)
+            pose = animation.pose(index)
             closed = max(pose.expression.get(f"eyeBlink{side}", 0) for side in ("Left", "Right"))
             if closed > 0.1 or np.abs(pose.head[1]) > 0.4:
                 continue
@@ -207,7 +211,7 @@ def test_hair_and_brows_lie_on_the_skin(figures: list[Figure]) -> None:
         assert _depth_below_skin(figure, "brows").max() < SUNKEN_DM
 
 
-def test_scalp_under_hair_has_its_colour(figures: list[Figure], pack: Pack) -> None:
+def test_scalp_under_hair_has_its_colour(figures: list[Figure], pack: AssetPack) -> None:
     """No skin shines through between strands."""
     regions = pack.regions
     for figure in figures:
@@ -239,8 +243,8 @@ def test_clothes_close_around_the_neck(figures: list[Figure]) -> None:
 
 def test_skin_moves_smoothly(figures: list[Figure]) -> None:
     for seed in range(6):
-        figure, performance = figures[seed % len(figures)], Performance(seed, 32)
-        placed = [figure.pose(performance.pose(index)).positions[0] for index in range(12)]
+        figure, animation = figures[seed % len(figures)], Animation(seed, 32)
+        placed = [figure.pose(animation.pose(index)).positions[0] for index in range(12)]
         steps = [np.abs(b - a).max() for a, b in pairwise(placed)]
         assert max(steps) < FRAME_STEP_DM
         assert max(steps) > 0.001, "nobody sits still"
@@ -252,13 +256,13 @@ def test_figure_is_small_enough_to_draw_quickly(figures: list[Figure]) -> None:
         assert sum(len(p) for p in figure.pose(NEUTRAL).positions) < 20_000
 
 
-def test_pack_is_small_and_holds_its_notices(pack: Pack) -> None:
+def test_pack_is_small_and_holds_its_notices(pack: AssetPack) -> None:
     assert default_pack_path().stat().st_size <= MAX_BYTES
     for words in ("CC0", "MIT License", "ICT-FaceKit", "MakeHuman"):
         assert words in pack.notices, words
 
 
-def test_unsound_packs_are_refused_in_one_line(pack: Pack, tmp_path: Path) -> None:
+def test_unsound_packs_are_refused_in_one_line(pack: AssetPack, tmp_path: Path) -> None:
     missing = tmp_path / "missing.npz"
     cut = tmp_path / "cut.npz"
     cut.write_bytes(default_pack_path().read_bytes()[:300_000])
@@ -271,8 +275,10 @@ def test_unsound_packs_are_refused_in_one_line(pack: Pack, tmp_path: Path) -> No
     other = tmp_path / "other.npz"
     np.savez(other, format=np.int32(99))
     for path in (missing, cut, spoilt, pickled, other):
-        with pytest.raises(OSError, match=r"python -m vcam_relight\.pipeline\.lightstage pack") as caught:
-            Pack.open(path)
+        with pytest.raises(
+            OSError, match=r"python -m vcam_relight\.pipeline\.lightstage pack"
+        ) as caught:
+            AssetPack.open(path)
         assert "\n" not in str(caught.value), path.name
         assert path.name in str(caught.value)
 

@@ -14,7 +14,7 @@ from scipy.spatial import cKDTree
 from vcam_relight.pipeline.core.color import DECODE_8BIT, LUMA_BGR
 from vcam_relight.pipeline.core.image import FloatArray
 from vcam_relight.pipeline.lightstage.animation.pose import Pose
-from vcam_relight.pipeline.lightstage.assets.asset_pack import Pack
+from vcam_relight.pipeline.lightstage.assets.asset_pack import AssetPack
 from vcam_relight.pipeline.lightstage.core.regions import Regions
 from vcam_relight.pipeline.lightstage.core.scene import Texture
 from vcam_relight.pipeline.lightstage.core.wavefront import triangulate
@@ -48,18 +48,18 @@ _HAIR = (0.012, 0.009, 0.008)
 
 
 @pytest.fixture(scope="module")
-def photograph(pack: Pack) -> Texture:
+def photograph(pack: AssetPack) -> Texture:
     return next(iter(pack.skins.values()))
 
 
-def _look(ita: float, seed: int = 1) -> skin.SkinLook:
+def _look(ita: float, seed: int = 1) -> skin.SkinAppearance:
     rng = np.random.default_rng(seed)
     look = skin.sample_skin(rng, gender=1.0, age=0.4, hair=_HAIR)
     return replace(look, ita=ita, freckles=0.6)
 
 
 @pytest.fixture(scope="module")
-def head(pack: Pack) -> Callable[[int], HeadShape]:
+def head(pack: AssetPack) -> Callable[[int], HeadShape]:
     """Heads by seed; each is made once."""
     return cache(lambda seed: Figure(pack, sample_identity(seed)).head_shape)
 
@@ -95,7 +95,7 @@ def _depth_inside(points: FloatArray, surface: tuple[FloatArray, FloatArray]) ->
 
 @pytest.mark.parametrize("low, high", skin.ITA_BINS)
 def test_skin_has_the_tone_asked_for(
-    pack: Pack, photograph: Texture, low: float, high: float
+    pack: AssetPack, photograph: Texture, low: float, high: float
 ) -> None:
     asked = (low + high) / 2
     painted = skin.paint(photograph, pack.regions, _look(asked))
@@ -114,7 +114,7 @@ def test_sampled_people_cover_all_tones_alike() -> None:
         assert 70 < sum(low <= tone < high for tone in tones) < 130
 
 
-def test_same_look_gives_the_same_bytes(pack: Pack, photograph: Texture) -> None:
+def test_same_look_gives_the_same_bytes(pack: AssetPack, photograph: Texture) -> None:
     beard = facial_hair.FacialHair(3, "full", _HAIR, 0.9, 0.3)
 
     def person(seed: int) -> bytes:
@@ -125,7 +125,7 @@ def test_same_look_gives_the_same_bytes(pack: Pack, photograph: Texture) -> None
     assert person(5) != person(6)
 
 
-def test_baked_shading_is_gone(pack: Pack, photograph: Texture) -> None:
+def test_baked_shading_is_gone(pack: AssetPack, photograph: Texture) -> None:
     """Sides of the nose and the eye sockets are no darker than the cheeks once painted plainly."""
     look = replace(_look(45.0), redness=0.0, blotches=0.0, freckles=0.0, moles=0, under_eyes=0.0)
     painted = skin.paint(photograph, pack.regions, look)
@@ -142,7 +142,7 @@ def test_baked_shading_is_gone(pack: Pack, photograph: Texture) -> None:
     assert ratio(painted) == pytest.approx(1, abs=BAKED_SHADING)
 
 
-def test_beard_darkens_its_region_and_nothing_else(pack: Pack, photograph: Texture) -> None:
+def test_beard_darkens_its_region_and_nothing_else(pack: AssetPack, photograph: Texture) -> None:
     regions = pack.regions
     bare = skin.paint(photograph, regions, _look(48.0))
     masks = regions.masks
@@ -159,7 +159,7 @@ def test_beard_darkens_its_region_and_nothing_else(pack: Pack, photograph: Textu
         assert np.abs(change[masks["lips"] > 0.9] - 1).max() < BEARD_SPILL, style
 
 
-def test_no_seams(pack: Pack, photograph: Texture, head: Callable[[int], HeadShape]) -> None:
+def test_no_seams(pack: AssetPack, photograph: Texture, head: Callable[[int], HeadShape]) -> None:
     """Where texture islands meet on the neck, both sides have the same colour."""
     shape = head(1)
     painted = skin.paint(
@@ -244,7 +244,7 @@ def test_head_coverings_enclose_the_scalp(head: Callable[[int], HeadShape]) -> N
         assert not (face & (shell[:, 2] > wearer.eyes[:, 2].mean())).any(), f"{kind} over the face"
 
 
-def test_headwear_is_shaded_without_a_seam(pack: Pack) -> None:
+def test_headwear_is_shaded_without_a_seam(pack: AssetPack) -> None:
     beanie = headwear.Headwear(1, "beanie", _HAIR, _HAIR, "plain", 0.0)
     figure = Figure(pack, replace(sample_identity(1), headwear=beanie))
     index = [part.name for part in figure.parts].index("beanie")

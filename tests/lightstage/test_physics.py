@@ -18,12 +18,12 @@ require(
     "embreex",
 )
 
-from vcam_relight.pipeline.lightstage.ground_truth.mitsuba_reference import Reference  # noqa: E402
+from vcam_relight.pipeline.lightstage.ground_truth.mitsuba_reference import ReferenceRenderer  # noqa: E402
 from vcam_relight.pipeline.lightstage.ground_truth.test_split import (  # noqa: E402
-    Sitting,
+    PosedSubject,
     named_lights,
-    sit,
-    sitters,
+    pose_subject,
+    test_identities,
 )
 from vcam_relight.pipeline.lightstage.render.rasterizer import Rasterizer  # noqa: E402
 from vcam_relight.pipeline.lightstage.render.transfer import trace  # noqa: E402
@@ -54,19 +54,19 @@ def psnr(image: FloatArray, truth: FloatArray, person: np.ndarray) -> float:
     return float(-10 * np.log10(np.mean(difference**2)))
 
 
-def sitting(pack: Any, index: int, size: int = SIZE) -> Sitting:
-    found = sit(pack, "test", *next(sitters(index, 1)))
+def subject(pack: Any, index: int, size: int = SIZE) -> PosedSubject:
+    found = pose_subject(pack, "test", *next(test_identities(index, 1)))
     return replace(found, camera=replace(found.camera, width=size, height=size))
 
 
-def reference(of: Sitting) -> Reference:
-    return Reference(of.parts, of.posed, of.camera)
+def reference(of: PosedSubject) -> ReferenceRenderer:
+    return ReferenceRenderer(of.parts, of.posed, of.camera)
 
 
 @pytest.mark.parametrize("index", [4, 15])
 def test_the_rasterizer_agrees_with_mitsuba_under_soft_light(pack: Any, index: int) -> None:
     """Skin tones brown and tan, a woman and a man with a beard."""
-    person = sitting(pack, index)
+    person = subject(pack, index)
     lights = [named_lights(pack)[name].radiance for name in SOFT]
     rasterizer = Rasterizer()
     rasterizer.load(person.parts)
@@ -88,7 +88,7 @@ def test_the_rasterizer_agrees_with_mitsuba_under_soft_light(pack: Any, index: i
 def test_sums_of_lights_are_what_mitsuba_traces_directly(pack: Any) -> None:
     """Two lights, one of them hard from the side; mitsuba's own path tracer knows nothing of how
     one-light-at-a-time sets are made."""
-    person = sitting(pack, 4, 72)
+    person = subject(pack, 4, 72)
     lights = sphere_directions(64)
     chosen = [int(np.argmax(lights @ d)) for d in ([0.7, 0.4, 0.6], [-0.5, 0.1, 0.85])]
     irradiance = np.array([[2.0, 1.6, 1.2], [0.5, 0.7, 1.0]], np.float32)
@@ -102,7 +102,7 @@ def test_sums_of_lights_are_what_mitsuba_traces_directly(pack: Any) -> None:
 
 def test_a_light_map_and_its_lobes_light_alike(pack: Any) -> None:
     """The environment's orientation in mitsuba is ours: a map with one light on the right."""
-    person = sitting(pack, 4, 64)
+    person = subject(pack, 4, 64)
     tracer = reference(person)
     light = named_lights(pack)["key right"].radiance
     traced = tracer.render(light, samples=64)
@@ -115,7 +115,7 @@ def test_a_light_map_and_its_lobes_light_alike(pack: Any) -> None:
 
 def test_equal_seeds_give_equal_images_and_heads_cast_shadows(pack: Any) -> None:
     towards = np.array([[0, 0, 1], [0, 0, -1]], np.float32)
-    person = sitting(pack, 4, 48)
+    person = subject(pack, 4, 48)
     stack, layers = reference(person).olat(towards, samples=8)
     again, _ = reference(person).olat(towards, samples=8)
     np.testing.assert_allclose(stack, again, atol=1e-6)

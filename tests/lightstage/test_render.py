@@ -20,7 +20,7 @@ from vcam_relight.pipeline.lighting.light_map import (
 )
 from vcam_relight.pipeline.lighting.lights import Light, direction, lights_to_sh
 from vcam_relight.pipeline.lighting.presets import load_presets
-from vcam_relight.pipeline.lightstage.core.scene import Camera, Label, Material, Part, Posed
+from vcam_relight.pipeline.lightstage.core.scene import Label, Material, Part, PinholeCamera, Posed
 from vcam_relight.pipeline.lightstage.render.rasterizer import Buffers, Rasterizer
 from vcam_relight.pipeline.lightstage.render.transfer import trace
 
@@ -52,7 +52,7 @@ SPLIT_SUM = 0.12
 MIXED_TRANSFER = 0.01
 """Of pi: 8-bit shares are rounded once more, and bounces multiply."""
 
-CAMERA = Camera(np.array([0, 0, 8], np.float32), 3.0, 96, 96)
+CAMERA = PinholeCamera(np.array([0, 0, 8], np.float32), 3.0, 96, 96)
 GREY = np.full((4, 4, 4), 188, np.uint8) | np.array([0, 0, 0, 255], np.uint8)
 ALBEDO = float(decode_srgb(np.float32(188 / 255)))
 
@@ -244,7 +244,7 @@ def test_things_are_drawn_where_they_project_to(rasterizer, yaw, pitch):
     turn = np.array([[np.cos(a), 0, -np.sin(a)], [0, 1, 0], [np.sin(a), 0, np.cos(a)]])
     tilt = np.array([[1, 0, 0], [0, np.cos(b), -np.sin(b)], [0, np.sin(b), np.cos(b)]])
     rotation = (tilt @ turn).astype(np.float32)
-    camera = Camera(rotation.T @ np.float32([0, 0, 8]), 3.0, 128, 96, rotation)
+    camera = PinholeCamera(rotation.T @ np.float32([0, 0, 8]), 3.0, 128, 96, rotation)
     for centre in ((0.8, 0.5, 0.2), (-0.7, -0.6, 0.6)):
         ball = sphere(centre, 0.1)
         rasterizer.load([ball[0]])

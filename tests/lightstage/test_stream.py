@@ -23,10 +23,15 @@ require("embreex")
 
 from vcam_relight.pipeline.lighting.light_map import to_sh  # noqa: E402
 from vcam_relight.pipeline.lighting.sh import dominant_direction  # noqa: E402
-from vcam_relight.pipeline.lightstage.assets.asset_pack import Pack, default_pack_path  # noqa: E402
+from vcam_relight.pipeline.lightstage.assets.asset_pack import AssetPack, default_pack_path  # noqa: E402
 from vcam_relight.pipeline.lightstage.camera.framing import orbit, source_camera  # noqa: E402
-from vcam_relight.pipeline.lightstage.clips.clip import Clip, Plan, Recipe, View  # noqa: E402
-from vcam_relight.pipeline.lightstage.clips.stream import Stream  # noqa: E402
+from vcam_relight.pipeline.lightstage.clips.clip import (  # noqa: E402
+    ClipPlan,
+    ClipRecipe,
+    RenderedClip,
+    RenderedView,
+)
+from vcam_relight.pipeline.lightstage.clips.stream import ClipStream  # noqa: E402
 from vcam_relight.pipeline.lightstage.core.scene import Label  # noqa: E402
 from vcam_relight.pipeline.lightstage.light.light_sampler import sample_light  # noqa: E402
 from vcam_relight.pipeline.lightstage.light.light_shapes import rotate  # noqa: E402
@@ -47,14 +52,16 @@ LANDMARK_PX = 4.5
 """Mean distance, in pixels of 256, of MediaPipe's landmarks from those that come with a picture: it
 finds 2 to 3 on people of its own kind of picture, and its own noise is part of that."""
 
-SMALL = Recipe(size=64, shortest=2, longest=2)
-SINGLE = Recipe(size=64, shortest=1, longest=1, views=0)
+SMALL = ClipRecipe(size=64, shortest=2, longest=2)
+SINGLE = ClipRecipe(size=64, shortest=1, longest=1, views=0)
 
 
 @pytest.fixture(scope="module")
-def clip(pack: Pack) -> Clip:
+def clip(pack: AssetPack) -> RenderedClip:
     """A few frames at full size."""
-    return next(iter(Stream(default_pack_path(), 5, Recipe(shortest=4, longest=4), 0, stop=1)))
+    return next(
+        iter(ClipStream(default_pack_path(), 5, ClipRecipe(shortest=4, longest=4), 0, stop=1))
+    )
 
 
 def arrays(value: Any) -> Iterator[np.ndarray]:
@@ -69,7 +76,7 @@ def arrays(value: Any) -> Iterator[np.ndarray]:
             yield from arrays(getattr(value, field.name))
 
 
-def contents(clip: Clip) -> list[bytes]:
+def contents(clip: RenderedClip) -> list[bytes]:
     return [array.tobytes() for array in arrays(clip.frames)]
 
 
@@ -83,21 +90,21 @@ def pixels(size: int) -> tuple[FloatArray, FloatArray]:
     return x, y
 
 
-def test_the_same_seed_gives_the_same_bytes_however_many_workers(pack: Pack) -> None:
+def test_the_same_seed_gives_the_same_bytes_however_many_workers(pack: AssetPack) -> None:
     """And when the stream is taken up in the middle."""
-    first, second = Stream(default_pack_path(), 1, SMALL, 2, stop=2)
-    (resumed,) = Stream(default_pack_path(), 1, SMALL, 1, start=1, stop=2)
+    first, second = ClipStream(default_pack_path(), 1, SMALL, 2, stop=2)
+    (resumed,) = ClipStream(default_pack_path(), 1, SMALL, 1, start=1, stop=2)
     assert (first.index, second.index, resumed.index) == (0, 1, 1)
     assert contents(resumed) == contents(second) != contents(first)
 
 
-def test_a_image_is_albedo_times_shading_plus_specular(clip: Clip) -> None:
+def test_a_image_is_albedo_times_shading_plus_specular(clip: RenderedClip) -> None:
     for view in (clip.frames[0].source, *clip.frames[0].novel):
         made = view.albedo.astype(np.float32) * view.shading + view.specular
         assert np.abs(made - view.images).max() < HALF_FLOATS * view.images.max()
 
 
-def test_flow_carries_the_next_frame_onto_this_one(clip: Clip) -> None:
+def test_flow_carries_the_next_frame_onto_this_one(clip: RenderedClip) -> None:
     for frame, following in zip(clip.frames, clip.frames[1:], strict=False):
         x, y = pixels(256)
         flow = frame.flow.astype(np.float32)
@@ -112,7 +119,7 @@ def test_flow_carries_the_next_frame_onto_this_one(clip: Clip) -> None:
     assert not clip.frames[-1].flow_valid.any()
 
 
-def test_a_novel_view_shows_the_same_surfaces(clip: Clip) -> None:
+def test_a_novel_view_shows_the_same_surfaces(clip: RenderedClip) -> None:
     """Its colours and normals are found again where depth and the two cameras say."""
     frame = clip.frames[0]
     here, there = frame.source, frame.novel[0]
@@ -135,7 +142,7 @@ def test_a_novel_view_shows_the_same_surfaces(clip: Clip) -> None:
     assert np.degrees(np.arccos(np.clip(np.median(cosine), -1, 1))) < NOVEL_NORMAL_DEG
 
 
-def unproject(view: View) -> tuple[FloatArray, np.ndarray]:
+def unproject(view: RenderedView) -> tuple[FloatArray, np.ndarray]:
     """World positions of a view's pixels, and where there are any."""
     camera = view.camera
     x, y = pixels(camera.width)
@@ -145,11 +152,13 @@ def unproject(view: View) -> tuple[FloatArray, np.ndarray]:
     return local @ camera.rotation + camera.position, view.depth > 0
 
 
-def test_a_face_is_found_where_the_landmarks_say(pack: Pack) -> None:
+def test_a_face_is_found_where_the_landmarks_say(pack: AssetPack) -> None:
     """MediaPipe, looking at the picture, agrees with the landmarks that came with it."""
     tracker = FaceTracker(StageTimer())
     errors = []
-    for made in Stream(default_pack_path(), 8, Recipe(shortest=1, longest=1, views=0), 0, stop=4):
+    for made in ClipStream(
+        default_pack_path(), 8, ClipRecipe(shortest=1, longest=1, views=0), 0, stop=4
+    ):
         view = made.frames[0].source
         linear = view.images[0].astype(np.float32) * 0.7
         level = linear[view.labels == Label.SKIN].mean()
@@ -163,7 +172,7 @@ def test_a_face_is_found_where_the_landmarks_say(pack: Pack) -> None:
     assert np.median(errors) < LANDMARK_PX
 
 
-def test_lightings_point_everywhere_and_expose_a_face_alike(pack: Pack) -> None:
+def test_lightings_point_everywhere_and_expose_a_face_alike(pack: AssetPack) -> None:
     lights = [sample_light(np.random.default_rng([9, k]), pack.hdris) for k in range(300)]
     towards = np.array([dominant_direction(to_sh(light.radiance)) for light in lights])
     yaw = np.degrees(np.arctan2(towards[:, 0], towards[:, 2]))
@@ -176,15 +185,15 @@ def test_lightings_point_everywhere_and_expose_a_face_alike(pack: Pack) -> None:
     assert abs((moved + 180) % 360 - 180 - 40) < 4
 
 
-def test_the_splits_share_no_person_and_no_environment(pack: Pack) -> None:
+def test_the_splits_share_no_person_and_no_environment(pack: AssetPack) -> None:
     train, test = (
-        [Plan.of(pack, Recipe(split=split), 3, k) for k in range(120)]
+        [ClipPlan.of(pack, ClipRecipe(split=split), 3, k) for k in range(120)]
         for split in ("train", "test")
     )
     test_split = {hdri.name for hdri in pack.hdris if hdri.split == "test"}
     assert test_split and len(test_split) < len(pack.hdris)
 
-    def environments(plans: list[Plan]) -> set[str]:
+    def environments(plans: list[ClipPlan]) -> set[str]:
         made = (light for plan in plans for light in plan.lights if light.kind == "environment")
         return {light.description.split()[1].rstrip(",") for light in made}
 
@@ -192,8 +201,8 @@ def test_the_splits_share_no_person_and_no_environment(pack: Pack) -> None:
     assert not environments(train) & test_split and environments(train)
 
 
-def test_a_killed_worker_is_reported_and_ends_the_others(pack: Pack) -> None:
-    frames = Stream(default_pack_path(), 1, SINGLE, 2, ahead=1).frames()
+def test_a_killed_worker_is_reported_and_ends_the_others(pack: AssetPack) -> None:
+    frames = ClipStream(default_pack_path(), 1, SINGLE, 2, ahead=1).frames()
     next(frames)
     children = multiprocessing.active_children()
     assert len(children) == 2
@@ -204,15 +213,15 @@ def test_a_killed_worker_is_reported_and_ends_the_others(pack: Pack) -> None:
     assert not multiprocessing.active_children()
 
 
-def test_leaving_the_loop_leaves_no_process(pack: Pack) -> None:
-    for _ in Stream(default_pack_path(), 1, SINGLE, 1, ahead=1):
+def test_leaving_the_loop_leaves_no_process(pack: AssetPack) -> None:
+    for _ in ClipStream(default_pack_path(), 1, SINGLE, 1, ahead=1):
         break
     assert not multiprocessing.active_children()
 
 
 def test_a_missing_pack_is_named(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="no asset pack"):
-        next(Stream(tmp_path / "none.npz", 1, SMALL, 1).frames())
+        next(ClipStream(tmp_path / "none.npz", 1, SMALL, 1).frames())
 
 
 def test_an_orbit_looks_from_the_side_it_says() -> None:

@@ -8,9 +8,9 @@ from support.stage import require
 from vcam_relight.pipeline.engines.triplane.network.layers import sample
 from vcam_relight.pipeline.head.pose import HeadFinder
 from vcam_relight.pipeline.head.space import HeadPose, pixel_places
-from vcam_relight.pipeline.lightstage.assets.asset_pack import Pack, default_pack_path
+from vcam_relight.pipeline.lightstage.assets.asset_pack import AssetPack, default_pack_path
 from vcam_relight.pipeline.train.samples import read, samples
-from vcam_relight.pipeline.train.smoke_test import round_trip
+from vcam_relight.pipeline.train.smoke_test import smoke_test
 
 LIFTED_DM = 0.1
 """Median, between a surface's depth in two views of a head: 0.03 measured, 0.15 to 0.25 with a view
@@ -24,10 +24,10 @@ require("embreex")
 
 
 @pytest.fixture(scope="module")
-def trained(pack: Pack, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def trained(pack: AssetPack, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What the round trip leaves; it raises if the loss grows or a resumed run starts anew."""
     folder = tmp_path_factory.mktemp("trained")
-    round_trip(default_pack_path(), folder)
+    smoke_test(default_pack_path(), folder)
     return folder
 
 
@@ -37,9 +37,9 @@ def test_a_round_trip_leaves_a_network(trained: Path) -> None:
 
 @pytest.mark.parametrize("index", [0, 5])
 def test_depth_and_poses_carry_a_surface_to_the_novel_view(trained: Path, index: int) -> None:
-    sitting = read(trained / "sittings" / f"{index:06d}.npz")
-    count = len(sitting["sh"])
-    batch = samples(sitting, range(count), [0] * count, HeadFinder())
+    subject = read(trained / "captures" / f"{index:06d}.npz")
+    count = len(subject["sh"])
+    batch = samples(subject, range(count), [0] * count, HeadFinder())
     depths = batch.depth.reshape(count, -1, 1)
     points = batch.pose.lifted(pixel_places(batch.depth.shape[-1]), depths)[:, :, 0]
     for k in range(count):

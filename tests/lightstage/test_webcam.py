@@ -21,7 +21,7 @@ from vcam_relight.pipeline.lightstage.camera.backdrop import (
     surroundings,
 )
 from vcam_relight.pipeline.lightstage.camera.occluder import Kind, Occluder
-from vcam_relight.pipeline.lightstage.camera.parameters import CameraLook, sample_camera
+from vcam_relight.pipeline.lightstage.camera.parameters import CameraParameters, sample_camera
 from vcam_relight.pipeline.lightstage.camera.webcam import WebcamFrame, apply, film
 
 GAIN_UNDONE = 0.03
@@ -58,14 +58,14 @@ def _truth() -> FloatArray:
     return linear + (1 - alpha[..., None]) * backdrop
 
 
-def _shoot(look: CameraLook, index: int = 0, light: float = 1.0) -> WebcamFrame:
+def _shoot(camera: CameraParameters, index: int = 0, light: float = 1.0) -> WebcamFrame:
     linear, alpha, backdrop = _scene()
-    return apply(look, linear * np.float32(light), alpha, backdrop * np.float32(light), index)
+    return apply(camera, linear * np.float32(light), alpha, backdrop * np.float32(light), index)
 
 
-def _flat(look: CameraLook, level: float, index: int = 0) -> BgrImage:
+def _flat(camera: CameraParameters, level: float, index: int = 0) -> BgrImage:
     even = np.full((SIZE, SIZE, 3), level, np.float32)
-    return apply(look, even, np.ones((SIZE, SIZE), np.float32), even, index).image
+    return apply(camera, even, np.ones((SIZE, SIZE), np.float32), even, index).image
 
 
 def _detail(image: BgrImage) -> float:
@@ -96,15 +96,15 @@ def test_a_camera_stays_within_its_documented_strength() -> None:
         assert abs(weak.exposure) == pytest.approx(abs(strong.exposure) / 2)
         assert weak.read_noise < strong.read_noise
         assert weak.scale >= strong.scale and weak.quality >= strong.quality
-    for field in fields(CameraLook):  # nothing is the same for all cameras
-        assert len({getattr(look, field.name) for look in full}) > 1, field.name
+    for field in fields(CameraParameters):  # nothing is the same for all cameras
+        assert len({getattr(camera, field.name) for camera in full}) > 1, field.name
 
 
 @pytest.mark.parametrize("codec", ["jpeg", "h264"])
 def test_same_seed_same_bytes(codec: str) -> None:
     def shoot(seed: int, index: int) -> bytes:
-        look = replace(sample_camera(np.random.default_rng(seed)), codec=codec)
-        return _shoot(look, index).image.tobytes()
+        camera = replace(sample_camera(np.random.default_rng(seed)), codec=codec)
+        return _shoot(camera, index).image.tobytes()
 
     assert shoot(3, 7) == shoot(3, 7)
     assert shoot(3, 7) != shoot(3, 8)
@@ -116,7 +116,7 @@ def test_gains_are_reported_exactly() -> None:
     truth = _truth().mean((0, 1))
     for seed in range(8):
         drawn = sample_camera(np.random.default_rng(seed))
-        look = CameraLook(
+        camera = CameraParameters(
             seed=seed,
             exposure=min(drawn.exposure, 0.0),
             auto_exposure=drawn.auto_exposure,
@@ -130,14 +130,14 @@ def test_gains_are_reported_exactly() -> None:
             mosaic=True,
             sensor_gains=drawn.sensor_gains,
         )
-        frame = _shoot(look, index=5, light=0.6)
+        frame = _shoot(camera, index=5, light=0.6)
         seen = decode_srgb((frame.image[..., ::-1] / np.float32(255)).astype(np.float32))
-        undone = (seen.mean((0, 1)) / frame.gain - frame.veil) / (1 - look.glare)
+        undone = (seen.mean((0, 1)) / frame.gain - frame.veil) / (1 - camera.glare)
         assert undone / 0.6 == pytest.approx(truth, rel=GAIN_UNDONE)
 
 
 def test_auto_exposure_lifts_dark_scenes_with_their_noise() -> None:
-    steady = CameraLook(seed=1, electrons=4000, read_noise=0.002, mosaic=True)
+    steady = CameraParameters(seed=1, electrons=4000, read_noise=0.002, mosaic=True)
     auto = replace(steady, auto_exposure=0.9)
     dark, lifted = _flat(steady, 0.02), _flat(auto, 0.02)
     assert lifted.mean() > 2 * dark.mean()
@@ -150,10 +150,10 @@ def test_auto_exposure_lifts_dark_scenes_with_their_noise() -> None:
 
 
 def test_noise_is_that_of_a_sensor() -> None:
-    look = CameraLook(
+    camera = CameraParameters(
         seed=2, electrons=2000, read_noise=0.002, mosaic=True, sensor_gains=(2.0, 1.0, 1.6)
     )
-    first, second = _flat(look, 0.2, 0), _flat(look, 0.2, 1)
+    first, second = _flat(camera, 0.2, 0), _flat(camera, 0.2, 1)
     blue, green, red = first.reshape(-1, 3).std(0)
     assert red > green and blue > green
     # interpolation of the mosaic correlates neighbours
@@ -164,33 +164,33 @@ def test_noise_is_that_of_a_sensor() -> None:
         return float(np.corrcoef(a[..., 1].ravel(), b[..., 1].ravel())[0, 1])
 
     assert abs(likeness(first, second)) < 0.05
-    denoised = replace(look, residue=0.7)
+    denoised = replace(camera, residue=0.7)
     assert likeness(_flat(denoised, 0.2, 4), _flat(denoised, 0.2, 5)) > 0.4
 
 
 def test_each_step_changes_what_it_should() -> None:
-    plain = _detail(_shoot(CameraLook()).image)
+    plain = _detail(_shoot(CameraParameters()).image)
     for blur in ({"defocus": 2.0}, {"softness": 1.0}, {"shake": 8.0}, {"scale": 0.4}):
-        assert _detail(_shoot(CameraLook(**blur)).image) < 0.8 * plain, blur
-    assert _detail(_shoot(CameraLook(sharpening=1.2)).image) > 1.2 * plain
-    grain = CameraLook(electrons=1500, read_noise=0.003, mosaic=True)
+        assert _detail(_shoot(CameraParameters(**blur)).image) < 0.8 * plain, blur
+    assert _detail(_shoot(CameraParameters(sharpening=1.2)).image) > 1.2 * plain
+    grain = CameraParameters(electrons=1500, read_noise=0.003, mosaic=True)
     assert _flat(replace(grain, denoise=0.1), 0.2).std() < 0.6 * _flat(grain, 0.2).std()
 
-    over = _shoot(CameraLook(exposure=2.5)).image
-    rolled = _shoot(CameraLook(exposure=2.5, headroom=2.5)).image
+    over = _shoot(CameraParameters(exposure=2.5)).image
+    rolled = _shoot(CameraParameters(exposure=2.5, headroom=2.5)).image
     assert (over == 255).mean() > 0.05
     assert (rolled == 255).mean() < (over == 255).mean() / 4  # the shoulder saves highlights
 
-    corner = _flat(CameraLook(vignette=0.4), 0.3)
+    corner = _flat(CameraParameters(vignette=0.4), 0.3)
     assert corner[:8, :8].mean() < 0.8 * corner[120:136, 120:136].mean()
-    grey = _flat(CameraLook(black=0.06), 0.0)
+    grey = _flat(CameraParameters(black=0.06), 0.0)
     assert grey.min() >= 14
-    assert _shoot(CameraLook(glare=0.1)).image.min() > _shoot(CameraLook()).image.min()
-    spread = [np.ptp(_shoot(CameraLook(saturation=s)).image.astype(int), axis=2).mean() for s in
+    assert _shoot(CameraParameters(glare=0.1)).image.min() > _shoot(CameraParameters()).image.min()
+    spread = [np.ptp(_shoot(CameraParameters(saturation=s)).image.astype(int), axis=2).mean() for s in
               (0.6, 1.0, 1.4)]  # fmt: skip
     assert spread == sorted(spread)
-    assert _flat(CameraLook(range_mistake="washed"), 0.0).min() == 16
-    assert _flat(CameraLook(range_mistake="crushed"), 0.004).max() == 0
+    assert _flat(CameraParameters(range_mistake="washed"), 0.0).min() == 16
+    assert _flat(CameraParameters(range_mistake="crushed"), 0.004).max() == 0
 
 
 def _blockiness(image: BgrImage) -> float:
@@ -201,20 +201,20 @@ def _blockiness(image: BgrImage) -> float:
 
 
 def test_codecs_leave_their_marks() -> None:
-    plain = _shoot(CameraLook()).image
-    jpeg = _shoot(CameraLook(codec="jpeg", quality=30, subsampling="4:2:0")).image
+    plain = _shoot(CameraParameters()).image
+    jpeg = _shoot(CameraParameters(codec="jpeg", quality=30, subsampling="4:2:0")).image
     assert _blockiness(jpeg) > 1.15 * _blockiness(plain)
 
     def loss(image: BgrImage) -> float:
         return float(np.square(image.astype(np.float32) - plain).mean())
 
-    h264 = [loss(_shoot(CameraLook(codec="h264", crf=crf)).image) for crf in (18, 28, 38)]
+    h264 = [loss(_shoot(CameraParameters(codec="h264", crf=crf)).image) for crf in (18, 28, 38)]
     assert 0 < h264[0] < h264[1] < h264[2]
     red = np.zeros((SIZE, SIZE, 3), np.float32)
     red[:, 101:, 0] = 0.5  # an edge in colour, between two chroma samples
     opaque = np.ones((SIZE, SIZE), np.float32)
     sharp, soft = (
-        apply(CameraLook(codec="jpeg", quality=95, subsampling=s), red, opaque, red, 0).image
+        apply(CameraParameters(codec="jpeg", quality=95, subsampling=s), red, opaque, red, 0).image
         for s in ("4:4:4", "4:2:0")
     )
     assert int(soft[128, 100, 2]) > int(sharp[128, 100, 2]) + 15
@@ -222,9 +222,11 @@ def test_codecs_leave_their_marks() -> None:
 
 def test_a_clip_has_one_camera() -> None:
     linear, alpha, backdrop = _scene()
-    look = CameraLook(seed=9, electrons=800, read_noise=0.004, codec="h264", crf=28, drift=0.1)
+    camera = CameraParameters(
+        seed=9, electrons=800, read_noise=0.004, codec="h264", crf=28, drift=0.1
+    )
     halves = linear.astype(np.float16), alpha.astype(np.float16)  # what the stream gives
-    clip = list(film(look, [(*halves, backdrop, None)] * 12))
+    clip = list(film(camera, [(*halves, backdrop, None)] * 12))
     assert len(clip) == 12
     gains = np.array([frame.exposure for frame in clip])
     assert 0 < np.abs(np.diff(np.log2(gains))).max() < 0.05
@@ -232,35 +234,35 @@ def test_a_clip_has_one_camera() -> None:
     steps = [np.abs(a.image.astype(float) - b.image).mean() for a, b in pairwise(clip)]
     assert min(steps) > 0
     # frames predicted from those before: what changes is less than between keyframes
-    alone = [_shoot(look, index).image.astype(float) for index in (5, 6)]
+    alone = [_shoot(camera, index).image.astype(float) for index in (5, 6)]
     assert np.median(steps) < np.abs(alone[0] - alone[1]).mean()
 
 
 def test_automatics_follow_with_delay() -> None:
     linear, alpha, backdrop = _scene()
-    look = CameraLook(auto_exposure=1.0)
+    camera = CameraParameters(auto_exposure=1.0)
     scenes = [(linear, alpha, backdrop * k, None) for k in [1.0] * 3 + [8.0] * 40]
-    gains = [frame.exposure for frame in film(look, scenes)]
+    gains = [frame.exposure for frame in film(camera, scenes)]
     assert gains[2] == pytest.approx(gains[0])
     assert gains[3] > gains[4] > gains[20] > gains[42]
-    assert gains[42] == pytest.approx(_gain_alone(look, scenes[-1]), rel=0.1)
+    assert gains[42] == pytest.approx(_gain_alone(camera, scenes[-1]), rel=0.1)
 
 
-def _gain_alone(look: CameraLook, scene: tuple[FloatArray, Map, FloatArray, None]) -> float:
-    return apply(look, scene[0], scene[1], scene[2], 0).exposure
+def _gain_alone(camera: CameraParameters, scene: tuple[FloatArray, Map, FloatArray, None]) -> float:
+    return apply(camera, scene[0], scene[1], scene[2], 0).exposure
 
 
 @pytest.mark.parametrize("kind", ["hand", "fist", "mug", "phone", "microphone", "sleeve"])
 def test_the_mask_covers_what_is_in_front(kind: Kind) -> None:
     linear, alpha, backdrop = _scene()
-    look = CameraLook(softness=0.8, defocus=1.0, mosaic=True, sharpening=0.5)
-    without = apply(look, linear, alpha, backdrop, 0)
+    camera = CameraParameters(softness=0.8, defocus=1.0, mosaic=True, sharpening=0.5)
+    without = apply(camera, linear, alpha, backdrop, 0)
     areas = []
     for seed in range(4):
         thing = Occluder(np.random.default_rng(seed), kind)
         front = thing.draw(0, (SIZE, SIZE), _front_light())
         assert np.isfinite(front.linear).all() and front.linear.min() >= 0
-        with_it = apply(look, linear, alpha, backdrop, 0, front)
+        with_it = apply(camera, linear, alpha, backdrop, 0, front)
         changed = np.abs(with_it.image.astype(int) - without.image).max(2)
         outside = cv2.dilate(with_it.occluded, np.ones((7, 7), np.uint8)) < 1e-3
         assert changed[outside].max(initial=0) <= OCCLUDED_LEVELS

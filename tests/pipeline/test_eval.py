@@ -15,7 +15,8 @@ from vcam_relight.pipeline.controls import RelightSettings
 from vcam_relight.pipeline.core.image import BgrImage
 from vcam_relight.pipeline.core.timing import StageTimer
 from vcam_relight.pipeline.engines.registry import load_engine
-from vcam_relight.pipeline.evaluate.cases import Case, make_cases, tone_name
+from vcam_relight.pipeline.evaluate.cases import RelightCase, make_cases, tone_name
+from vcam_relight.pipeline.evaluate.clips import LAG_FRAMES, SWITCH, ClipMeter
 from vcam_relight.pipeline.evaluate.dpr import WEIGHTS, DprEngine, DprNetwork, dpr_light
 from vcam_relight.pipeline.evaluate.light_direction import (
     angle_between,
@@ -23,17 +24,16 @@ from vcam_relight.pipeline.evaluate.light_direction import (
     has_direction,
     shown_direction,
 )
-from vcam_relight.pipeline.evaluate.media import Clip, moving_clip
+from vcam_relight.pipeline.evaluate.media import MediaClip, moving_clip
 from vcam_relight.pipeline.evaluate.method import (
-    Answer,
-    BestGain,
-    EngineContestant,
-    Truth,
-    copy_input,
+    BestGainBaseline,
+    EngineMethod,
+    GroundTruthMethod,
+    Prediction,
+    copy_input_baseline,
 )
 from vcam_relight.pipeline.evaluate.metrics import LARGEST_DB, best_gain, psnr, ssim, with_gain
 from vcam_relight.pipeline.evaluate.stills import StillMeter
-from vcam_relight.pipeline.evaluate.streams import LAG_FRAMES, SWITCH, ClipMeter
 from vcam_relight.pipeline.face import FaceTracker
 from vcam_relight.pipeline.face.types import FaceState
 from vcam_relight.pipeline.lighting import Lighting
@@ -60,7 +60,7 @@ RELIT = (Lighting.from_sh(LIGHTS["left"]), Lighting.from_sh(LIGHTS["right"]))
 
 
 @pytest.fixture(scope="module")
-def cases() -> list[Case]:
+def cases() -> list[RelightCase]:
     """Three cases of the demo's face."""
     return list(make_cases(relit_demo(), 0, 3, FaceTracker(StageTimer())))
 
@@ -104,20 +104,30 @@ def test_psnr_and_ssim_against_hand_computation() -> None:
     assert wanted < 0.99
 
 
-def test_best_gain_finds_the_exposure_and_is_never_worse_than_none(cases: list[Case]) -> None:
+def test_best_gain_finds_the_exposure_and_is_never_worse_than_none(
+    cases: list[RelightCase],
+) -> None:
     truth = np.random.default_rng(0).integers(30, 180, (64, 64, 3)).astype(np.uint8)
     for gain in (0.5, 1.0, 1.3):
         assert best_gain(truth, with_gain(truth, gain), WHOLE) == pytest.approx(gain, rel=0.01)
     for case in cases:
-        gained = with_gain(case.image, best_gain(case.image, case.truth, case.person))
-        assert psnr(gained, case.truth, case.person) >= psnr(case.image, case.truth, case.person)
+        gained = with_gain(case.image, best_gain(case.image, case.ground_truth, case.person))
+        assert psnr(gained, case.ground_truth, case.person) >= psnr(
+            case.image, case.ground_truth, case.person
+        )
 
 
-def test_truth_beats_perturbed_truth_beats_the_input(cases: list[Case], meter: StillMeter) -> None:
+def test_truth_beats_perturbed_truth_beats_the_input(
+    cases: list[RelightCase], meter: StillMeter
+) -> None:
     for case in cases:
         truth, near, copy = (
-            meter.measure(Answer(image), case)
-            for image in (case.truth, with_gain(noisy(case.truth, 3), 0.93), case.image)
+            meter.measure(Prediction(image), case)
+            for image in (
+                case.ground_truth,
+                with_gain(noisy(case.ground_truth, 3), 0.93),
+                case.image,
+            )
         )
         for key in ("psnr_db", "ssim", "psnr_as_is_db"):
             assert truth[key] > near[key] > copy[key], key
@@ -125,17 +135,25 @@ def test_truth_beats_perturbed_truth_beats_the_input(cases: list[Case], meter: S
         # A gain is the camera's business, noise is not.
         assert near["psnr_db"] > near["psnr_as_is_db"] + 1
     errors = {
-        name: np.mean([meter.measure(who.answer(case), case)["light_deg"] for case in cases])
-        for name, who in (("truth", Truth()), ("copy", copy_input()), ("gain", BestGain()))
+        name: np.mean([meter.measure(who.predict(case), case)["light_deg"] for case in cases])
+        for name, who in (
+            ("truth", GroundTruthMethod()),
+            ("copy", copy_input_baseline()),
+            ("gain", BestGainBaseline()),
+        )
     }
     assert errors["truth"] < errors["copy"] - 10
     assert errors["gain"] == pytest.approx(errors["copy"], abs=2)
 
 
-def test_the_geometry_engine_beats_both_controls(cases: list[Case], meter: StillMeter) -> None:
-    engine = EngineContestant(load_engine("geometry"))
+def test_the_geometry_engine_beats_both_controls(
+    cases: list[RelightCase], meter: StillMeter
+) -> None:
+    engine = EngineMethod(load_engine("geometry"))
     for case in cases:
-        ours, gain = (meter.measure(who.answer(case), case) for who in (engine, BestGain()))
+        ours, gain = (
+            meter.measure(who.predict(case), case) for who in (engine, BestGainBaseline())
+        )
         assert ours["psnr_db"] > gain["psnr_db"] + 2 and ours["missed"] == 0
     no_op = meter.no_op(engine, cases[0])
     assert no_op["no_op_own_db"] >= tolerances.NO_OP_DB
@@ -151,18 +169,18 @@ def test_light_angles() -> None:
     assert told == [True, True, False, False]
 
 
-def test_the_light_in_a_image_is_read_where_there_is_any(cases: list[Case]) -> None:
+def test_the_light_in_a_image_is_read_where_there_is_any(cases: list[RelightCase]) -> None:
     for case in cases:
         person = case.albedo, case.normal, case.person
-        seen = shown_direction(case.truth, *person)
+        seen = shown_direction(case.ground_truth, *person)
         assert seen is not None
-        assert angle_between(seen, direction_of(case.asked_sh)) < LIGHT_SHOWN_DEG
+        assert angle_between(seen, direction_of(case.target_sh)) < LIGHT_SHOWN_DEG
         for level in (0, 255):
-            assert shown_direction(np.full_like(case.truth, level), *person) is None
+            assert shown_direction(np.full_like(case.ground_truth, level), *person) is None
 
 
-def test_a_image_without_a_face_is_reported(cases: list[Case], meter: StillMeter) -> None:
-    engine = EngineContestant(load_engine("geometry"))
+def test_a_image_without_a_face_is_reported(cases: list[RelightCase], meter: StillMeter) -> None:
+    engine = EngineMethod(load_engine("geometry"))
     wall = np.full_like(cases[0].image, 120)
     answer = engine.still(wall, Lighting.from_sh(LIGHTS["left"]))
     assert answer.missed and meter.measure(answer, cases[0])["missed"] == 1.0
@@ -217,11 +235,11 @@ def clip_meter() -> ClipMeter:
 
 
 def measure(meter: ClipMeter, engine: Tinted) -> dict[str, float | None]:
-    return meter.measure(EngineContestant(engine), with_lag=True)
+    return meter.measure(EngineMethod(engine), with_lag=True)
 
 
 def test_flicker_is_seen_and_a_steady_gain_is_not(clip_meter: ClipMeter) -> None:
-    copied = clip_meter.measure(copy_input(), with_lag=True)
+    copied = clip_meter.measure(copy_input_baseline(), with_lag=True)
     assert copied == {
         "warping_ratio": 1.0,
         "flicker_ratio": pytest.approx(1, abs=STEADY_GAIN_FLICKER),
@@ -244,21 +262,21 @@ def test_lag_is_counted_in_frames(clip_meter: ClipMeter) -> None:
 
 def test_real_motion_is_followed() -> None:
     frames = tuple(cv2.resize(frame, (640, 360)) for frame in demo_frames(8, step=2))
-    meter = ClipMeter(Clip("demo", frames, 15.0), RELIT)
-    assert meter.measure(EngineContestant(load_engine("geometry")), with_lag=False)[
+    meter = ClipMeter(MediaClip("demo", frames, 15.0), RELIT)
+    assert meter.measure(EngineMethod(load_engine("geometry")), with_lag=False)[
         "warping_ratio"
     ] == pytest.approx(1, abs=GEOMETRY_FLICKER)
-    shaken = meter.measure(EngineContestant(Tinted(flicker=0.06)), with_lag=False)
+    shaken = meter.measure(EngineMethod(Tinted(flicker=0.06)), with_lag=False)
     assert shaken["warping_ratio"] > 2
 
 
-def test_a_repainted_background_is_caught(cases: list[Case], meter: StillMeter) -> None:
+def test_a_repainted_background_is_caught(cases: list[RelightCase], meter: StillMeter) -> None:
     case = cases[0]
-    clean = np.where(case.person[..., None], case.truth, case.image)
-    assert meter.measure(Answer(clean), case)["background_levels"] == 0
+    clean = np.where(case.person[..., None], case.ground_truth, case.image)
+    assert meter.measure(Prediction(clean), case)["background_levels"] == 0
     painted = clean.copy()
     painted[:12] += np.uint8(20)
-    found = meter.measure(Answer(painted), case)
+    found = meter.measure(Prediction(painted), case)
     share = 12 * clean.shape[1] / case.background.sum()
     assert found["background_share"] == pytest.approx(share)
     assert found["background_levels"] == pytest.approx(20 * share)
@@ -282,7 +300,7 @@ def test_dpr_is_given_softened_light_in_its_own_order() -> None:
 
 
 def test_dpr_relights_a_square_and_refuses_other_files(tmp_path: Path) -> None:
-    engine = EngineContestant(DprEngine(weights_in(tmp_path)))
+    engine = EngineMethod(DprEngine(weights_in(tmp_path)))
     frame = np.ascontiguousarray(cv2.resize(demo_frames(1)[0], (320, 180)))
     answer = engine.still(frame, Lighting.from_sh(LIGHTS["right"]))
     assert not answer.missed and answer.image.shape == frame.shape
@@ -297,7 +315,9 @@ def test_dpr_relights_a_square_and_refuses_other_files(tmp_path: Path) -> None:
         DprEngine(tmp_path / "nowhere")
 
 
-def test_identity_falls_when_the_face_changes_and_not_with_light(cases: Sequence[Case]) -> None:
+def test_identity_falls_when_the_face_changes_and_not_with_light(
+    cases: Sequence[RelightCase],
+) -> None:
     pytest.importorskip("dlib", reason="the extra `eval` (dlib-bin) is not installed")
     from vcam_relight.pipeline.evaluate.identity import FaceEmbedder, cosine
 
@@ -305,7 +325,7 @@ def test_identity_falls_when_the_face_changes_and_not_with_light(cases: Sequence
     case = cases[0]
     assert case.landmarks is not None
     own = embedder.embed(case.image, case.landmarks)
-    relit = cosine(own, embedder.embed(case.truth, case.landmarks))
+    relit = cosine(own, embedder.embed(case.ground_truth, case.landmarks))
     wide = case.landmarks * np.array([1.4, 1, 1], np.float32)
     squeezed = np.ascontiguousarray(cv2.resize(case.image, None, fx=1.4, fy=1.0))
     other = cosine(own, embedder.embed(squeezed, wide))

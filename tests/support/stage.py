@@ -29,10 +29,10 @@ def leave_out(reason: str) -> None:
 
 def open_pack() -> Any:
     """The asset pack that VCAM_LIGHTSTAGE names."""
-    from vcam_relight.pipeline.lightstage.assets.asset_pack import Pack
+    from vcam_relight.pipeline.lightstage.assets.asset_pack import AssetPack
 
     path = os.environ.get("VCAM_LIGHTSTAGE")
     if not path or not Path(path).is_file():
         leave_out("VCAM_LIGHTSTAGE names no asset pack; docs/lightstage.md says how to build it")
     assert path is not None
-    return Pack.open(Path(path))
+    return AssetPack.open(Path(path))

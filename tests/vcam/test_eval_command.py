@@ -1,4 +1,4 @@
-"""`vcam eval`: tables, JSON, contact sheets, and its errors."""
+"""`vcam eval`: tables, JSON, contact contact_sheets, and its errors."""
 
 import json
 from pathlib import Path
@@ -102,8 +102,8 @@ def test_report_sheets_and_tables_agree(
 
     # No path of this machine in what is written down.
     assert str(tmp_path) not in text and "vcam eval --subset quick" in text
-    sheet = cv2.imread(str(out / "shading.jpg"))
-    assert sheet.shape[1] == 6 * 256 and sheet.shape[0] > 2 * 256
+    contact_sheet = cv2.imread(str(out / "shading.jpg"))
+    assert contact_sheet.shape[1] == 6 * 256 and contact_sheet.shape[0] > 2 * 256
     assert (out / "portraits.jpg").is_file()
 
 

@@ -82,7 +82,7 @@ class _Sway:
         return result
 
 
-class Performance:
+class Animation:
     """A few moments of one person before a webcam.
 
     Args:

@@ -1,4 +1,4 @@
-"""One moment of a performance."""
+"""One moment of a animation."""
 
 from dataclasses import dataclass, field
 

@@ -100,7 +100,7 @@ class Textures(Mapping[str, Texture]):
 
 
 @dataclass(frozen=True)
-class Pack:
+class AssetPack:
     """What a pack file holds; nothing in it may be written to."""
 
     base: BaseMesh
@@ -122,7 +122,7 @@ class Pack:
     """Whose work it is and under which licences."""
 
     @staticmethod
-    def open(path: Path) -> "Pack":
+    def open(path: Path) -> "AssetPack":
         """Reads a pack.
 
         Raises:
@@ -174,14 +174,14 @@ def _under(arrays: _Arrays, prefix: str) -> dict[str, NDArray[Any]]:
     return {k.removeprefix(start): v for k, v in arrays.items() if k.startswith(start)}
 
 
-def _unpack(arrays: _Arrays) -> Pack:
+def _unpack(arrays: _Arrays) -> AssetPack:
     base = _under(arrays, "base")
     test_split = set(arrays["held_out"].tolist())
     garments: dict[str, dict[str, NDArray[Any]]] = {}
     for key, values in _under(arrays, "garment").items():
         name, _, field = key.rpartition("/")
         garments.setdefault(name, {})[field] = values
-    return Pack(
+    return AssetPack(
         BaseMesh(
             base["positions"],
             base["faces"].astype(np.int32),

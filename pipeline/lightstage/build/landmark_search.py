@@ -20,10 +20,10 @@ from vcam_relight.pipeline.face import FaceTracker
 from vcam_relight.pipeline.face.region import LEFT_EYE, RIGHT_EYE
 from vcam_relight.pipeline.lighting.light_map import LightMap, map_directions
 from vcam_relight.pipeline.lightstage.animation.pose import Pose
-from vcam_relight.pipeline.lightstage.assets.asset_pack import Pack, default_pack_path
+from vcam_relight.pipeline.lightstage.assets.asset_pack import AssetPack, default_pack_path
 from vcam_relight.pipeline.lightstage.assets.landmarks import COUNT, FILE, Correspondence
 from vcam_relight.pipeline.lightstage.camera.framing import source_camera
-from vcam_relight.pipeline.lightstage.core.scene import Camera
+from vcam_relight.pipeline.lightstage.core.scene import PinholeCamera
 from vcam_relight.pipeline.lightstage.core.wavefront import triangulate
 from vcam_relight.pipeline.lightstage.light.light_sampler import expose
 from vcam_relight.pipeline.lightstage.person.figure import Figure
@@ -55,7 +55,7 @@ _TURNS = ((0, 0), (0, 14), (0, -14), (0, 28), (0, -28), (12, 0), (-12, 0))
 class Sighting:
     """One rendered face and what the landmark model says of it."""
 
-    camera: Camera
+    camera: PinholeCamera
     base: FloatArray
     """`(V, 3)` posed base mesh, world."""
     found: FloatArray
@@ -107,7 +107,7 @@ def _poses() -> Iterator[Pose]:
             yield Pose(expression, np.radians([pitch, yaw, 0]).astype(np.float32))
 
 
-def _face(pack: Pack) -> NDArray[np.int32]:
+def _face(pack: AssetPack) -> NDArray[np.int32]:
     """Triangles of the base mesh `(T, 3)` around the face."""
     base = pack.base
     triangles = triangulate(base.faces[base.groups == "body"])
@@ -161,7 +161,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> None:
     """Finds the landmarks anew, says how well they fit people that were left out, and writes
     them."""
-    pack, rasterizer, tracker = Pack.open(arguments.pack), Rasterizer(), FaceTracker(StageTimer())
+    pack, rasterizer, tracker = (
+        AssetPack.open(arguments.pack),
+        Rasterizer(),
+        FaceTracker(StageTimer()),
+    )
     people: list[list[Sighting]] = []
     for seed in range(arguments.people):
         person = replace(sample_identity(seed), beard=None, glasses=None, headwear=None, hair=_HAIR)

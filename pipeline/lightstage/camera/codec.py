@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 
 from vcam_relight.pipeline.core.image import BgrImage
-from vcam_relight.pipeline.lightstage.camera.parameters import CameraLook
+from vcam_relight.pipeline.lightstage.camera.parameters import CameraParameters
 
 _JPEG_SAMPLING = {
     "4:2:0": cv2.IMWRITE_JPEG_SAMPLING_FACTOR_420,
@@ -17,24 +17,24 @@ _JPEG_SAMPLING = {
 }
 
 
-def compress(look: CameraLook, images: Sequence[BgrImage]) -> list[BgrImage]:
+def compress(camera: CameraParameters, images: Sequence[BgrImage]) -> list[BgrImage]:
     """Encodes and decodes the frames of one clip, `(H, W, 3)` BGR, in order.
 
     JPEG frames stand alone, as a camera's MJPG does; H.264 is x264 with one keyframe at the start.
     """
-    if look.codec == "jpeg":
-        return [_jpeg(image, look) for image in images]
-    if look.codec == "h264":
-        return _h264(images, look.crf)
+    if camera.codec == "jpeg":
+        return [_jpeg(image, camera) for image in images]
+    if camera.codec == "h264":
+        return _h264(images, camera.crf)
     return list(images)
 
 
-def _jpeg(image: BgrImage, look: CameraLook) -> BgrImage:
+def _jpeg(image: BgrImage, camera: CameraParameters) -> BgrImage:
     settings = [
         cv2.IMWRITE_JPEG_QUALITY,
-        look.quality,
+        camera.quality,
         cv2.IMWRITE_JPEG_SAMPLING_FACTOR,
-        _JPEG_SAMPLING[look.subsampling],
+        _JPEG_SAMPLING[camera.subsampling],
     ]
     _, encoded = cv2.imencode(".jpg", image, settings)
     return np.asarray(cv2.imdecode(encoded, cv2.IMREAD_COLOR), np.uint8)
@@ -47,7 +47,7 @@ def _h264(images: Sequence[BgrImage], crf: int) -> list[BgrImage]:
     encoder.width, encoder.height, encoder.pix_fmt = even[1], even[0], "yuv420p"
     encoder.time_base = Fraction(1, 30)
     encoder.thread_count = 1  # the same bytes on every machine
-    # what calls use: no look-ahead, no frames from the future
+    # what calls use: no camera-ahead, no frames from the future
     encoder.options = {"crf": str(crf), "preset": "veryfast", "tune": "zerolatency", "g": "250"}
     decoder = av.VideoCodecContext.create("h264", "r")
     decoder.thread_count = 1

@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 
 from vcam_relight.pipeline.core.image import FloatArray
-from vcam_relight.pipeline.lightstage.core.scene import Camera
+from vcam_relight.pipeline.lightstage.core.scene import PinholeCamera
 
 DISTANCE = 8.0
 """dm from the eyes to the camera, as at a desk."""
@@ -28,7 +28,7 @@ def source_camera(
     distance: float = DISTANCE,
     height: float = HEIGHT,
     shift: tuple[float, float] = (0.0, 0.0),
-) -> Camera:
+) -> PinholeCamera:
     """A camera that looks straight at a face; its axes are the world's.
 
     Args:
@@ -40,10 +40,10 @@ def source_camera(
     """
     middle = np.zeros(3, np.float32) if eyes is None else np.asarray(eyes, np.float32)
     offset = np.array([shift[0], shift[1] - BELOW_EYES, distance], np.float32)
-    return Camera(middle + offset, distance / height, size, size)
+    return PinholeCamera(middle + offset, distance / height, size, size)
 
 
-def jittered_camera(rng: np.random.Generator, size: int, eyes: FloatArray) -> Camera:
+def jittered_camera(rng: np.random.Generator, size: int, eyes: FloatArray) -> PinholeCamera:
     """A source camera as crops of real webcam pictures vary: near or far, tight or wide, off the
     middle.
     """
@@ -57,7 +57,7 @@ def jittered_camera(rng: np.random.Generator, size: int, eyes: FloatArray) -> Ca
     )
 
 
-def orbit(camera: Camera, centre: FloatArray, yaw: float, pitch: float) -> Camera:
+def orbit(camera: PinholeCamera, centre: FloatArray, yaw: float, pitch: float) -> PinholeCamera:
     """The camera carried around a point that it goes on looking at.
 
     Args:

@@ -10,7 +10,7 @@ from vcam_relight.pipeline.core.image import FloatArray, Map
 _FAR = -10.0
 
 
-class Relief:
+class HeightField:
     """A height field over a picture; shapes added to it melt into one another like flesh.
 
     Lengths are in picture heights, the origin is the picture's centre, x points right, y up and z

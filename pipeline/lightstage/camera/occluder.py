@@ -10,8 +10,8 @@ import numpy as np
 from vcam_relight.pipeline.core.image import FloatArray, Map
 from vcam_relight.pipeline.lighting.light_map import LightMap, to_sh
 from vcam_relight.pipeline.lighting.sh import dominant_direction, irradiance
-from vcam_relight.pipeline.lightstage.camera.height_field import Relief, turned
-from vcam_relight.pipeline.lightstage.camera.webcam import Layer
+from vcam_relight.pipeline.lightstage.camera.height_field import HeightField, turned
+from vcam_relight.pipeline.lightstage.camera.webcam import ForegroundLayer
 
 Kind = Literal["hand", "fist", "mug", "phone", "microphone", "sleeve"]
 _TONES = np.array(
@@ -62,7 +62,7 @@ class Occluder:
         self._pace = rng.uniform(0.05, 0.3, 3)
         self._phase = rng.uniform(0, math.tau, 3)
 
-    def draw(self, index: int, size: tuple[int, int], light: LightMap) -> Layer:
+    def draw(self, index: int, size: tuple[int, int], light: LightMap) -> ForegroundLayer:
         """The thing at that frame.
 
         Args:
@@ -73,7 +73,7 @@ class Occluder:
         sway = self._sway * np.sin(self._pace * index + self._phase)
         at = (self._at + sway[:2] + self._pass * index).astype(np.float32)
         angle = self._angle + 4 * float(sway[2])
-        painter = _Painter(size, light, self._seed)
+        painter = _OccluderPainter(size, light, self._seed)
         if self.kind in ("hand", "fist"):
             self._hand(painter, at, angle)
         elif self.kind == "sleeve":
@@ -82,7 +82,7 @@ class Occluder:
             self._microphone(painter, at, angle)
         else:
             self._held(painter, at)
-        return Layer(painter.linear, painter.alpha)
+        return ForegroundLayer(painter.linear, painter.alpha)
 
     def _place(self, points: FloatArray, at: FloatArray, angle: float) -> FloatArray:
         points = np.array(points, np.float32) * np.float32(self._length)
@@ -90,33 +90,33 @@ class Occluder:
             points[:, 0] *= -1
         return turned(points, angle) + np.array([at[0], at[1], 0], np.float32)
 
-    def _hand(self, painter: "_Painter", wrist: FloatArray, angle: float) -> None:
+    def _hand(self, painter: "_OccluderPainter", wrist: FloatArray, angle: float) -> None:
         unit = self._length
-        relief = painter.relief()
+        field = painter.field()
         ends = self._place(np.array([[0, 0.1, 0], [0.02, -1.6, -0.1]]), wrist, angle)
-        relief.capsule(ends[0], ends[1], 0.12 * unit, 0.19 * unit, 0.08 * unit)
+        field.capsule(ends[0], ends[1], 0.12 * unit, 0.19 * unit, 0.08 * unit)
         for finger in range(4):
             knuckle = np.array([*_KNUCKLES[finger], 0.02])
             base = np.array([_KNUCKLES[finger, 0] * 0.6, 0.08, 0.0])
             a, b = self._place(np.stack([base, knuckle]), wrist, angle)
-            relief.capsule(a, b, 0.10 * unit, 0.085 * unit, 0.07 * unit)
+            field.capsule(a, b, 0.10 * unit, 0.085 * unit, 0.07 * unit)
         nails: list[FloatArray] = []
         for finger in range(4):
             joints = self._place(self._joints(finger), wrist, angle)
             for k in range(3):
                 thick = np.array([0.068, 0.060, 0.055, 0.047]) * unit * (0.9 if finger == 3 else 1)
-                relief.capsule(joints[k], joints[k + 1], thick[k], thick[k + 1], 0.02 * unit)
+                field.capsule(joints[k], joints[k + 1], thick[k], thick[k + 1], 0.02 * unit)
             nails.append(joints[3])
         thumb = self._place(_THUMB, wrist, angle)
         for k, radius in enumerate((0.10, 0.075, 0.065)):
-            relief.capsule(
+            field.capsule(
                 thumb[k], thumb[k + 1], radius * unit, (radius - 0.01) * unit, 0.035 * unit
             )
-        tips = np.zeros(relief.z.shape, np.float32)
+        tips = np.zeros(field.z.shape, np.float32)
         for tip in [*nails, thumb[3]]:
-            tips += np.exp(-((relief.x - tip[0]) ** 2 + (relief.y[:, None] - tip[1]) ** 2)
+            tips += np.exp(-((field.x - tip[0]) ** 2 + (field.y[:, None] - tip[1]) ** 2)
                            / np.float32(2 * (0.05 * unit) ** 2))  # fmt: skip
-        painter.paint(relief, painter.flesh(self._skin, tips), 0.10, 0.06 * unit)
+        painter.paint(field, painter.flesh(self._skin, tips), 0.10, 0.06 * unit)
         if self._sleeved:
             self._cuff(painter, wrist, angle)
 
@@ -136,39 +136,39 @@ class Occluder:
             )
         return np.stack(joints).astype(np.float32)
 
-    def _cuff(self, painter: "_Painter", wrist: FloatArray, angle: float) -> None:
-        relief = painter.relief()
+    def _cuff(self, painter: "_OccluderPainter", wrist: FloatArray, angle: float) -> None:
+        field = painter.field()
         a, b = self._place(np.array([[0.0, -0.25, 0], [0.02, -1.7, -0.1]]), wrist, angle)
-        relief.capsule(a, b, 0.19 * self._length, 0.30 * self._length, 0.02 * self._length)
-        painter.paint(relief, painter.cloth(self._cloth), 0.0, 0.05 * self._length)
+        field.capsule(a, b, 0.19 * self._length, 0.30 * self._length, 0.02 * self._length)
+        painter.paint(field, painter.cloth(self._cloth), 0.0, 0.05 * self._length)
 
-    def _arm(self, painter: "_Painter", at: FloatArray, angle: float) -> None:
+    def _arm(self, painter: "_OccluderPainter", at: FloatArray, angle: float) -> None:
         """A sleeve across the lower face, as when somebody rubs nose or eyes."""
-        relief = painter.relief()
+        field = painter.field()
         points = np.array([[-0.2, 3.0, 0], [0, 0.1, 0.1], [0.2, -3.0, 0]])
         a, b, c = self._place(points, at, angle)
-        relief.capsule(a, b, 0.22 * self._length, 0.26 * self._length, 0.1 * self._length)
-        relief.capsule(b, c, 0.26 * self._length, 0.34 * self._length, 0.1 * self._length)
-        painter.paint(relief, painter.cloth(self._cloth), 0.0, 0.08 * self._length)
+        field.capsule(a, b, 0.22 * self._length, 0.26 * self._length, 0.1 * self._length)
+        field.capsule(b, c, 0.26 * self._length, 0.34 * self._length, 0.1 * self._length)
+        painter.paint(field, painter.cloth(self._cloth), 0.0, 0.08 * self._length)
 
-    def _microphone(self, painter: "_Painter", at: FloatArray, angle: float) -> None:
+    def _microphone(self, painter: "_OccluderPainter", at: FloatArray, angle: float) -> None:
         unit = self._length
-        body = painter.relief()
+        body = painter.field()
         points = self._place(
             np.array([[0, 0.1, 0], [0.1, -0.75, -0.05], [0.9, -1.8, -0.2]]), at, angle
         )
         body.capsule(points[0], points[1], 0.11 * unit, 0.085 * unit, 0.01)
         body.capsule(points[1], points[2], 0.03 * unit, 0.03 * unit, 0.01)
         painter.paint(body, np.full(3, 0.03, np.float32), 0.6, 0.05 * unit)
-        ball = painter.relief()
+        ball = painter.field()
         ball.capsule(points[0], points[0], 0.17 * unit, 0.17 * unit, 0.01)
         painter.paint(ball, painter.grille(self._paint * 0.25), 0.15, 0.05 * unit)
 
-    def _held(self, painter: "_Painter", at: FloatArray) -> None:
+    def _held(self, painter: "_OccluderPainter", at: FloatArray) -> None:
         """A mug or a phone, upright, with fingers around it from one side."""
         unit, mug = self._length, self.kind == "mug"
         wide, high = (0.46 * unit, 0.52 * unit) if mug else (0.40 * unit, 0.82 * unit)
-        thing = painter.relief()
+        thing = painter.field()
         side = -1.0 if self._left else 1.0
         centre = np.array([at[0], at[1] + 0.15, 0], np.float32)
         if mug:
@@ -185,7 +185,7 @@ class Occluder:
                 spot = np.hypot(thing.x - x, thing.y[:, None] - (y - k * 0.13 * unit))
                 paint[spot < 0.05 * unit] = 0.015
         painter.paint(thing, paint, 0.5, 0.05 * unit)
-        fingers = painter.relief()
+        fingers = painter.field()
         for k in range(4):
             y = centre[1] + (0.16 - k * 0.115) * unit
             start = np.array(
@@ -222,7 +222,7 @@ def _dye(rng: np.random.Generator, most: float) -> FloatArray:
     return np.asarray(colour * (0.02 + (most - 0.02) * rng.random() ** 1.5), np.float32)
 
 
-class _Painter:
+class _OccluderPainter:
     """Lights reliefs and lays them over one another."""
 
     def __init__(self, size: tuple[int, int], light: LightMap, seed: int) -> None:
@@ -234,15 +234,15 @@ class _Painter:
         self.linear: FloatArray = np.zeros((*size, 3), np.float32)
         self.alpha: Map = np.zeros(size, np.float32)
 
-    def relief(self) -> Relief:
-        return Relief(*self._size)
+    def field(self) -> HeightField:
+        return HeightField(*self._size)
 
-    def paint(self, relief: Relief, albedo: FloatArray, gloss: float, crease: float) -> None:
-        """Lays a relief over what is there; `gloss` scales a highlight, `crease` is the width of
+    def paint(self, field: HeightField, albedo: FloatArray, gloss: float, crease: float) -> None:
+        """Lays a field over what is there; `gloss` scales a highlight, `crease` is the width of
         the hollows that light hardly reaches.
         """
-        window = relief.window()
-        normals = relief.normals(window)
+        window = field.window()
+        normals = field.normals(window)
         if not normals.size:  # outside the picture
             return
         if albedo.ndim == 3:
@@ -250,10 +250,10 @@ class _Painter:
         received = irradiance(self._sh, normals) / np.float32(math.pi)
         floor = 0.12 * np.float32(self._sh[0].mean() * 0.282)
         shaded = albedo * np.maximum(received, floor)
-        shaded *= relief.openness(crease, window)[..., None]
+        shaded *= field.openness(crease, window)[..., None]
         highlight = np.maximum(normals @ self._half, 0) ** 40
         shaded = shaded + np.float32(gloss * 0.5) * highlight[..., None] * received.max()
-        cover = relief.cover[window]
+        cover = field.cover[window]
         colour, alpha = self.linear[window], self.alpha[window]
         colour += cover[..., None] * (shaded.astype(np.float32) - colour)
         alpha += cover * (1 - alpha)

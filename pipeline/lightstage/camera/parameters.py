@@ -14,7 +14,7 @@ RangeMistake = Literal["none", "crushed", "washed"]
 
 
 @dataclass(frozen=True, slots=True)
-class CameraLook:
+class CameraParameters:
     """What stays the same over a clip. The defaults are a perfect camera: the plain sRGB encoding.
 
     Lengths are in pixels of a picture of 256 rows.
@@ -93,7 +93,7 @@ class CameraLook:
     """JPEG's chroma; H.264 is always 4:2:0."""
 
 
-def sample_camera(rng: np.random.Generator, strength: float = 1.0) -> CameraLook:
+def sample_camera(rng: np.random.Generator, strength: float = 1.0) -> CameraParameters:
     """Draws a camera.
 
     Args:
@@ -124,7 +124,7 @@ def sample_camera(rng: np.random.Generator, strength: float = 1.0) -> CameraLook
     red, blue = float(rng.uniform(1.4, 2.2)), float(rng.uniform(1.3, 2.0))
     mosaic, crisp = bool(rng.random() < 0.8), bool(rng.random() < 0.6)
     scale = 1 - sometimes(0.5, 0.0, 0.7)
-    look = CameraLook(
+    camera = CameraParameters(
         seed=seed,
         exposure=around(0.4, -1.5, 1.2) - (0.7 * s if dark < 0.1 else 0.0),
         auto_exposure=sometimes(0.8, 0.3, 0.9),
@@ -161,7 +161,7 @@ def sample_camera(rng: np.random.Generator, strength: float = 1.0) -> CameraLook
         crf=round(s * rng.triangular(20, 27, 40)),
         subsampling=subsampling if s > 0 else "4:4:4",  # type: ignore[arg-type]
     )
-    return look
+    return camera
 
 
 def _error(mired: float, tint: float) -> Triple:

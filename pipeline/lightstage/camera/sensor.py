@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 
 from vcam_relight.pipeline.core.image import FloatArray, Map
-from vcam_relight.pipeline.lightstage.camera.parameters import CameraLook
+from vcam_relight.pipeline.lightstage.camera.parameters import CameraParameters
 
 _FULL = 65535.0
 _BLACK = 0.02
@@ -20,29 +20,33 @@ _MEMORY = 3
 
 
 def expose(
-    look: CameraLook, light: FloatArray, exposure: float, white_balance: FloatArray, index: int
+    camera: CameraParameters,
+    light: FloatArray,
+    exposure: float,
+    white_balance: FloatArray,
+    index: int,
 ) -> FloatArray:
     """Light `(H, W, 3)` linear RGB to what the processor gets, `(H, W, 3)` linear RGB with gains
-    applied, clipped at `look.headroom`; may be a little below 0 where it is dark.
+    applied, clipped at `camera.headroom`; may be a little below 0 where it is dark.
     """
-    native = np.asarray(look.sensor_gains, np.float32)
+    native = np.asarray(camera.sensor_gains, np.float32)
     raw = light * (np.float32(exposure) / native)
     # the brightest native channel, green, reaches white first; the others are clipped with it, so
     # that clipped areas stay white before the white balance
-    limit = (look.headroom / native).astype(np.float32)
-    if look.mosaic:
+    limit = (camera.headroom / native).astype(np.float32)
+    if camera.mosaic:
         plane = _mosaic(raw)
-        plane = plane + _noise(look, plane, exposure, index)
+        plane = plane + _noise(camera, plane, exposure, index)
         plane = np.clip(plane, -_BLACK, _mosaic(np.broadcast_to(limit, raw.shape)))
-        scale = _FULL / (look.headroom + _BLACK)
+        scale = _FULL / (camera.headroom + _BLACK)
         coded = np.rint((plane + _BLACK) * scale).astype(np.uint16)
         full = cv2.cvtColor(coded, cv2.COLOR_BayerRGGB2RGB).astype(np.float32)
         raw = full / np.float32(scale) - np.float32(_BLACK)
-    elif math.isfinite(look.electrons):
-        raw = raw + _noise(look, raw, exposure, index)
+    elif math.isfinite(camera.electrons):
+        raw = raw + _noise(camera, raw, exposure, index)
     raw = np.minimum(raw, limit)
     developed = raw * (native * white_balance)
-    result: FloatArray = np.minimum(developed, np.float32(look.headroom))
+    result: FloatArray = np.minimum(developed, np.float32(camera.headroom))
     return result
 
 
@@ -56,37 +60,37 @@ def _mosaic(rgb: FloatArray) -> Map:
     return plane
 
 
-def _noise(look: CameraLook, raw: FloatArray, exposure: float, index: int) -> FloatArray:
+def _noise(camera: CameraParameters, raw: FloatArray, exposure: float, index: int) -> FloatArray:
     """Noise for raw values that were gained by `exposure`, of their shape `(H, W[, 3])`."""
-    if not math.isfinite(look.electrons):
+    if not math.isfinite(camera.electrons):
         return np.zeros_like(raw)
-    read = np.float32(exposure * look.read_noise)
-    deviation = np.sqrt(np.maximum(raw, 0) * np.float32(exposure / look.electrons) + read**2)
-    unit = _fresh(look, raw.shape, index)
-    if look.residue > 0:
-        shares = look.residue ** np.arange(_MEMORY, dtype=np.float32)
+    read = np.float32(exposure * camera.read_noise)
+    deviation = np.sqrt(np.maximum(raw, 0) * np.float32(exposure / camera.electrons) + read**2)
+    unit = _fresh(camera, raw.shape, index)
+    if camera.residue > 0:
+        shares = camera.residue ** np.arange(_MEMORY, dtype=np.float32)
         for age in range(1, _MEMORY):
-            unit = unit + shares[age] * _fresh(look, raw.shape, index - age)
+            unit = unit + shares[age] * _fresh(camera, raw.shape, index - age)
         unit = unit / np.float32(math.sqrt(float((shares**2).sum())))
     noise: FloatArray = deviation * unit
-    if look.banding > 0:
-        rows = np.random.default_rng((look.seed, 2, index + _MEMORY))
-        columns = np.random.default_rng((look.seed, 3))  # a sensor's columns stay what they are
+    if camera.banding > 0:
+        rows = np.random.default_rng((camera.seed, 2, index + _MEMORY))
+        columns = np.random.default_rng((camera.seed, 3))  # a sensor's columns stay what they are
         height, width, *channels = raw.shape
         ones = [1] * len(channels)
         band = rows.standard_normal((height, 1, *ones), np.float32)
         band = band + columns.standard_normal((1, width, *ones), np.float32)
-        noise = noise + band * read * np.float32(look.banding)
+        noise = noise + band * read * np.float32(camera.banding)
     return noise
 
 
-def _fresh(look: CameraLook, shape: tuple[int, ...], index: int) -> FloatArray:
-    """Normal noise of variance 1, correlated between neighbours by `look.grain`."""
-    rng = np.random.default_rng((look.seed, 1, index + _MEMORY))  # never below 0
+def _fresh(camera: CameraParameters, shape: tuple[int, ...], index: int) -> FloatArray:
+    """Normal noise of variance 1, correlated between neighbours by `camera.grain`."""
+    rng = np.random.default_rng((camera.seed, 1, index + _MEMORY))  # never below 0
     unit = rng.standard_normal(shape, np.float32)
-    if look.grain <= 0.2:
+    if camera.grain <= 0.2:
         return unit
-    kernel = cv2.getGaussianKernel(7, look.grain).astype(np.float32)
+    kernel = cv2.getGaussianKernel(7, camera.grain).astype(np.float32)
     blurred = cv2.sepFilter2D(unit, -1, kernel, kernel)
     result: FloatArray = blurred / np.float32((kernel**2).sum())
     return result

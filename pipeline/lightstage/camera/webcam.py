@@ -2,7 +2,7 @@
 
 The order is a camera's own: scene, lens, sensor (exposure, mosaic, noise, clipping), its processor
 (white balance, tone, sharpening), encoder, and the size that the crop of a face is scaled to. One
-`CameraLook` is one camera in one room: draw it once per clip. No step moves a pixel, so normals,
+`CameraParameters` is one camera in one room: draw it once per clip. No step moves a pixel, so normals,
 depth, flow and masks of the render stay true of the picture.
 """
 
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from vcam_relight.pipeline.core.color import LUMA_BGR, encode_srgb, luminance
 from vcam_relight.pipeline.core.image import BgrImage, FloatArray, Map
 from vcam_relight.pipeline.lightstage.camera.codec import compress
-from vcam_relight.pipeline.lightstage.camera.parameters import CameraLook
+from vcam_relight.pipeline.lightstage.camera.parameters import CameraParameters
 from vcam_relight.pipeline.lightstage.camera.sensor import expose
 
 Colours = NDArray[np.float16] | NDArray[np.float32]
@@ -31,12 +31,12 @@ _AUTO_TINT = (0.4, 2.5)
 _METER_FRAMES = 12.0
 """Time constant of auto-exposure in frames."""
 _REFERENCE = 256.0
-"""Lengths of a look are in pixels of a picture of this height."""
+"""Lengths of a camera are in pixels of a picture of this height."""
 _CURVE = 4095
 
 
 @dataclass(frozen=True, slots=True)
-class Layer:
+class ForegroundLayer:
     """Something drawn in front of the person."""
 
     linear: FloatArray
@@ -71,7 +71,7 @@ class WebcamFrame:
     veil: FloatArray
     """`(3,)` linear RGB of the light scattered in the lens, before the gains. Up to vignetting,
     noise, clipping and the tone curve, the picture is
-    `(scene * (1 - look.glare) + veil) * gain`."""
+    `(scene * (1 - camera.glare) + veil) * gain`."""
 
     @property
     def gain(self) -> FloatArray:
@@ -80,41 +80,41 @@ class WebcamFrame:
 
 
 def apply(
-    look: CameraLook,
+    camera: CameraParameters,
     linear: Colours,
     alpha: Colours,
     backdrop: FloatArray,
     frame_index: int,
-    front: Layer | None = None,
+    front: ForegroundLayer | None = None,
 ) -> WebcamFrame:
     """One frame by itself; H.264 then is a keyframe, and the automatics go by this frame.
 
     Args:
-        look: the camera.
+        camera: the camera.
         linear: `(H, W, 3)` linear RGB of the person, premultiplied by alpha: a `View`'s picture.
         alpha: `(H, W)` in 0..1.
         backdrop: `(H, W, 3)` linear RGB of what is behind, as `lightstage.camera.backdrop` draws.
-        frame_index: place in the clip; noise, shake and drift follow from it and the look's seed.
+        frame_index: place in the clip; noise, shake and drift follow from it and the camera's seed.
         front: hands and objects, as `pipeline.lightstage.camera.occluder` draws them.
 
     Raises:
         ValueError: the shapes do not fit together.
     """
     scene, occluded = _compose(linear, alpha, backdrop, front)
-    raw = _develop(look, scene, occluded, frame_index, meter(scene))
-    (small,) = compress(look, [raw.image])
-    return _at_size(raw, small, look, scene.shape)
+    raw = _develop(camera, scene, occluded, frame_index, meter(scene))
+    (small,) = compress(camera, [raw.image])
+    return _at_size(raw, small, camera, scene.shape)
 
 
 def film(
-    look: CameraLook,
-    frames: Iterable[tuple[Colours, Colours, FloatArray, Layer | None]],
+    camera: CameraParameters,
+    frames: Iterable[tuple[Colours, Colours, FloatArray, ForegroundLayer | None]],
     first_index: int = 0,
 ) -> Iterator[WebcamFrame]:
     """A clip: the automatics follow with delay, and H.264 predicts each frame from those before.
 
     Args:
-        look: the camera.
+        camera: the camera.
         frames: `linear`, `alpha`, `backdrop` and `front` of each, as `apply` takes them.
         first_index: place of the first frame in its clip.
 
@@ -129,9 +129,9 @@ def film(
         shape = scene.shape
         now = meter(scene)
         metered = now if metered is None else _follow(metered, now)
-        raws.append(_develop(look, scene, occluded, index, metered))
-    for raw, small in zip(raws, compress(look, [raw.image for raw in raws]), strict=True):
-        yield _at_size(raw, small, look, shape)
+        raws.append(_develop(camera, scene, occluded, index, metered))
+    for raw, small in zip(raws, compress(camera, [raw.image for raw in raws]), strict=True):
+        yield _at_size(raw, small, camera, shape)
 
 
 def meter(scene: FloatArray) -> Metering:
@@ -153,7 +153,7 @@ def _follow(last: Metering, now: Metering) -> Metering:
 
 
 def _compose(
-    linear: Colours, alpha: Colours, backdrop: FloatArray, front: Layer | None
+    linear: Colours, alpha: Colours, backdrop: FloatArray, front: ForegroundLayer | None
 ) -> tuple[FloatArray, Map]:
     if linear.shape != backdrop.shape or linear.shape[:2] != alpha.shape:
         raise ValueError(
@@ -170,75 +170,77 @@ def _compose(
 
 
 def _develop(
-    look: CameraLook, scene: FloatArray, occluded: Map, index: int, metered: Metering
+    camera: CameraParameters, scene: FloatArray, occluded: Map, index: int, metered: Metering
 ) -> WebcamFrame:
     """All up to the encoder; the picture has the sensor's size."""
-    rng = np.random.default_rng((look.seed, 0, index))
-    shake = look.shake * float(rng.uniform(0.3, 1.0))
-    angle = look.shake_angle + float(rng.normal(0, 0.3))
-    exposure = _exposure(look, metered, index)
-    white_balance = _white_balance(look, metered)
-    blurred = _lens(look, scene, shake, angle)
-    occluded = np.clip(_lens(look, occluded, shake, angle), 0, 1)
+    rng = np.random.default_rng((camera.seed, 0, index))
+    shake = camera.shake * float(rng.uniform(0.3, 1.0))
+    angle = camera.shake_angle + float(rng.normal(0, 0.3))
+    exposure = _exposure(camera, metered, index)
+    white_balance = _white_balance(camera, metered)
+    blurred = _lens(camera, scene, shake, angle)
+    occluded = np.clip(_lens(camera, occluded, shake, angle), 0, 1)
     veil = np.zeros(3, np.float32)
-    if look.glare > 0:
-        veil = (look.glare * np.asarray(look.glare_colour) * metered.level).astype(np.float32)
-        blurred = blurred * np.float32(1 - look.glare) + veil
-    width, height = _sensor_size(look, scene.shape)
+    if camera.glare > 0:
+        veil = (camera.glare * np.asarray(camera.glare_colour) * metered.level).astype(np.float32)
+        blurred = blurred * np.float32(1 - camera.glare) + veil
+    width, height = _sensor_size(camera, scene.shape)
     if (height, width) != scene.shape[:2]:
         small = cv2.resize(blurred, (width, height), interpolation=cv2.INTER_AREA)
         blurred = np.asarray(small, np.float32)
-    light = blurred * vignette(look, height, width)[..., None] if look.vignette > 0 else blurred
-    developed = expose(look, light, exposure, white_balance, index)
-    encoded = _finish(look, developed)
+    light = blurred * vignette(camera, height, width)[..., None] if camera.vignette > 0 else blurred
+    developed = expose(camera, light, exposure, white_balance, index)
+    encoded = _finish(camera, developed)
     levels = np.rint(np.clip(encoded, 0, 1) * 255).astype(np.uint8)
-    image = np.ascontiguousarray(_range_mistake(look, levels)[..., ::-1])
+    image = np.ascontiguousarray(_range_mistake(camera, levels)[..., ::-1])
     return WebcamFrame(image, occluded, exposure, white_balance, veil)
 
 
-def _exposure(look: CameraLook, metered: Metering, index: int) -> float:
-    auto = look.auto_exposure * math.log2(_GREY / metered.level)
-    drift = look.drift * (
-        math.sin(index * 0.043 + look.seed % 7) + 0.5 * math.sin(index * 0.117 + look.seed % 11)
+def _exposure(camera: CameraParameters, metered: Metering, index: int) -> float:
+    auto = camera.auto_exposure * math.log2(_GREY / metered.level)
+    drift = camera.drift * (
+        math.sin(index * 0.043 + camera.seed % 7) + 0.5 * math.sin(index * 0.117 + camera.seed % 11)
     )
-    return float(2 ** (look.exposure + min(max(auto, _AUTO_STOPS[0]), _AUTO_STOPS[1]) + drift))
+    return float(2 ** (camera.exposure + min(max(auto, _AUTO_STOPS[0]), _AUTO_STOPS[1]) + drift))
 
 
-def _white_balance(look: CameraLook, metered: Metering) -> FloatArray:
+def _white_balance(camera: CameraParameters, metered: Metering) -> FloatArray:
     grey = np.clip(metered.level / np.maximum(metered.colour, 1e-6), *_AUTO_TINT)
-    gains = np.asarray(look.white_balance) * grey**look.auto_white_balance
+    gains = np.asarray(camera.white_balance) * grey**camera.auto_white_balance
     return (gains / luminance(gains.astype(np.float32))).astype(np.float32)
 
 
-def vignette(look: CameraLook, height: int, width: int) -> Map:
+def vignette(camera: CameraParameters, height: int, width: int) -> Map:
     """`(height, width)` gain of the lens: 1 in the middle, cos^4-like towards the corners."""
     y = (np.arange(height, dtype=np.float32) + 0.5 - height / 2) / (height / 2)
     x = (np.arange(width, dtype=np.float32) + 0.5 - width / 2) / (width / 2)
     square = (y[:, None] ** 2 + x**2) / 2
-    result: Map = (1 / (1 + np.float32(look.vignette) * square) ** 2).astype(np.float32)
+    result: Map = (1 / (1 + np.float32(camera.vignette) * square) ** 2).astype(np.float32)
     return result
 
 
-def _sensor_size(look: CameraLook, shape: tuple[int, ...]) -> tuple[int, int]:
+def _sensor_size(camera: CameraParameters, shape: tuple[int, ...]) -> tuple[int, int]:
     """Width and height, even unless they are the picture's own."""
     height, width = shape[:2]
-    if look.scale >= 1:
+    if camera.scale >= 1:
         return width, height
-    return max(16, 2 * round(width * look.scale / 2)), max(16, 2 * round(height * look.scale / 2))
+    return max(16, 2 * round(width * camera.scale / 2)), max(
+        16, 2 * round(height * camera.scale / 2)
+    )
 
 
-def _lens(look: CameraLook, scene: FloatArray, length: float, angle: float) -> FloatArray:
+def _lens(camera: CameraParameters, scene: FloatArray, length: float, angle: float) -> FloatArray:
     unit = scene.shape[0] / _REFERENCE
     kernels = []
-    if look.defocus * unit > 0.3:
-        kernels.append(_disc(look.defocus * unit))
+    if camera.defocus * unit > 0.3:
+        kernels.append(_disc(camera.defocus * unit))
     if length * unit > 0.5:
         kernels.append(_streak(length * unit, angle))
     for kernel in kernels:
         blurred = cv2.filter2D(scene, -1, kernel, borderType=cv2.BORDER_REPLICATE)
         scene = np.asarray(blurred, np.float32)
-    if look.softness * unit > 0.15:
-        scene = np.asarray(cv2.GaussianBlur(scene, (0, 0), look.softness * unit), np.float32)
+    if camera.softness * unit > 0.15:
+        scene = np.asarray(cv2.GaussianBlur(scene, (0, 0), camera.softness * unit), np.float32)
     return scene
 
 
@@ -258,53 +260,53 @@ def _streak(length: float, angle: float) -> FloatArray:
     return np.asarray(kernel / kernel.sum(), np.float32)
 
 
-def _finish(look: CameraLook, linear: FloatArray) -> FloatArray:
+def _finish(camera: CameraParameters, linear: FloatArray) -> FloatArray:
     """The processor's part after white balance: tone, denoising, colour, sharpening."""
-    index = np.sqrt(np.clip(linear, 0, look.headroom) / np.float32(look.headroom))
-    encoded: FloatArray = tone_curve(look)[np.rint(index * _CURVE).astype(np.intp)]
-    if look.denoise > 0:
-        encoded = np.asarray(cv2.bilateralFilter(encoded, 5, look.denoise, 1.5), np.float32)
-    if look.saturation != 1:
+    index = np.sqrt(np.clip(linear, 0, camera.headroom) / np.float32(camera.headroom))
+    encoded: FloatArray = tone_curve(camera)[np.rint(index * _CURVE).astype(np.intp)]
+    if camera.denoise > 0:
+        encoded = np.asarray(cv2.bilateralFilter(encoded, 5, camera.denoise, 1.5), np.float32)
+    if camera.saturation != 1:
         luma = np.asarray(cv2.transform(encoded, _LUMA), np.float32)[..., None]
-        encoded = np.asarray(luma + look.saturation * (encoded - luma), np.float32)
-    if look.sharpening > 0:
+        encoded = np.asarray(luma + camera.saturation * (encoded - luma), np.float32)
+    if camera.sharpening > 0:
         luma = np.asarray(cv2.transform(encoded, _LUMA), np.float32)
-        detail = luma - cv2.GaussianBlur(luma, (0, 0), look.sharpening_radius)
-        encoded = np.asarray(encoded + look.sharpening * detail[..., None], np.float32)
+        detail = luma - cv2.GaussianBlur(luma, (0, 0), camera.sharpening_radius)
+        encoded = np.asarray(encoded + camera.sharpening * detail[..., None], np.float32)
     return encoded
 
 
-def tone_curve(look: CameraLook) -> FloatArray:
-    """`(4096,)` encoded values at linear `(i / 4095)^2 * look.headroom`: shoulder, sRGB's curve,
+def tone_curve(camera: CameraParameters) -> FloatArray:
+    """`(4096,)` encoded values at linear `(i / 4095)^2 * camera.headroom`: shoulder, sRGB's curve,
     gamma, contrast, black level.
     """
-    linear = (np.linspace(0, 1, _CURVE + 1) ** 2 * look.headroom).astype(np.float32)
-    if look.headroom > 1:  # a shoulder that meets the straight part with the same slope
+    linear = (np.linspace(0, 1, _CURVE + 1) ** 2 * camera.headroom).astype(np.float32)
+    if camera.headroom > 1:  # a shoulder that meets the straight part with the same slope
         knee, room = 0.6, 0.4
         rolled = knee + room * (1 - np.exp(-np.maximum(linear - knee, 0) / room))
         linear = np.where(linear > knee, rolled, linear)
-    v = encode_srgb(linear) ** np.float32(look.gamma)
-    v = v + np.float32(look.contrast) * v * (1 - v) * (2 * v - 1)
-    result: FloatArray = (look.black + (1 - look.black) * v).astype(np.float32)
+    v = encode_srgb(linear) ** np.float32(camera.gamma)
+    v = v + np.float32(camera.contrast) * v * (1 - v) * (2 * v - 1)
+    result: FloatArray = (camera.black + (1 - camera.black) * v).astype(np.float32)
     return result
 
 
-def _range_mistake(look: CameraLook, levels: BgrImage) -> BgrImage:
+def _range_mistake(camera: CameraParameters, levels: BgrImage) -> BgrImage:
     """Full-range video taken for limited (too much contrast), or limited for full (too little)."""
-    if look.range_mistake == "none":
+    if camera.range_mistake == "none":
         return levels
     steps = np.arange(256) / 255
     wrong = (
-        (steps * 255 - 16) / 219 if look.range_mistake == "crushed" else (16 + steps * 219) / 255
+        (steps * 255 - 16) / 219 if camera.range_mistake == "crushed" else (16 + steps * 219) / 255
     )
     return np.rint(np.clip(wrong, 0, 1) * 255).astype(np.uint8)[levels]
 
 
 def _at_size(
-    raw: WebcamFrame, small: BgrImage, look: CameraLook, shape: tuple[int, ...]
+    raw: WebcamFrame, small: BgrImage, camera: CameraParameters, shape: tuple[int, ...]
 ) -> WebcamFrame:
     image = small
     if small.shape != shape:
-        way = cv2.INTER_CUBIC if look.crisp else cv2.INTER_LINEAR
+        way = cv2.INTER_CUBIC if camera.crisp else cv2.INTER_LINEAR
         image = np.asarray(cv2.resize(small, shape[1::-1], interpolation=way), np.uint8)
     return WebcamFrame(image, raw.occluded, raw.exposure, raw.white_balance, raw.veil)

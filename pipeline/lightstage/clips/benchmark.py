@@ -7,8 +7,8 @@ import time
 from pathlib import Path
 
 from vcam_relight.pipeline.lightstage.assets.asset_pack import default_pack_path
-from vcam_relight.pipeline.lightstage.clips.clip import Recipe
-from vcam_relight.pipeline.lightstage.clips.stream import Stream
+from vcam_relight.pipeline.lightstage.clips.clip import ClipRecipe
+from vcam_relight.pipeline.lightstage.clips.stream import ClipStream
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -23,8 +23,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Renders and prints what it took."""
-    recipe = Recipe(size=arguments.size, views=arguments.views)
-    stream = Stream(arguments.pack, arguments.seed, recipe, arguments.workers, stop=arguments.clips)
+    recipe = ClipRecipe(size=arguments.size, views=arguments.views)
+    stream = ClipStream(
+        arguments.pack, arguments.seed, recipe, arguments.workers, stop=arguments.clips
+    )
     before, start = _processor_time(), time.perf_counter()
     frames = sum(1 for _ in stream.frames())
     wall, processor = time.perf_counter() - start, _processor_time() - before

@@ -1,4 +1,4 @@
-"""One performance of one person under two lightings, with everything that is true of it."""
+"""One animation of one person under two lightings, with everything that is true of it."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 
 from vcam_relight.pipeline.core.image import FloatArray
 from vcam_relight.pipeline.lighting.light_map import LightMap, to_sh
-from vcam_relight.pipeline.lightstage.animation.animation import RATE, Performance
-from vcam_relight.pipeline.lightstage.assets.asset_pack import Pack
+from vcam_relight.pipeline.lightstage.animation.animation import RATE, Animation
+from vcam_relight.pipeline.lightstage.assets.asset_pack import AssetPack
 from vcam_relight.pipeline.lightstage.camera.framing import (
     PITCH,
     YAW,
@@ -17,8 +17,8 @@ from vcam_relight.pipeline.lightstage.camera.framing import (
     jittered_camera,
     orbit,
 )
-from vcam_relight.pipeline.lightstage.clips.transport import Transport
-from vcam_relight.pipeline.lightstage.core.scene import Camera, Posed
+from vcam_relight.pipeline.lightstage.clips.transport import ClipTransport
+from vcam_relight.pipeline.lightstage.core.scene import PinholeCamera, Posed
 from vcam_relight.pipeline.lightstage.core.split import Split
 from vcam_relight.pipeline.lightstage.light.light_sampler import SampledLight, sample_light
 from vcam_relight.pipeline.lightstage.light.light_shapes import rotate
@@ -37,7 +37,7 @@ _FASTEST_TURN = 90.0
 
 
 @dataclass(frozen=True, slots=True)
-class Recipe:
+class ClipRecipe:
     """What clips are made of."""
 
     size: int = 256
@@ -61,13 +61,13 @@ class Recipe:
 
 
 @dataclass(frozen=True, slots=True)
-class View:
+class RenderedView:
     """All channels of one picture, H x W; colours are linear sRGB.
 
     pictures = albedo x shading + specular, up to the rounding of half floats.
     """
 
-    camera: Camera
+    camera: PinholeCamera
     images: Halves
     """`(2, H, W, 3)` under the two lightings, premultiplied by alpha."""
     shading: Halves
@@ -90,16 +90,16 @@ class View:
 
 
 @dataclass(frozen=True, slots=True)
-class Frame:
+class RenderedFrame:
     """One moment."""
 
     clip: int
     """Index of its clip in the stream."""
     index: int
     """Its place in the clip."""
-    source: View
+    source: RenderedView
     """Through the camera whose axes are the world's."""
-    novel: tuple[View, ...]
+    novel: tuple[RenderedView, ...]
     """From yaw -30..30 and pitch -15..15 degrees about the head."""
     flow: Halves
     """`(H, W, 2)` pixels right and down, from the source picture to the next frame's; 0 in a clip's
@@ -117,23 +117,23 @@ class Frame:
 
 
 @dataclass(frozen=True, slots=True)
-class Clip:
-    """A performance."""
+class RenderedClip:
+    """A animation."""
 
     index: int
     """In the stream; the next one resumes it."""
-    frames: tuple[Frame, ...] = field(repr=False)
+    frames: tuple[RenderedFrame, ...] = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class ClipPlan:
     """All that chance decides about one clip; a pure function of seed, split and index."""
 
     index: int
     identity: int
     """Seed for `sample_identity`."""
-    performance: int
-    """Seed for `Performance`."""
+    animation: int
+    """Seed for `Animation`."""
     frames: int
     lights: tuple[SampledLight, SampledLight]
     turn: float
@@ -144,10 +144,10 @@ class Plan:
     """Seed of the framing."""
 
     @classmethod
-    def of(cls, pack: Pack, recipe: Recipe, seed: int, index: int) -> "Plan":
+    def of(cls, pack: AssetPack, recipe: ClipRecipe, seed: int, index: int) -> "ClipPlan":
         """The plan of clip `index`."""
         rng = np.random.default_rng([seed, int(recipe.split == "test"), index])
-        performance, camera = (int(s) for s in rng.integers(2**30, size=2))
+        animation, camera = (int(s) for s in rng.integers(2**30, size=2))
         lights = tuple(sample_light(rng, pack.hdris, recipe.split) for _ in range(2))
         turns = rng.random() < recipe.turning
         turn = float(rng.choice([-1, 1]) * rng.uniform(15, _FASTEST_TURN)) if turns else 0.0
@@ -155,7 +155,7 @@ class Plan:
         return cls(
             index,
             seed * _PEOPLE + index,  # consecutive, which makes them a balanced crowd
-            performance,
+            animation,
             int(rng.integers(recipe.shortest, recipe.longest + 1)),
             (lights[0], lights[1]),
             turn,
@@ -164,19 +164,21 @@ class Plan:
         )
 
 
-def render_clip(pack: Pack, rasterizer: Rasterizer, plan: Plan, recipe: Recipe) -> Iterator[Frame]:
+def render_clip(
+    pack: AssetPack, rasterizer: Rasterizer, plan: ClipPlan, recipe: ClipRecipe
+) -> Iterator[RenderedFrame]:
     """Renders the frames of a clip in order; each depends on pack, plan and recipe alone."""
     figure = Figure(pack, sample_identity(plan.identity, recipe.split))
-    performance = Performance(plan.performance, plan.frames)
-    acted = [performance.pose(index) for index in range(plan.frames)]
+    animation = Animation(plan.animation, plan.frames)
+    acted = [animation.pose(index) for index in range(plan.frames)]
     poses = [figure.pose(pose) for pose in acted]
     eyes = np.mean([posed.head[:3, 3] for posed in poses], axis=0)
     camera = jittered_camera(np.random.default_rng(plan.camera), recipe.size, eyes)
     centre = head_centre(np.mean([posed.head for posed in poses], axis=0))
     others = [orbit(camera, centre, *angles) for angles in plan.directions]
-    transport = Transport(figure, acted, poses)
+    transport = ClipTransport(figure, acted, poses)
     rasterizer.load(figure.parts)
-    shown: tuple[Frame, Buffers] | None = None
+    shown: tuple[RenderedFrame, Buffers] | None = None
     for index, posed in enumerate(poses):
         lights = _lights(plan, index)
         lit = transport.light(index, lights)
@@ -186,7 +188,7 @@ def render_clip(pack: Pack, rasterizer: Rasterizer, plan: Plan, recipe: Recipe) 
             shown[0].flow_valid[:] = shown[1].flow_valid(buffers)
             yield shown[0]
         novel = [_view(rasterizer.draw(posed, other, lit), other, posed) for other in others]
-        frame = Frame(
+        frame = RenderedFrame(
             plan.index,
             index,
             _view(buffers, camera, posed),
@@ -203,15 +205,15 @@ def render_clip(pack: Pack, rasterizer: Rasterizer, plan: Plan, recipe: Recipe) 
         yield shown[0]
 
 
-def _lights(plan: Plan, index: int) -> tuple[LightMap, LightMap]:
+def _lights(plan: ClipPlan, index: int) -> tuple[LightMap, LightMap]:
     first, second = (light.radiance for light in plan.lights)
     if plan.turn:
         second = rotate(second, plan.turn * index / RATE)
     return first, second
 
 
-def _view(buffers: Buffers, camera: Camera, posed: Posed) -> View:
-    return View(
+def _view(buffers: Buffers, camera: PinholeCamera, posed: Posed) -> RenderedView:
+    return RenderedView(
         camera,
         _half(buffers.images),
         _half(buffers.shading),

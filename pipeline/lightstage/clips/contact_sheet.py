@@ -1,4 +1,4 @@
-"""Contact sheets, for eyes: heads under lights, all channels of a frame, a performance."""
+"""Contact sheets, for eyes: heads under lights, all channels of a frame, a animation."""
 
 import argparse
 import math
@@ -11,10 +11,16 @@ import numpy as np
 from vcam_relight.pipeline.core.color import encode_srgb
 from vcam_relight.pipeline.core.image import BgrImage, FloatArray, Map
 from vcam_relight.pipeline.lighting.light_map import LightMap, map_directions
-from vcam_relight.pipeline.lightstage.animation.animation import Performance
-from vcam_relight.pipeline.lightstage.assets.asset_pack import Pack, default_pack_path
+from vcam_relight.pipeline.lightstage.animation.animation import Animation
+from vcam_relight.pipeline.lightstage.assets.asset_pack import AssetPack, default_pack_path
 from vcam_relight.pipeline.lightstage.camera.framing import source_camera
-from vcam_relight.pipeline.lightstage.clips.clip import Frame, Plan, Recipe, View, render_clip
+from vcam_relight.pipeline.lightstage.clips.clip import (
+    ClipPlan,
+    ClipRecipe,
+    RenderedFrame,
+    RenderedView,
+    render_clip,
+)
 from vcam_relight.pipeline.lightstage.core.scene import Label
 from vcam_relight.pipeline.lightstage.light.light_sampler import SampledLight, sample_light
 from vcam_relight.pipeline.lightstage.person.figure import Figure
@@ -46,17 +52,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Writes `heads-NN.png`, `channels.png` and `performance.png`."""
-    pack, rasterizer = Pack.open(arguments.pack), Rasterizer()
+    """Writes `heads-NN.png`, `channels.png` and `animation.png`."""
+    pack, rasterizer = AssetPack.open(arguments.pack), Rasterizer()
     arguments.out.mkdir(parents=True, exist_ok=True)
     lights = _varied(pack, arguments.seed, arguments.lights, arguments.split)
     for k, light in enumerate(lights):
         print(f"light {k + 1}: {light.description}")
-    recipe = Recipe(256, arguments.split, 24, 24)
-    plan = Plan.of(pack, recipe, arguments.seed, 0)
+    recipe = ClipRecipe(256, arguments.split, 24, 24)
+    plan = ClipPlan.of(pack, recipe, arguments.seed, 0)
     frames = list(render_clip(pack, rasterizer, plan, recipe))
     _write(arguments.out / "channels.png", channels(frames[0]))
-    _write(arguments.out / "performance.png", performance(frames))
+    _write(arguments.out / "animation.png", animation(frames))
     rows: list[BgrImage] = []
     for head in range(arguments.heads):
         rows.append(np.concatenate(_head(pack, rasterizer, lights, arguments, head), axis=1))
@@ -66,7 +72,7 @@ def run(arguments: argparse.Namespace) -> None:
             print(f"{head + 1} of {arguments.heads} heads", flush=True)
 
 
-def channels(frame: Frame) -> BgrImage:
+def channels(frame: RenderedFrame) -> BgrImage:
     """Everything of one frame: a row for the source view, one for each novel view, and one of what
     belongs to the frame.
     """
@@ -84,7 +90,7 @@ def channels(frame: Frame) -> BgrImage:
     return np.concatenate(rows)
 
 
-def performance(frames: Sequence[Frame], count: int = 8) -> BgrImage:
+def animation(frames: Sequence[RenderedFrame], count: int = 8) -> BgrImage:
     """Some frames of a clip, side by side: under both lightings, and from elsewhere."""
     shown = [frames[i] for i in np.linspace(0, len(frames) - 1, count).round().astype(int)]
     rows = [[_photo(f.source, k) for f in shown] for k in range(2)]
@@ -92,7 +98,7 @@ def performance(frames: Sequence[Frame], count: int = 8) -> BgrImage:
     return np.concatenate([np.concatenate(row, axis=1) for row in rows])
 
 
-def _varied(pack: Pack, seed: int, count: int, split: str) -> list[SampledLight]:
+def _varied(pack: AssetPack, seed: int, count: int, split: str) -> list[SampledLight]:
     """Lightings of as many kinds as there are."""
     chosen: list[SampledLight] = []
     for k in range(100 * count):
@@ -108,7 +114,7 @@ def _varied(pack: Pack, seed: int, count: int, split: str) -> list[SampledLight]
 
 
 def _head(
-    pack: Pack,
+    pack: AssetPack,
     rasterizer: Rasterizer,
     lights: Sequence[SampledLight],
     arguments: argparse.Namespace,
@@ -117,7 +123,7 @@ def _head(
     """One person under all lights."""
     seed = arguments.seed + index
     figure = Figure(pack, sample_identity(seed, arguments.split))
-    posed = figure.pose(Performance(seed, 30).pose(index % 30))
+    posed = figure.pose(Animation(seed, 30).pose(index % 30))
     camera = source_camera(arguments.size, posed.head[:3, 3])
     rasterizer.load(figure.parts)
     transfer = trace(figure.parts, posed)
@@ -129,7 +135,7 @@ def _head(
     return [_label(tile, str(index)) if k == 0 else tile for k, tile in enumerate(tiles)]
 
 
-def _view_row(view: View) -> BgrImage:
+def _view_row(view: RenderedView) -> BgrImage:
     normal = view.normal.astype(np.float32)
     depth = view.depth
     seen = depth[depth > 0]
@@ -159,7 +165,7 @@ def _view_row(view: View) -> BgrImage:
     return np.concatenate([_label(tile, name) for name, tile in tiles.items()], axis=1)
 
 
-def _photo(view: View, light: int) -> BgrImage:
+def _photo(view: RenderedView, light: int) -> BgrImage:
     return _over(view.images[light].astype(np.float32), view.alpha.astype(np.float32))
 
 

@@ -21,8 +21,14 @@ from pathlib import Path
 
 import cv2
 
-from vcam_relight.pipeline.lightstage.assets.asset_pack import Pack
-from vcam_relight.pipeline.lightstage.clips.clip import Clip, Frame, Plan, Recipe, render_clip
+from vcam_relight.pipeline.lightstage.assets.asset_pack import AssetPack
+from vcam_relight.pipeline.lightstage.clips.clip import (
+    ClipPlan,
+    ClipRecipe,
+    RenderedClip,
+    RenderedFrame,
+    render_clip,
+)
 from vcam_relight.pipeline.lightstage.render.rasterizer import Rasterizer
 
 AHEAD = 48
@@ -34,7 +40,7 @@ _ONE_THREAD = {
 """Each worker is one thread's worth of work: numpy's, and Mesa's software rasteriser's."""
 
 
-class Stream:
+class ClipStream:
     """Clips without end, or until `stop`.
 
     Iterating starts worker processes and renders; leaving the loop ends them. Start it from a
@@ -58,7 +64,7 @@ class Stream:
         self,
         pack: Path,
         seed: int,
-        recipe: Recipe | None = None,
+        recipe: ClipRecipe | None = None,
         workers: int = 2,
         start: int = 0,
         stop: int | None = None,
@@ -66,20 +72,20 @@ class Stream:
     ) -> None:
         if seed < 0 or workers < 0 or start < 0 or ahead < 1:
             raise ValueError("seed, workers and start are 0 or more, ahead 1 or more")
-        self._job = _Job(pack, seed, recipe or Recipe(), ahead)
+        self._job = _Job(pack, seed, recipe or ClipRecipe(), ahead)
         self._workers = workers
         self._indices = (start, stop)
 
-    def __iter__(self) -> Iterator[Clip]:
+    def __iter__(self) -> Iterator[RenderedClip]:
         """Whole clips in order; raises what `frames` does."""
-        frames: list[Frame] = []
+        frames: list[RenderedFrame] = []
         for frame, last in self._frames():
             frames.append(frame)
             if last:
-                yield Clip(frame.clip, tuple(frames))
+                yield RenderedClip(frame.clip, tuple(frames))
                 frames = []
 
-    def frames(self) -> Iterator[Frame]:
+    def frames(self) -> Iterator[RenderedFrame]:
         """The frames of all clips in order, each as soon as it is rendered.
 
         Raises:
@@ -89,10 +95,10 @@ class Stream:
         for frame, _ in self._frames():
             yield frame
 
-    def _frames(self) -> Iterator[tuple[Frame, bool]]:
+    def _frames(self) -> Iterator[tuple[RenderedFrame, bool]]:
         start, stop = self._indices
         if self._workers == 0:
-            pack, rasterizer = Pack.open(self._job.pack), Rasterizer()
+            pack, rasterizer = AssetPack.open(self._job.pack), Rasterizer()
             for index in _counted(start, stop, 1):
                 yield from self._job.render(pack, rasterizer, index)
             return
@@ -115,14 +121,14 @@ class Stream:
 class _Job:
     pack: Path
     seed: int
-    recipe: Recipe
+    recipe: ClipRecipe
     ahead: int
 
     def render(
-        self, pack: Pack, rasterizer: Rasterizer, index: int
-    ) -> Iterator[tuple[Frame, bool]]:
+        self, pack: AssetPack, rasterizer: Rasterizer, index: int
+    ) -> Iterator[tuple[RenderedFrame, bool]]:
         """The frames of one clip, and whether each is its last."""
-        plan = Plan.of(pack, self.recipe, self.seed, index)
+        plan = ClipPlan.of(pack, self.recipe, self.seed, index)
         for frame in render_clip(pack, rasterizer, plan, self.recipe):
             yield frame, frame.index == plan.frames - 1
 
@@ -140,7 +146,7 @@ class _Worker:
             self._process.start()
         writer.close()  # so that reading ends when the process does
 
-    def receive(self) -> tuple[Frame, bool]:
+    def receive(self) -> tuple[RenderedFrame, bool]:
         try:
             message = self._reader.recv()
         except (EOFError, OSError):  # between two messages, or within one
@@ -170,7 +176,7 @@ class _Failure:
     trace: str
 
 
-_Message = tuple[Frame, bool] | _Failure | None
+_Message = tuple[RenderedFrame, bool] | _Failure | None
 
 
 def _work(job: _Job, start: int, stop: int | None, step: int, writer: Connection) -> None:
@@ -181,7 +187,7 @@ def _work(job: _Job, start: int, stop: int | None, step: int, writer: Connection
     sender = threading.Thread(target=_send, args=(rendered, writer), daemon=True)
     sender.start()
     try:
-        pack, rasterizer = Pack.open(job.pack), Rasterizer()
+        pack, rasterizer = AssetPack.open(job.pack), Rasterizer()
         for index in _counted(start, stop, step):
             for message in job.render(pack, rasterizer, index):
                 rendered.put(message)

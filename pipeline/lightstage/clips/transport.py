@@ -1,4 +1,4 @@
-"""Light transport of every frame of a performance, from that of a few traced moments.
+"""Light transport of every frame of a animation, from that of a few traced moments.
 
 Heads move little in half a second, so transport is traced at key frames and mixed between, with
 the jaw up and the lids open. Mouths and lids are faster: one more trace, with the jaw down and the
@@ -34,7 +34,7 @@ _LEAST = 0.05
 """Changes of jaw or lids smaller than this need no trace of their own."""
 
 
-class Transport:
+class ClipTransport:
     """For one figure.
 
     Args:
@@ -57,7 +57,7 @@ class Transport:
             self._trace_moved()
 
     def light(self, index: int, lights: Sequence[LightMap]) -> tuple[Lit, ...]:
-        """Frame `index` under some lightings; quickest in order."""
+        """RenderedFrame `index` under some lightings; quickest in order."""
         after = int(np.searchsorted(self._keys, index))
         end = int(self._keys[after])
         start = end if end == index else int(self._keys[after - 1])

@@ -88,7 +88,7 @@ class Posed:
 
 
 @dataclass(frozen=True, slots=True)
-class Camera:
+class PinholeCamera:
     """A pinhole camera without skew, square pixels."""
 
     position: FloatArray

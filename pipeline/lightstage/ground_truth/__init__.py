@@ -1,4 +1,4 @@
-"""Reference renders of the test split by mitsuba and Cycles.
+"""ReferenceRenderer renders of the test split by mitsuba and Cycles.
 
 May import every room but `build`, `clips` and `render`, and writes the format of
 `pipeline.evaluate.ground_truth`.

@@ -18,17 +18,17 @@ from tqdm import tqdm
 
 from vcam_relight.pipeline.core.image import FloatArray
 from vcam_relight.pipeline.evaluate.ground_truth import save_lights, save_subject
-from vcam_relight.pipeline.lightstage.assets.asset_pack import Pack, default_pack_path
+from vcam_relight.pipeline.lightstage.assets.asset_pack import AssetPack, default_pack_path
 from vcam_relight.pipeline.lightstage.ground_truth.test_split import (
     SIZE,
-    Sitting,
+    PosedSubject,
     named_lights,
-    sit,
-    sitters,
+    pose_subject,
+    test_identities,
 )
 
 FIRST = 20
-"""Index of the first sitter: those before sit for mitsuba."""
+"""Index of the first sitter: those before pose_subject for mitsuba."""
 CRF = 2.0
 """x265's quality of the pictures."""
 _LIGHTS = ("courtyard", "apartment", "key left", "key right")
@@ -52,25 +52,25 @@ def run(arguments: argparse.Namespace) -> None:
         OSError: the pack cannot be read, Blender fails, or the folder cannot be written.
         ImportError: mitsuba or LLVM 19, which give normals and albedo, are missing.
     """
-    from vcam_relight.pipeline.lightstage.ground_truth.mitsuba_reference import Reference
+    from vcam_relight.pipeline.lightstage.ground_truth.mitsuba_reference import ReferenceRenderer
 
-    pack = Pack.open(arguments.pack)
+    pack = AssetPack.open(arguments.pack)
     lights = named_lights(pack)
     save_lights(arguments.out, lights)
     radiance = np.stack([lights[name].radiance for name in _LIGHTS])
-    for index, identity in tqdm(sitters(FIRST, arguments.heads), total=arguments.heads):
+    for index, identity in tqdm(test_identities(FIRST, arguments.heads), total=arguments.heads):
         path = arguments.out / f"cycles-{index:04d}.npz"
         if path.exists():
             continue
-        sitting = sit(pack, path.stem, index, identity)
-        images = _render(sitting, radiance, arguments.samples, arguments.blender)
-        reference = Reference(sitting.parts, sitting.posed, sitting.camera)
+        subject = pose_subject(pack, path.stem, index, identity)
+        images = _render(subject, radiance, arguments.samples, arguments.blender)
+        reference = ReferenceRenderer(subject.parts, subject.posed, subject.camera)
         _, layers = reference.olat(np.zeros((0, 3), np.float32), _LAYER_SAMPLES)
         save_subject(
             path,
             "cycles",
-            sitting.tone,
-            sitting.description,
+            subject.tone,
+            subject.description,
             _LIGHTS,
             images[..., :3],
             (images[..., 3].mean(axis=0), layers.normal, layers.albedo),
@@ -78,11 +78,11 @@ def run(arguments: argparse.Namespace) -> None:
         )
 
 
-def _render(sitting: Sitting, lights: FloatArray, samples: int, python: Path) -> FloatArray:
+def _render(subject: PosedSubject, lights: FloatArray, samples: int, python: Path) -> FloatArray:
     """`(lights, H, W, 4)` linear RGBA."""
     with tempfile.TemporaryDirectory() as folder:
         scene, out = Path(folder, "scene.npz"), Path(folder, "images.npz")
-        np.savez(scene, **_scene(sitting, lights, samples))  # type: ignore[arg-type]
+        np.savez(scene, **_scene(subject, lights, samples))  # type: ignore[arg-type]
         done = subprocess.run(  # noqa: S603 our own script, by the Python that was named
             [python, _SCRIPT, scene, out], capture_output=True, text=True, check=False
         )
@@ -94,10 +94,10 @@ def _render(sitting: Sitting, lights: FloatArray, samples: int, python: Path) ->
     return images
 
 
-def _scene(sitting: Sitting, lights: FloatArray, samples: int) -> dict[str, NDArray[Any]]:
-    camera = sitting.camera
+def _scene(subject: PosedSubject, lights: FloatArray, samples: int) -> dict[str, NDArray[Any]]:
+    camera = subject.camera
     arrays: dict[str, NDArray[Any]] = {
-        "parts": np.array(len(sitting.parts)),
+        "parts": np.array(len(subject.parts)),
         "lights": lights,
         "samples": np.array(samples),
         "seed": np.array(0),
@@ -106,10 +106,10 @@ def _scene(sitting: Sitting, lights: FloatArray, samples: int) -> dict[str, NDAr
         "rotation": camera.rotation,
         "focal": np.array(camera.focal),
     }
-    for index, part in enumerate(sitting.parts):
+    for index, part in enumerate(subject.parts):
         values: dict[str, NDArray[Any]] = {
-            "positions": sitting.posed.positions[index][part.source],
-            "normals": sitting.posed.normals[index][part.source],
+            "positions": subject.posed.positions[index][part.source],
+            "normals": subject.posed.normals[index][part.source],
             "uvs": part.uvs,
             "triangles": part.triangles,
             "texture": part.texture,

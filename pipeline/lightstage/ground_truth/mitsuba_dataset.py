@@ -12,8 +12,12 @@ from tqdm import tqdm
 
 from vcam_relight.pipeline.evaluate.ground_truth import OLAT, save_lights, save_subject
 from vcam_relight.pipeline.lighting.light_map import sphere_directions
-from vcam_relight.pipeline.lightstage.assets.asset_pack import Pack, default_pack_path
-from vcam_relight.pipeline.lightstage.ground_truth.test_split import named_lights, sit, sitters
+from vcam_relight.pipeline.lightstage.assets.asset_pack import AssetPack, default_pack_path
+from vcam_relight.pipeline.lightstage.ground_truth.test_split import (
+    named_lights,
+    pose_subject,
+    test_identities,
+)
 
 CRF = 0.0
 """x265's best: test lights of the decoded sets then are within 50 dB of the undecoded."""
@@ -34,23 +38,23 @@ def run(arguments: argparse.Namespace) -> None:
         OSError: the pack cannot be read or the folder not be written.
         ImportError: mitsuba or LLVM 19 is missing.
     """
-    from vcam_relight.pipeline.lightstage.ground_truth.mitsuba_reference import Reference
+    from vcam_relight.pipeline.lightstage.ground_truth.mitsuba_reference import ReferenceRenderer
 
-    pack = Pack.open(arguments.pack)
+    pack = AssetPack.open(arguments.pack)
     lights = named_lights(pack)
     save_lights(arguments.out, lights)
-    for index, identity in tqdm(sitters(0, arguments.heads), total=arguments.heads):
+    for index, identity in tqdm(test_identities(0, arguments.heads), total=arguments.heads):
         path = arguments.out / f"mitsuba-{index:04d}.npz"
         if path.exists():
             continue
-        sitting = sit(pack, path.stem, index, identity)
-        reference = Reference(sitting.parts, sitting.posed, sitting.camera)
+        subject = pose_subject(pack, path.stem, index, identity)
+        reference = ReferenceRenderer(subject.parts, subject.posed, subject.camera)
         images, layers = reference.olat(sphere_directions(OLAT), arguments.samples, seed=index)
         save_subject(
             path,
             "mitsuba",
-            sitting.tone,
-            sitting.description,
+            subject.tone,
+            subject.description,
             tuple(lights),
             images,
             (layers.alpha, layers.normal, layers.albedo),

@@ -15,7 +15,7 @@ import numpy as np
 
 from vcam_relight.pipeline.core.image import FloatArray
 from vcam_relight.pipeline.lighting.light_map import LightMap
-from vcam_relight.pipeline.lightstage.core.scene import Camera, Part, Posed
+from vcam_relight.pipeline.lightstage.core.scene import Part, PinholeCamera, Posed
 from vcam_relight.pipeline.lightstage.ground_truth.mitsuba_llvm import dr, mi
 from vcam_relight.pipeline.lightstage.ground_truth.mitsuba_surface import (
     Surface,
@@ -81,10 +81,10 @@ class _Points:
         return self.diffuse * (dr.maximum(cosine, 0) / dr.pi) + self.gloss * specular
 
 
-class Reference:
+class ReferenceRenderer:
     """One moment of a person before one camera."""
 
-    def __init__(self, parts: tuple[Part, ...], posed: Posed, camera: Camera) -> None:
+    def __init__(self, parts: tuple[Part, ...], posed: Posed, camera: PinholeCamera) -> None:
         """Args:
         parts: with `posed`, what is drawn.
         posed: positions and normals per part.

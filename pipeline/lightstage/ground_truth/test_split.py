@@ -20,10 +20,10 @@ from vcam_relight.pipeline.lighting.lights import direction, temperature_rgb
 from vcam_relight.pipeline.lighting.sh import dominant_direction
 from vcam_relight.pipeline.lightstage.animation.animation import VISEMES, follow_gaze
 from vcam_relight.pipeline.lightstage.animation.pose import Pose
-from vcam_relight.pipeline.lightstage.assets.asset_pack import Pack
+from vcam_relight.pipeline.lightstage.assets.asset_pack import AssetPack
 from vcam_relight.pipeline.lightstage.camera.backdrop import surroundings
 from vcam_relight.pipeline.lightstage.camera.framing import DISTANCE, HEIGHT, source_camera
-from vcam_relight.pipeline.lightstage.core.scene import Camera, Part, Posed
+from vcam_relight.pipeline.lightstage.core.scene import Part, PinholeCamera, Posed
 from vcam_relight.pipeline.lightstage.light.light_sampler import expose
 from vcam_relight.pipeline.lightstage.light.light_shapes import rotate
 from vcam_relight.pipeline.lightstage.person.figure import Figure
@@ -54,7 +54,7 @@ _HALL = 0.06  # radiance of a studio's walls, where a surface that faces the key
 
 
 @dataclass(frozen=True)
-class Sitting:
+class PosedSubject:
     """One person in one pose before one camera."""
 
     name: str
@@ -63,13 +63,13 @@ class Sitting:
     description: dict[str, Any]
     parts: tuple[Part, ...]
     posed: Posed
-    camera: Camera
+    camera: PinholeCamera
 
 
-def sitters(start: int, number: int) -> Iterator[tuple[int, Identity]]:
+def test_identities(start: int, number: int) -> Iterator[tuple[int, Identity]]:
     """Indices and people from `start` on, of the test split; equal indices are equal people.
 
-    All skin tones come in turn, women and men alternate, and most have spectacles, a head covering
+    All skin tones come in turn, women and men alternate, and most have glasses, a head covering
     or a beard.
     """
     taken: set[int] = set()
@@ -84,7 +84,7 @@ def sitters(start: int, number: int) -> Iterator[tuple[int, Identity]]:
             yield index, found
 
 
-def sit(pack: Pack, name: str, index: int, identity: Identity) -> Sitting:
+def pose_subject(pack: AssetPack, name: str, index: int, identity: Identity) -> PosedSubject:
     """Poses a person for the camera.
 
     Args:
@@ -112,10 +112,10 @@ def sit(pack: Pack, name: str, index: int, identity: Identity) -> Sitting:
         "pitch, yaw, roll in degrees": [round(math.degrees(float(angle)), 1) for angle in head],
     }
     camera = source_camera(SIZE, posed.head[:3, 3])
-    return Sitting(name, identity.skin.ita, description, figure.parts, posed, camera)
+    return PosedSubject(name, identity.skin.ita, description, figure.parts, posed, camera)
 
 
-def named_lights(pack: Pack) -> dict[str, NamedLight]:
+def named_lights(pack: AssetPack) -> dict[str, NamedLight]:
     """The named lights of the truth: held-out environments, each turned so that its main light
     stands elsewhere, and studios. All give a face a mean irradiance of about pi.
 

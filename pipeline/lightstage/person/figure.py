@@ -6,12 +6,12 @@ from scipy import sparse
 
 from vcam_relight.pipeline.core.image import FloatArray
 from vcam_relight.pipeline.lightstage.animation.pose import Pose
-from vcam_relight.pipeline.lightstage.assets.asset_pack import Pack
+from vcam_relight.pipeline.lightstage.assets.asset_pack import AssetPack
 from vcam_relight.pipeline.lightstage.assets.landmarks import load_correspondence
 from vcam_relight.pipeline.lightstage.core.scene import Part, Posed
 from vcam_relight.pipeline.lightstage.person.eyes import Eyes, Lids
 from vcam_relight.pipeline.lightstage.person.identity import Identity
-from vcam_relight.pipeline.lightstage.person.parts import Piece, build
+from vcam_relight.pipeline.lightstage.person.parts import RiggedPart, build
 from vcam_relight.pipeline.lightstage.person.shape import neutral_base
 from vcam_relight.pipeline.lightstage.person.skeleton import HEAD, Skeleton, euler
 from vcam_relight.pipeline.lightstage.wear.accessories import HeadShape
@@ -26,7 +26,7 @@ class Figure:
         levels: subdivision levels of the skin.
     """
 
-    def __init__(self, pack: Pack, identity: Identity, levels: int = 0) -> None:
+    def __init__(self, pack: AssetPack, identity: Identity, levels: int = 0) -> None:
         self.identity = identity
         base = pack.base
         self._lids = Lids(base)
@@ -44,10 +44,10 @@ class Figure:
         self.head_shape = HeadShape(
             neutral, base.faces, base.groups, base.uvs, base.uv_faces, self._eyes.centres
         )
-        self._pieces = build(pack, identity, self.head_shape, self._eyes, levels)
-        self.parts: tuple[Part, ...] = tuple(piece.part for piece in self._pieces)
+        self._rigged = build(pack, identity, self.head_shape, self._eyes, levels)
+        self.parts: tuple[Part, ...] = tuple(rigged.part for rigged in self._rigged)
         """What is drawn, the skin first."""
-        self._normals = [_Normals(piece) for piece in self._pieces]
+        self._normals = [_Normals(rigged) for rigged in self._rigged]
 
     def base(self, pose: Pose) -> FloatArray:
         """World positions `(19158, 3)` float32 in dm of the base mesh, not refined; vertices that
@@ -61,20 +61,20 @@ class Figure:
         change = expressed - self._neutral
         positions: list[FloatArray] = []
         normals: list[FloatArray] = []
-        for piece, surface in zip(self._pieces, self._normals, strict=True):
-            coarse = piece.rest
-            if piece.follow is not None:
-                coarse = coarse + piece.follow @ change
-            if piece.eyes:
+        for rigged, surface in zip(self._rigged, self._normals, strict=True):
+            coarse = rigged.rest
+            if rigged.follow is not None:
+                coarse = coarse + rigged.follow @ change
+            if rigged.eyes:
                 coarse = self._turned(coarse, pose.gaze)
-            placed, turns = _skinned(coarse, piece.bones, bones)
-            if piece.refine is not None:
-                placed = piece.refine @ placed
+            placed, turns = _skinned(coarse, rigged.bones, bones)
+            if rigged.refine is not None:
+                placed = rigged.refine @ placed
             positions.append(placed)
-            if piece.normals is not None:
-                normals.append(_unit(np.einsum("vij,vj->vi", turns, piece.normals)))
-            elif piece.skin is not None:
-                normals.append(normals[0][piece.skin])
+            if rigged.normals is not None:
+                normals.append(_unit(np.einsum("vij,vj->vi", turns, rigged.normals)))
+            elif rigged.skin is not None:
+                normals.append(normals[0][rigged.skin])
             else:
                 normals.append(surface.of(placed))
         head = np.eye(4, dtype=np.float32)
@@ -112,7 +112,7 @@ class Figure:
 class _Units:
     """All expressions as one matrix over the vertices that any of them moves."""
 
-    def __init__(self, pack: Pack) -> None:
+    def __init__(self, pack: AssetPack) -> None:
         units = pack.face_units
         self._row = {name: row for row, name in enumerate(units)}
         self._vertices = np.unique(np.concatenate([unit.index for unit in units.values()]))
@@ -135,10 +135,10 @@ class _Units:
 class _Normals:
     """Area-weighted vertex normals by one sparse product."""
 
-    def __init__(self, piece: Piece) -> None:
-        self._triangles: NDArray[np.int32] = piece.triangles
+    def __init__(self, rigged: RiggedPart) -> None:
+        self._triangles: NDArray[np.int32] = rigged.triangles
         count = len(self._triangles)
-        size = piece.rest.shape[0] if piece.refine is None else piece.refine.shape[0]
+        size = rigged.rest.shape[0] if rigged.refine is None else rigged.refine.shape[0]
         self._sum = sparse.csr_matrix(
             (np.ones(3 * count, np.float32), (self._triangles.ravel(), np.arange(3 * count) // 3)),
             shape=(size, count),

@@ -19,7 +19,12 @@ from vcam_relight.pipeline.lightstage.person.traits import (
 )
 from vcam_relight.pipeline.lightstage.surface.cloth import Pattern, cloth_colour
 from vcam_relight.pipeline.lightstage.surface.facial_hair import FacialHair, sample_facial_hair
-from vcam_relight.pipeline.lightstage.surface.skin import ITA_BINS, Colour, SkinLook, sample_skin
+from vcam_relight.pipeline.lightstage.surface.skin import (
+    ITA_BINS,
+    Colour,
+    SkinAppearance,
+    sample_skin,
+)
 from vcam_relight.pipeline.lightstage.wear.glasses import Glasses, sample_glasses
 from vcam_relight.pipeline.lightstage.wear.headwear import Headwear, sample_headwear
 
@@ -73,7 +78,7 @@ class Identity:
     """Coefficients of ICT-FaceKit's identity modes."""
     photograph: str
     """The skin whose fine detail is used."""
-    skin: SkinLook
+    skin: SkinAppearance
     beard: FacialHair | None
     hair: str | None
     """None for a shaven or bald head."""
@@ -110,14 +115,14 @@ def sample_identity(seed: int, split: Split = "train") -> Identity:
     hair_name = _weighted(HAIR_STYLES[gender >= 0.5], style)
     hair = None if hair_name in ("bald", "buzz") else hair_name
     dyed, hair_colour = _hair_colour(rng, shade, bin_index, age)
-    # Roots lie in the skin and look darker than the hair.
+    # Roots lie in the skin and appearance darker than the hair.
     roots = (0.6 * hair_colour[0], 0.6 * hair_colour[1], 0.6 * hair_colour[2])
     low, high = ITA_BINS[bin_index]
-    look = sample_skin(rng, gender, age, roots, hair_name == "bald")
-    while not low <= look.ita < high:
-        look = sample_skin(rng, gender, age, roots, hair_name == "bald")
+    appearance = sample_skin(rng, gender, age, roots, hair_name == "bald")
+    while not low <= appearance.ita < high:
+        appearance = sample_skin(rng, gender, age, roots, hair_name == "bald")
     if hair_name == "buzz":
-        look = replace(look, scalp_cover=float(rng.uniform(0.3, 0.7)))
+        appearance = replace(appearance, scalp_cover=float(rng.uniform(0.3, 0.7)))
     beard = sample_facial_hair(rng, gender, age, hair_colour)
     thin = _THIN_BROWS if gender >= 0.5 else ()
     natural = NATURAL_COLOURS["dark brown"] if dyed else hair_colour
@@ -135,7 +140,7 @@ def sample_identity(seed: int, split: Split = "train") -> Identity:
         details=_details(rng),
         modes=tuple(np.clip(rng.normal(0, MODE_SPREAD, MODES), -2, 2).tolist()),
         photograph=_photograph(rng, hair, age, split),
-        skin=look,
+        skin=appearance,
         beard=beard,
         hair=hair,
         hair_colour=hair_colour,

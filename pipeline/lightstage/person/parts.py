@@ -9,7 +9,7 @@ from scipy import sparse
 from scipy.spatial import cKDTree
 
 from vcam_relight.pipeline.core.image import FloatArray
-from vcam_relight.pipeline.lightstage.assets.asset_pack import Pack
+from vcam_relight.pipeline.lightstage.assets.asset_pack import AssetPack
 from vcam_relight.pipeline.lightstage.core.scene import Label, Material, Part, Texture
 from vcam_relight.pipeline.lightstage.core.wavefront import triangulate
 from vcam_relight.pipeline.lightstage.person import wardrobe
@@ -18,7 +18,7 @@ from vcam_relight.pipeline.lightstage.person.identity import Identity
 from vcam_relight.pipeline.lightstage.person.skeleton import BONE_COUNT, HEAD, vertex_normals
 from vcam_relight.pipeline.lightstage.person.subdivision import catmull_clark, subdivide_uvs
 from vcam_relight.pipeline.lightstage.wear import glasses, headwear
-from vcam_relight.pipeline.lightstage.wear.accessories import HeadShape, Worn
+from vcam_relight.pipeline.lightstage.wear.accessories import Accessory, HeadShape
 
 Quads = NDArray[np.int32]
 
@@ -46,7 +46,7 @@ _HAIR = Material(roughness=0.45, f0=0.022)
 
 
 @dataclass(frozen=True)
-class Piece:
+class RiggedPart:
     """One part before posing: C coarse vertices, V refined ones."""
 
     part: Part
@@ -110,15 +110,15 @@ class _Surface:
 
 
 def build(
-    pack: Pack, identity: Identity, head: HeadShape, eyes: Eyes, levels: int
-) -> tuple[Piece, ...]:
+    pack: AssetPack, identity: Identity, head: HeadShape, eyes: Eyes, levels: int
+) -> tuple[RiggedPart, ...]:
     """What is drawn of a person, the skin first, blended parts last in the order of drawing."""
-    return tuple(_Builder(pack, identity, head, eyes, levels).pieces())
+    return tuple(_Builder(pack, identity, head, eyes, levels).parts())
 
 
 class _Builder:
     def __init__(
-        self, pack: Pack, identity: Identity, head: HeadShape, eyes: Eyes, levels: int
+        self, pack: AssetPack, identity: Identity, head: HeadShape, eyes: Eyes, levels: int
     ) -> None:
         self._pack, self._identity, self._head = pack, identity, head
         self._eyes, self._levels = eyes, levels
@@ -130,7 +130,7 @@ class _Builder:
         self._vertices = np.unique(base.faces[self._rows])
         self._skin_surface = _Surface(base.faces[body & ~base.cavity], head.positions)
 
-    def pieces(self) -> Iterator[Piece]:
+    def parts(self) -> Iterator[RiggedPart]:
         pack, identity = self._pack, self._identity
         skin = self._skin()
         yield skin
@@ -147,12 +147,14 @@ class _Builder:
         hair = None
         if identity.hair is not None and not (identity.headwear and identity.headwear.hides_hair):
             hair = self._hair(identity.hair)
-        worn: list[Worn] = []
+        accessories: list[Accessory] = []
         if identity.headwear is not None:
-            worn += headwear.make(identity.headwear, self._head, hair.rest if hair else None)
+            accessories += headwear.make(identity.headwear, self._head, hair.rest if hair else None)
         if identity.glasses is not None:
-            worn += glasses.make(identity.glasses, self._head)
-        yield from (self._worn(item) for item in worn if not item.blended and not item.coat)
+            accessories += glasses.make(identity.glasses, self._head)
+        yield from (
+            self._accessory(item) for item in accessories if not item.blended and not item.coat
+        )
         brows = wardrobe.denser(
             wardrobe.strands(pack.textures[f"brows/{identity.brows}"], identity.brow_colour)
         )
@@ -162,9 +164,9 @@ class _Builder:
         yield from self._eyeballs(coat=True)
         if hair is not None:
             yield hair
-        yield from (self._worn(item) for item in worn if item.blended or item.coat)
+        yield from (self._accessory(item) for item in accessories if item.blended or item.coat)
 
-    def _skin(self) -> Piece:
+    def _skin(self) -> RiggedPart:
         base = self._pack.base
         quads = np.searchsorted(self._vertices, base.faces[self._rows]).astype(np.int32)
         texture = wardrobe.skin_texture(self._pack, self._identity)
@@ -177,11 +179,11 @@ class _Builder:
             (np.ones(count, np.float32), (np.arange(count), self._vertices)),
             shape=(count, len(base.positions)),
         )
-        return Piece(
+        return RiggedPart(
             part, self._head.positions[self._vertices], base.bones[self._vertices], follow, refine
         )
 
-    def _eyeballs(self, coat: bool) -> Iterator[Piece]:
+    def _eyeballs(self, coat: bool) -> Iterator[RiggedPart]:
         """The eyes as MakeHuman's template has them, moved and scaled to this person's."""
         name = "eyes/high-poly"
         garment, base = self._pack.garments[name], self._pack.base
@@ -200,13 +202,13 @@ class _Builder:
             faces.reshape(-1, 4).astype(np.int32), garment.uvs, garment.uv_faces[keep],
             len(vertices), 0, blended=coat, coat=coat,
         )  # fmt: skip
-        yield Piece(part, rest, _rigid(len(rest)), eyes=True)
+        yield RiggedPart(part, rest, _rigid(len(rest)), eyes=True)
 
     def _garment(
         self, name: str, key: str, label: Label, material: Material, texture: Texture,
         gap: tuple[float, float] | None = None, blended: bool = False, hair: bool = False,
         follows: bool = True,
-    ) -> Piece:  # fmt: skip
+    ) -> RiggedPart:  # fmt: skip
         garment, base = self._pack.garments[key], self._pack.base
         rest = garment.fit(self._head.positions).astype(np.float32)
         if gap is not None:
@@ -224,40 +226,42 @@ class _Builder:
                 (garment.weights.ravel().astype(np.float32), (rows, garment.triangles.ravel())),
                 shape=(len(rest), len(base.positions)),
             )
-        return Piece(part, rest, bones.astype(np.float32), follow)
+        return RiggedPart(part, rest, bones.astype(np.float32), follow)
 
     def _strands(
         self,
         name: str,
         key: str,
         texture: Texture,
-        skin: Piece,
+        skin: RiggedPart,
         gap: tuple[float, float] | None,
-    ) -> Piece:
-        piece = self._garment(name, key, Label.BROWS, _STRANDS, texture, gap, blended=True)
+    ) -> RiggedPart:
+        rigged = self._garment(name, key, Label.BROWS, _STRANDS, texture, gap, blended=True)
         refined = skin.rest if skin.refine is None else skin.refine @ skin.rest
-        _, nearest = cKDTree(refined).query(piece.rest)
-        return Piece(piece.part, piece.rest, piece.bones, piece.follow, skin=nearest)
+        _, nearest = cKDTree(refined).query(rigged.rest)
+        return RiggedPart(rigged.part, rigged.rest, rigged.bones, rigged.follow, skin=nearest)
 
-    def _hair(self, style: str) -> Piece:
+    def _hair(self, style: str) -> RiggedPart:
         key = f"hair/{style}"
         texture = wardrobe.strands(self._pack.textures[key], self._identity.hair_colour)
-        piece = self._garment(
+        rigged = self._garment(
             "hair", key, Label.HAIR, _HAIR, texture, _HAIR_GAP, True, hair=True, follows=False
         )
-        return Piece(piece.part, piece.rest, piece.bones, normals=self._hair_normals(piece))
+        return RiggedPart(
+            rigged.part, rigged.rest, rigged.bones, normals=self._hair_normals(rigged)
+        )
 
-    def _hair_normals(self, piece: Piece) -> FloatArray:
+    def _hair_normals(self, rigged: RiggedPart) -> FloatArray:
         """Out of the head, whatever the cards' winding, with a share of the cards' own."""
-        own = vertex_normals(piece.rest, piece.triangles)
+        own = vertex_normals(rigged.rest, rigged.triangles)
         ears = self._head.positions[[12353, 5756]].mean(0)
         centre = np.tile(ears, (len(own), 1))
-        centre[:, 1] = np.minimum(piece.rest[:, 1], self._eyes.centres[:, 1].mean() + 0.2)
-        outward = _unit(piece.rest - centre)
+        centre[:, 1] = np.minimum(rigged.rest[:, 1], self._eyes.centres[:, 1].mean() + 0.2)
+        outward = _unit(rigged.rest - centre)
         facing = np.where(np.einsum("vc,vc->v", own, outward) < 0, -1.0, 1.0)
         return _unit((1 - _OUTWARD) * own * facing[:, None] + _OUTWARD * outward)
 
-    def _worn(self, item: Worn) -> Piece:
+    def _accessory(self, item: Accessory) -> RiggedPart:
         # Both sides of a texture seam are one vertex: two would have normals of their own.
         rounded = np.round(item.positions, 5)
         _, first, source = np.unique(rounded, axis=0, return_index=True, return_inverse=True)
@@ -269,7 +273,7 @@ class _Builder:
             (alpha > _OPAQUE_ALPHA) & (not item.coat), item.blended or item.coat, item.coat,
         )  # fmt: skip
         if item.rigid:
-            return Piece(part, positions, _rigid(count))
+            return RiggedPart(part, positions, _rigid(count))
         base = self._pack.base
         skin = np.unique(base.faces[(base.groups == "body") & ~base.cavity])
         distance, near = cKDTree(self._head.positions[skin]).query(positions, k=_FOLLOWED)
@@ -279,7 +283,7 @@ class _Builder:
         follow = sparse.csr_matrix(
             (weight.ravel(), (rows, skin[near].ravel())), shape=(count, len(base.positions))
         )
-        return Piece(part, positions, np.asarray(follow @ base.bones), follow)
+        return RiggedPart(part, positions, np.asarray(follow @ base.bones), follow)
 
 
 def _part(

@@ -3,7 +3,7 @@
 import numpy as np
 
 from vcam_relight.pipeline.core.image import FloatArray
-from vcam_relight.pipeline.lightstage.assets.asset_pack import Pack
+from vcam_relight.pipeline.lightstage.assets.asset_pack import AssetPack
 from vcam_relight.pipeline.lightstage.assets.makehuman import apply_target
 from vcam_relight.pipeline.lightstage.person.eyes import Eyes, Lids
 from vcam_relight.pipeline.lightstage.person.identity import Identity
@@ -11,7 +11,7 @@ from vcam_relight.pipeline.lightstage.person.identity import Identity
 _BUILDS = ("min", "average", "max")
 
 
-def neutral_base(pack: Pack, identity: Identity, lids: Lids) -> FloatArray:
+def neutral_base(pack: AssetPack, identity: Identity, lids: Lids) -> FloatArray:
     """Base mesh positions `(19158, 3)` float32 in dm of a person who does nothing."""
     positions = pack.base.positions.copy()
     for name, weight in _macro_weights(identity).items():

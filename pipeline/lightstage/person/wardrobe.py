@@ -5,7 +5,7 @@ import numpy as np
 
 from vcam_relight.pipeline.core.color import DECODE_8BIT, LUMA_BGR, encode_srgb
 from vcam_relight.pipeline.core.image import FloatArray
-from vcam_relight.pipeline.lightstage.assets.asset_pack import Pack
+from vcam_relight.pipeline.lightstage.assets.asset_pack import AssetPack
 from vcam_relight.pipeline.lightstage.core.scene import Texture
 from vcam_relight.pipeline.lightstage.person.identity import Clothing, Identity
 from vcam_relight.pipeline.lightstage.person.traits import PRINTED
@@ -21,7 +21,7 @@ _TEETH: Colour = (1.3, 1.14, 0.9)
 _CLOTH_REPEATS = 3
 
 
-def skin_texture(pack: Pack, identity: Identity) -> Texture:
+def skin_texture(pack: AssetPack, identity: Identity) -> Texture:
     """The painted skin with its beard, `(SKIN_SIZE, SKIN_SIZE, 4)`."""
     texture = skin.paint(pack.skins[identity.photograph], pack.regions, identity.skin)
     if identity.beard is not None:
@@ -75,7 +75,7 @@ def teeth_texture(image: Texture) -> Texture:
     return tinted(image, _TEETH)
 
 
-def clothing_texture(pack: Pack, clothing: Clothing) -> Texture:
+def clothing_texture(pack: AssetPack, clothing: Clothing) -> Texture:
     """What the garment is made of, `(512, 512, 4)`."""
     rng = np.random.default_rng(clothing.seed)
     name = f"clothes/{clothing.garment}"

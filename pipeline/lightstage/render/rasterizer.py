@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from vcam_relight.pipeline.core.image import FloatArray, Map
 from vcam_relight.pipeline.lighting.light_map import COLUMNS, ROWS
-from vcam_relight.pipeline.lightstage.core.scene import Camera, Label, Part, Posed, Texture
+from vcam_relight.pipeline.lightstage.core.scene import Label, Part, PinholeCamera, Posed, Texture
 from vcam_relight.pipeline.lightstage.render import shaders
 from vcam_relight.pipeline.lightstage.render.brdf import LAYERS, TERMS, reflected_share, split_sum
 from vcam_relight.pipeline.lightstage.render.mipmaps import mipmaps
@@ -118,7 +118,12 @@ class _Drawn:
         )
 
     def update(
-        self, posed: Posed, lights: Sequence[Lit], camera: Camera, index: int, following: Posed
+        self,
+        posed: Posed,
+        lights: Sequence[Lit],
+        camera: PinholeCamera,
+        index: int,
+        following: Posed,
     ) -> None:
         """Uploads part `index` of the pose; blended triangles are sorted from far to near."""
         part, table, source = self.part, self._table, self.part.source
@@ -227,7 +232,7 @@ class Rasterizer:
     def draw(
         self,
         posed: Posed,
-        camera: Camera,
+        camera: PinholeCamera,
         lights: Sequence[Lit] = (),
         following: Posed | None = None,
     ) -> Buffers:
@@ -260,7 +265,7 @@ class Rasterizer:
         self._draw_samples(self._targets, camera)
         return _read(self._targets, len(lights), following is not None)
 
-    def _draw_samples(self, targets: _Targets, camera: Camera) -> None:
+    def _draw_samples(self, targets: _Targets, camera: PinholeCamera) -> None:
         context, program = self._context, self._programs.surface
         targets.fine.use()
         targets.fine.clear()
@@ -307,7 +312,7 @@ class Rasterizer:
             drawn.triangles.render()
 
 
-def _to_clip(camera: Camera) -> NDArray[np.float64]:
+def _to_clip(camera: PinholeCamera) -> NDArray[np.float64]:
     """World to clip space `(4, 4)`, y down."""
     view = np.eye(4)
     view[:3, :3] = camera.rotation

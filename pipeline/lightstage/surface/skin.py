@@ -55,7 +55,7 @@ class MakeUp:
 
 
 @dataclass(frozen=True, slots=True)
-class SkinLook:
+class SkinAppearance:
     """Everything that `paint` needs to know, apart from the photograph."""
 
     seed: int
@@ -85,7 +85,7 @@ class SkinLook:
 
 def sample_skin(
     rng: np.random.Generator, gender: float, age: float, hair: Colour, bald: bool = False
-) -> SkinLook:
+) -> SkinAppearance:
     """A balanced draw: all six tone bins alike, make-up on half of the women and few men.
 
     gender: 0 woman .. 1 man. age: 0 young .. 1 old. hair: its linear RGB. bald: no roots.
@@ -94,7 +94,7 @@ def sample_skin(
     ita = rng.uniform(low + 1, high - 1)
     freckled = rng.random() < float(np.interp(ita, (-10, 20, 45, 60), (0.01, 0.05, 0.14, 0.2)))
     painted = rng.random() < (0.5 if gender < 0.5 else 0.03)
-    return SkinLook(
+    return SkinAppearance(
         seed=int(rng.integers(2**31)),
         ita=float(ita),
         undertone=float(np.clip(rng.normal(0, 0.5), -1, 1)),
@@ -111,19 +111,19 @@ def sample_skin(
     )
 
 
-def paint(base: Texture, regions: Regions, look: SkinLook) -> Texture:
-    """The skin of `look` in the layout of `regions`; what is no skin is the mouth's inside.
+def paint(base: Texture, regions: Regions, appearance: SkinAppearance) -> Texture:
+    """The skin of `appearance` in the layout of `regions`; what is no skin is the mouth's inside.
 
     base: (S, S, 4) a skin photograph in the same layout. The same arguments give the same bytes.
     """
-    rng = np.random.default_rng(look.seed)
-    painter = _Painter(base, regions, look, rng)
+    rng = np.random.default_rng(appearance.seed)
+    painter = _SkinPainter(base, regions, appearance, rng)
     sample = np.flatnonzero(_measured(regions) > 0.02)
     low, high = -90.0, 90.0
     weights = _measured(regions)[sample]
     for _ in range(16):
         middle = (low + high) / 2
-        if _typology_angle(painter.colours(middle, sample), weights) < look.ita:
+        if _typology_angle(painter.colours(middle, sample), weights) < appearance.ita:
             low = middle
         else:
             high = middle
@@ -150,16 +150,16 @@ def over(lower: FloatArray, colour: Colour | FloatArray, cover: FloatArray) -> F
     return result
 
 
-class _Painter:
+class _SkinPainter:
     """What the skin holds at each texel, apart from its overall amount of melanin."""
 
     def __init__(
-        self, base: Texture, regions: Regions, look: SkinLook, rng: np.random.Generator
+        self, base: Texture, regions: Regions, appearance: SkinAppearance, rng: np.random.Generator
     ) -> None:
-        self._look = look
+        self._look = appearance
         masks, places = regions.masks, regions.places
         self._lips = masks["lips"]
-        self._detail = _detail(base, regions) * look.detail
+        self._detail = _detail(base, regions) * appearance.detail
         coarse = fractal_noise(places, 0.55, rng)
         fine = fractal_noise(places, 0.12, rng)
         warm = (
@@ -167,23 +167,23 @@ class _Painter:
             + 0.3 * np.exp(-(((places - (0.0, 6.30, 1.45)) / 0.18) ** 2).sum(1))
         )  # fmt: skip
         self._blood = (
-            look.redness * warm * (0.55 + 0.12 * coarse)
-            + look.blotches * (0.08 * fine + 0.06 * coarse)
+            appearance.redness * warm * (0.55 + 0.12 * coarse)
+            + appearance.blotches * (0.08 * fine + 0.06 * coarse)
             + 0.18 * masks["eyelids"]
         )
         # Melanin is counted in degrees of the typology angle that it takes away.
         speckle = fractal_noise(places, 0.3, rng)
         self._melanin = (
-            look.blotches * (2.2 * speckle + 1.5 * fine)
-            + look.under_eyes * 11 * masks["under_eyes"]
-            + (3 + 5 * look.under_eyes) * masks["eyelids"]
-            - 2.5 * masks["nose"] * look.redness
+            appearance.blotches * (2.2 * speckle + 1.5 * fine)
+            + appearance.under_eyes * 11 * masks["under_eyes"]
+            + (3 + 5 * appearance.under_eyes) * masks["eyelids"]
+            - 2.5 * masks["nose"] * appearance.redness
         )
-        self._spots = _freckles(regions, look, rng) + _moles(regions, look, rng)
-        self._roots = look.scalp_cover * _roots(regions, rng)
+        self._spots = _freckles(regions, appearance, rng) + _moles(regions, appearance, rng)
+        self._roots = appearance.scalp_cover * _roots(regions, rng)
         self._masks = masks
-        if look.make_up is not None:
-            even = look.make_up.foundation * masks["face"] * (1 - masks["lips"])
+        if appearance.make_up is not None:
+            even = appearance.make_up.foundation * masks["face"] * (1 - masks["lips"])
             self._detail *= (1 - 0.5 * even)[:, None]
             self._blood *= 1 - 0.8 * even
             self._melanin *= 1 - 0.7 * even
@@ -191,18 +191,18 @@ class _Painter:
 
     def colours(self, angle: float, at: np.ndarray) -> FloatArray:
         """Linear RGB (N, 3) of the texels `at` (N,) of skin with the typology angle `angle`."""
-        look = self._look
+        appearance = self._look
         skin = _tone(angle - self._melanin[at] - self._spots[at])
         # Blood and lips show less through much melanin.
         shown = float(np.interp(angle, (-50, 20, 60), (0.35, 0.8, 1.0)))
         lips = self._lips[at]
-        blood = self._blood[at] + lips * (0.75 + 0.4 * look.lips)
+        blood = self._blood[at] + lips * (0.75 + 0.4 * appearance.lips)
         log = np.log(skin) + shown * blood[:, None] * _BLOOD
-        log += look.undertone * _UNDERTONE + self._detail[at]
+        log += appearance.undertone * _UNDERTONE + self._detail[at]
         log += lips[:, None] * np.float32(-0.12)
         linear: FloatArray = np.exp(log).astype(np.float32)
-        linear = over(linear, look.scalp, self._roots[at])
-        make_up = look.make_up
+        linear = over(linear, appearance.scalp, self._roots[at])
+        make_up = appearance.make_up
         if make_up is not None:
             masks = self._masks
             grain = np.exp(self._detail[at] * 0.8)
@@ -262,9 +262,9 @@ def _detail(base: Texture, regions: Regions) -> FloatArray:
     return limited.astype(np.float32)
 
 
-def _freckles(regions: Regions, look: SkinLook, rng: np.random.Generator) -> FloatArray:
+def _freckles(regions: Regions, appearance: SkinAppearance, rng: np.random.Generator) -> FloatArray:
     """Degrees of typology angle (K,) taken away by freckles."""
-    if look.freckles == 0:
+    if appearance.freckles == 0:
         return np.zeros(len(regions.texels), np.float32)
     places, masks = regions.places, regions.masks
     spots = fractal_noise(places, 0.022, rng, octaves=1)
@@ -273,17 +273,17 @@ def _freckles(regions: Regions, look: SkinLook, rng: np.random.Generator) -> Flo
         1.1 * masks["cheeks"] + masks["nose"] + 0.5 * masks["forehead"] + 0.5 * masks["blush"]
         + 0.25, 0, 1,
     ) * masks["face"] * (1 - masks["lips"])  # fmt: skip
-    level = 2.2 - 0.8 * look.freckles - 0.25 * patches - 0.5 * sunny
+    level = 2.2 - 0.8 * appearance.freckles - 0.25 * patches - 0.5 * sunny
     strength: FloatArray = smoothstep(-0.1, 0.8, spots - level) * sunny
-    return strength * np.float32(8 + 10 * look.freckles)
+    return strength * np.float32(8 + 10 * appearance.freckles)
 
 
-def _moles(regions: Regions, look: SkinLook, rng: np.random.Generator) -> FloatArray:
+def _moles(regions: Regions, appearance: SkinAppearance, rng: np.random.Generator) -> FloatArray:
     """Degrees of typology angle (K,) taken away by moles on face and neck."""
     total = np.zeros(len(regions.texels), np.float32)
     weight = regions.masks["face"] * (1 - regions.masks["lips"])
     chance = np.cumsum(weight + 1e-9)
-    for _ in range(look.moles):
+    for _ in range(appearance.moles):
         centre = regions.places[np.searchsorted(chance, rng.random() * chance[-1])]
         radius = rng.uniform(0.012, 0.026)
         distance = np.linalg.norm(regions.places - centre, axis=1)

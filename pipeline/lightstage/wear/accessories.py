@@ -29,7 +29,7 @@ class HeadShape:
 
 
 @dataclass(frozen=True, slots=True)
-class Worn:
+class Accessory:
     """A mesh on the neutral base mesh; `Figure` poses it with the head."""
 
     name: str

@@ -1,4 +1,4 @@
-"""Spectacles and sunglasses: parametric frames and lenses, fitted to a neutral head."""
+"""Glasses and sunglasses: parametric frames and lenses, fitted to a neutral head."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ from vcam_relight.pipeline.lightstage.core.solids import (
 )
 from vcam_relight.pipeline.lightstage.surface.cloth import encode
 from vcam_relight.pipeline.lightstage.surface.skin import Colour
-from vcam_relight.pipeline.lightstage.wear.accessories import HeadShape, Worn
+from vcam_relight.pipeline.lightstage.wear.accessories import Accessory, HeadShape
 from vcam_relight.pipeline.lightstage.wear.radial_shell import EARS
 
 Outline = Literal["round", "oval", "rectangular", "panto", "browline", "aviator", "cat_eye"]
@@ -125,7 +125,7 @@ def sample_glasses(rng: np.random.Generator, gender: float, age: float) -> Glass
     )
 
 
-def make(glasses: Glasses, head: HeadShape) -> tuple[Worn, ...]:
+def make(glasses: Glasses, head: HeadShape) -> tuple[Accessory, ...]:
     """The frame and the lenses on a head: opaque frame, tint if any, clear coat."""
     face = _Face(head)
     left = _outline(glasses)
@@ -363,8 +363,8 @@ def _worn(
     material: Material,
     blended: bool = False,
     coat: bool = False,
-) -> Worn:
-    return Worn(
+) -> Accessory:
+    return Accessory(
         name,
         Label.GLASSES,
         solid.positions,

@@ -23,8 +23,8 @@ from vcam_relight.pipeline.lightstage.core.solids import (
 )
 from vcam_relight.pipeline.lightstage.surface.cloth import Pattern, cloth, cloth_colour, encode
 from vcam_relight.pipeline.lightstage.surface.skin import Colour
-from vcam_relight.pipeline.lightstage.wear.accessories import HeadShape, Worn
-from vcam_relight.pipeline.lightstage.wear.radial_shell import EARS, Shell, dome
+from vcam_relight.pipeline.lightstage.wear.accessories import Accessory, HeadShape
+from vcam_relight.pipeline.lightstage.wear.radial_shell import EARS, RadialShell, dome
 
 Kind = Literal["beanie", "cap", "turban", "headscarf", "headband", "headphones"]
 
@@ -80,7 +80,7 @@ def sample_headwear(rng: np.random.Generator, gender: float, age: float) -> Head
     )
 
 
-def make(headwear: Headwear, head: HeadShape, hair: Reals | None = None) -> tuple[Worn, ...]:
+def make(headwear: Headwear, head: HeadShape, hair: Reals | None = None) -> tuple[Accessory, ...]:
     """The meshes of a head covering.
 
     hair: (V, 3) vertices in dm of hair that stays under a headband or headphones.
@@ -89,7 +89,7 @@ def make(headwear: Headwear, head: HeadShape, hair: Reals | None = None) -> tupl
     if headwear.kind == "headphones":
         return _headphones(headwear, head, hair)
     scarf = headwear.kind == "headscarf"
-    shell = Shell(head, hair if not headwear.hides_hair else None, ears=scarf)
+    shell = RadialShell(head, hair if not headwear.hides_hair else None, ears=scarf)
     build = {
         "beanie": _beanie,
         "cap": _cap,
@@ -142,7 +142,7 @@ def _rim(front: float, side: float, back: float, columns: int = _COLUMNS) -> Rea
     return result
 
 
-def _beanie(headwear: Headwear, shell: Shell, rng: np.random.Generator) -> Solid:
+def _beanie(headwear: Headwear, shell: RadialShell, rng: np.random.Generator) -> Solid:
     rows = 36
     rim = _rim(0.46 + 0.10 * headwear.height, 0.17, -0.36)
     t = np.linspace(0, 1, rows)[:, None]
@@ -157,7 +157,7 @@ def _beanie(headwear: Headwear, shell: Shell, rng: np.random.Generator) -> Solid
     return _grid_solid(_with_hem(points, directions, 0.09))
 
 
-def _cap(headwear: Headwear, shell: Shell, rng: np.random.Generator) -> Solid:
+def _cap(headwear: Headwear, shell: RadialShell, rng: np.random.Generator) -> Solid:
     rows = 30
     t = np.linspace(0, 1, rows)[:, None]
     azimuth = np.linspace(0, 2 * np.pi, _COLUMNS)[None]
@@ -173,7 +173,7 @@ def _cap_rim(headwear: Headwear) -> Reals:
     return _rim(0.50 + 0.08 * headwear.height, 0.20, -0.08)
 
 
-def _brim(headwear: Headwear, shell: Shell) -> Solid:
+def _brim(headwear: Headwear, shell: RadialShell) -> Solid:
     """The visor: out of the rim's front, curved down at the sides."""
     points, _ = dome(shell, _cap_rim(headwear), 8, 0.035)
     rim = points[-1, :-1]
@@ -199,7 +199,7 @@ def _brim(headwear: Headwear, shell: Shell) -> Solid:
     return _grid_solid(np.ascontiguousarray(sheet))
 
 
-def _turban(headwear: Headwear, shell: Shell, rng: np.random.Generator) -> Solid:
+def _turban(headwear: Headwear, shell: RadialShell, rng: np.random.Generator) -> Solid:
     rows, columns = 54, 144
     rim = _rim(0.50 + 0.08 * headwear.height, 0.15, -0.34, columns)
     azimuth = np.linspace(0, 2 * np.pi, columns)[None]
@@ -218,7 +218,7 @@ def _turban(headwear: Headwear, shell: Shell, rng: np.random.Generator) -> Solid
     return _grid_solid(_with_hem(points, directions, 0.14))
 
 
-def _headband(headwear: Headwear, shell: Shell, rng: np.random.Generator) -> Solid:
+def _headband(headwear: Headwear, shell: RadialShell, rng: np.random.Generator) -> Solid:
     lower = _rim(0.50 + 0.12 * headwear.height, 0.16, -0.16)
     width = rng.uniform(0.22, 0.42)
     rows = []
@@ -231,7 +231,7 @@ def _headband(headwear: Headwear, shell: Shell, rng: np.random.Generator) -> Sol
     return _grid_solid(np.concatenate([band, band[:, :1]], axis=1))
 
 
-def _headscarf(headwear: Headwear, shell: Shell, rng: np.random.Generator) -> Solid:
+def _headscarf(headwear: Headwear, shell: RadialShell, rng: np.random.Generator) -> Solid:
     """A scarf around the face, over hair, ears and neck, onto the shoulders."""
     rows, columns = 64, 128
     around = shell.head.positions[list(_AROUND_FACE)].astype(float)
@@ -271,8 +271,8 @@ def _headscarf(headwear: Headwear, shell: Shell, rng: np.random.Generator) -> So
     return _grid_solid(np.ascontiguousarray(points[:, ::-1]))
 
 
-def _headphones(headwear: Headwear, head: HeadShape, hair: Reals | None) -> tuple[Worn, ...]:
-    shell = Shell(head, hair, ears=False)
+def _headphones(headwear: Headwear, head: HeadShape, hair: Reals | None) -> tuple[Accessory, ...]:
+    shell = RadialShell(head, hair, ears=False)
     roots = head.positions[list(EARS)]
     cups, cushions = [], []
     ends = []
@@ -324,8 +324,8 @@ def _worn(
     texture: Texture,
     rigid: bool,
     roughness: float = 0.85,
-) -> Worn:
-    return Worn(
+) -> Accessory:
+    return Accessory(
         name,
         Label.HEADWEAR,
         solid.positions,

@@ -14,7 +14,7 @@ EARS = (12353, 5756)
 _SOFTNESS = 0.13
 
 
-class Shell:
+class RadialShell:
     """Distance of the outermost surface from the head's centre, by direction."""
 
     def __init__(self, head: HeadShape, hair: Reals | None, ears: bool) -> None:
@@ -64,7 +64,9 @@ class Shell:
         return result
 
 
-def dome(shell: Shell, rim: Reals, rows: int, thickness: Reals | float) -> tuple[Reals, Reals]:
+def dome(
+    shell: RadialShell, rim: Reals, rows: int, thickness: Reals | float
+) -> tuple[Reals, Reals]:
     """Grid of points (rows, columns, 3) from the crown down to the `rim`, and its directions.
 
     rim: (columns,) heights y in dm above the eyes, from the front over the left side, evenly in

@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from vcam_relight.pipeline.evaluate.cases import Subject
-    from vcam_relight.pipeline.evaluate.evaluate import Evaluation, Progress, Report
+    from vcam_relight.pipeline.evaluate.evaluation import Evaluation, Progress, Report
     from vcam_relight.pipeline.evaluate.identity import FaceEmbedder
-    from vcam_relight.pipeline.evaluate.method import EngineContestant
+    from vcam_relight.pipeline.evaluate.method import EngineMethod
 
 log = logging.getLogger(__name__)
 
@@ -60,7 +60,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="folder with webcam/, seed/video/, portraits/ (default: $VCAM_MEDIA)",
     )
     parser.add_argument(
-        "--out", type=Path, metavar="FOLDER", help="for report.json, report.md, contact sheets"
+        "--out",
+        type=Path,
+        metavar="FOLDER",
+        help="for report.json, report.md, contact contact_sheets",
     )
     parser.add_argument("--markdown", type=Path, metavar="FILE", help="for the tables")
     parser.add_argument("--json", action="store_true", help="print one JSON object, no tables")
@@ -74,16 +77,16 @@ def run(args: argparse.Namespace) -> int:
     """
     from tqdm import tqdm
 
-    from vcam_relight.pipeline.evaluate.evaluate import Evaluation
+    from vcam_relight.pipeline.evaluate.evaluation import Evaluation
     from vcam_relight.pipeline.evaluate.report import markdown
     from vcam_relight.vcam.core.atomic_file import replacing
     from vcam_relight.vcam.sources.demo import demo_clip
 
     _check_folders(args)
     subjects = _subjects(args.truth)
-    contestants, notes = _contestants(args)
+    methods, notes = _methods(args)
     embedder, identity = _embedder()
-    evaluation = Evaluation(contestants, args.subset, embedder, identity)
+    evaluation = Evaluation(methods, args.subset, embedder, identity)
     terminal = sys.stderr.isatty()
     with tqdm(
         desc="measuring",
@@ -106,9 +109,9 @@ def run(args: argparse.Namespace) -> int:
         for name, content in (("report.json", found), ("report.md", text)):
             with replacing(args.out / name) as part:
                 part.write_text(content, encoding="utf-8")
-        for name, sheet in evaluation.sheets.items():
+        for name, contact_sheet in evaluation.contact_sheets.items():
             with replacing(args.out / f"{name}.jpg") as part:
-                sheet.write(part)
+                contact_sheet.write(part)
     if args.markdown:
         with replacing(args.markdown) as part:
             part.write_text(text, encoding="utf-8")
@@ -139,9 +142,9 @@ def _check_folders(args: argparse.Namespace) -> None:
 
 
 def _subjects(folder: Path | None) -> "Sequence[Subject]":
-    from vcam_relight.pipeline.evaluate.ground_truth import TRUTH, load_subjects
+    from vcam_relight.pipeline.evaluate.ground_truth import DATA, load_subjects
 
-    folder = folder or TRUTH
+    folder = folder or DATA
     try:
         subjects = load_subjects(folder)
     except (OSError, ValueError) as error:
@@ -153,17 +156,17 @@ def _subjects(folder: Path | None) -> "Sequence[Subject]":
     return subjects
 
 
-def _contestants(args: argparse.Namespace) -> "tuple[list[EngineContestant], list[str]]":
-    from vcam_relight.pipeline.evaluate.method import EngineContestant, copy_input
+def _methods(args: argparse.Namespace) -> "tuple[list[EngineMethod], list[str]]":
+    from vcam_relight.pipeline.evaluate.method import EngineMethod, copy_input_baseline
     from vcam_relight.vcam.device import check_device, engine_on
 
-    contestants = [copy_input()]
+    methods = [copy_input_baseline()]
     notes = []
     if args.dpr:
         from vcam_relight.pipeline.evaluate.dpr import DprEngine
 
         try:
-            contestants.append(EngineContestant(DprEngine(args.dpr)))
+            methods.append(EngineMethod(DprEngine(args.dpr)))
         except (OSError, ValueError) as error:
             raise InputError(f"--dpr: {error}", "give the folder of its weights") from error
     else:
@@ -171,13 +174,13 @@ def _contestants(args: argparse.Namespace) -> "tuple[list[EngineContestant], lis
     for name in dict.fromkeys(args.engine or [name for name in ENGINES if name != _CONTROL]):
         check_device(args.device, name)
         try:
-            contestants.append(EngineContestant(engine_on(name, args.device)))
+            methods.append(EngineMethod(engine_on(name, args.device)))
         except VcamError as error:
             if args.engine:
                 raise
             log.warning("%s", error)
             notes.append(f"The engine {name} was not measured: it did not load.")
-    return contestants, notes
+    return methods, notes
 
 
 def _embedder() -> "tuple[FaceEmbedder | None, str]":

@@ -13,9 +13,9 @@ from vcam_relight.pipeline.core.image import FloatArray
 from vcam_relight.pipeline.core.timing import StageTimer
 from vcam_relight.pipeline.evaluate.cases import tone_name
 from vcam_relight.pipeline.evaluate.ground_truth import (
+    DATA,
     OLAT,
-    TRUTH,
-    Subject,
+    RenderedSubject,
     load_subjects,
     save_subject,
 )
@@ -33,12 +33,12 @@ TRUTH_STORED_DB = 45.0
 
 
 @pytest.fixture(scope="module")
-def subjects() -> list[Subject]:
+def subjects() -> list[RenderedSubject]:
     return load_subjects()
 
 
 @pytest.fixture(scope="module")
-def stacks(subjects: list[Subject]) -> list[Subject]:
+def stacks(subjects: list[RenderedSubject]) -> list[RenderedSubject]:
     return [subject for subject in subjects if subject.renderer == "mitsuba"]
 
 
@@ -46,7 +46,7 @@ def brightness(image: FloatArray) -> FloatArray:
     return np.asarray(image.mean(axis=-1))
 
 
-def test_the_set_is_complete_balanced_and_small(subjects: list[Subject]) -> None:
+def test_the_set_is_complete_balanced_and_small(subjects: list[RenderedSubject]) -> None:
     kinds = Counter(subject.renderer for subject in subjects)
     assert kinds["mitsuba"] == 20 and kinds["cycles"] >= 6
     tones = Counter(tone_name(s.tone) for s in subjects if s.renderer == "mitsuba")
@@ -55,13 +55,13 @@ def test_the_set_is_complete_balanced_and_small(subjects: list[Subject]) -> None
     assert women == 10
     for trait in ("glasses", "headwear", "beard"):
         assert sum(s.description[trait] is not None for s in subjects) >= 3
-    assert sum(path.stat().st_size for path in TRUTH.iterdir()) < 18_000_000
+    assert sum(path.stat().st_size for path in DATA.iterdir()) < 18_000_000
     for subject in subjects:
         assert len(subject.lights) >= (8 if subject.renderer == "mitsuba" else 4)
         assert subject.alpha.shape == (256, 256)
 
 
-def test_every_face_is_found_where_the_person_is(subjects: list[Subject]) -> None:
+def test_every_face_is_found_where_the_person_is(subjects: list[RenderedSubject]) -> None:
     tracker = FaceTracker(StageTimer())
     for subject in subjects:
         light = "soft front" if "soft front" in subject.lights else subject.lights[1]
@@ -73,7 +73,7 @@ def test_every_face_is_found_where_the_person_is(subjects: list[Subject]) -> Non
         assert (subject.alpha[y, x] > 0.5).mean() > 0.9, subject.name
 
 
-def test_a_light_from_the_right_lights_the_right_side(subjects: list[Subject]) -> None:
+def test_a_light_from_the_right_lights_the_right_side(subjects: list[RenderedSubject]) -> None:
     """Right is right in the unmirrored picture, for both renderers."""
     for subject in subjects:
         right, left = (brightness(subject.lit(f"key {side}")) for side in ("right", "left"))
@@ -82,7 +82,7 @@ def test_a_light_from_the_right_lights_the_right_side(subjects: list[Subject]) -
         assert left[x < -0.5].mean() > 3 * right[x < -0.5].mean(), subject.name
 
 
-def test_one_light_at_a_time_adds_up(stacks: list[Subject]) -> None:
+def test_one_light_at_a_time_adds_up(stacks: list[RenderedSubject]) -> None:
     subject = stacks[-1]
     first, second = (np.zeros((OLAT, 3), np.float32) for _ in range(2))
     first[5], second[40] = (1, 2, 3), (0.5, 0, 0.25)
@@ -99,7 +99,7 @@ def test_one_light_at_a_time_adds_up(stacks: list[Subject]) -> None:
         assert np.mean(subject.normal[bright] @ towards) > 0.8
 
 
-def test_albedo_normals_and_light_explain_the_image(stacks: list[Subject]) -> None:
+def test_albedo_normals_and_light_explain_the_image(stacks: list[RenderedSubject]) -> None:
     """Least squares of SH lighting on skin gives back the direction that the light came from."""
     for subject in stacks[::4]:
         person = (subject.alpha > 0.99) & (brightness(subject.albedo) > 0.05)
@@ -118,10 +118,10 @@ def test_albedo_normals_and_light_explain_the_image(stacks: list[Subject]) -> No
 def test_damage_is_one_clear_error(tmp_path: Path) -> None:
     with pytest.raises(OSError, match=r"lights\.npz: no such file"):
         load_subjects(tmp_path)
-    shutil.copy(TRUTH / "lights.npz", tmp_path)
+    shutil.copy(DATA / "lights.npz", tmp_path)
     with pytest.raises(OSError, match="no subjects"):
         load_subjects(tmp_path)
-    whole = min(TRUTH.glob("mitsuba-*.npz")).read_bytes()
+    whole = min(DATA.glob("mitsuba-*.npz")).read_bytes()
     (tmp_path / "mitsuba-0000.npz").write_bytes(whole[: len(whole) // 2])
     with pytest.raises(OSError, match=r"mitsuba-0000\.npz"):
         load_subjects(tmp_path)
@@ -147,7 +147,7 @@ def test_what_is_stored_is_what_was_rendered(tmp_path: Path) -> None:
     path = tmp_path / "mitsuba-0000.npz"
     layers = (inside.astype(np.float32), normal, albedo)
     save_subject(path, "mitsuba", 30.0, {}, ("top", "key left"), stack, layers, crf=0)
-    shutil.copy(TRUTH / "lights.npz", tmp_path)
+    shutil.copy(DATA / "lights.npz", tmp_path)
     subject = load_subjects(tmp_path)[0]
     for light in subject.lights:
         whole = np.einsum("lc,lhwc->hwc", subject.named[light].lobes, stack)

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from vcam_relight.pipeline.core.image import FloatArray
-from vcam_relight.pipeline.lightstage.animation.animation import RATE, Performance
+from vcam_relight.pipeline.lightstage.animation.animation import RATE, Animation
 from vcam_relight.pipeline.lightstage.animation.pose import Pose
-from vcam_relight.pipeline.lightstage.assets.asset_pack import Pack
+from vcam_relight.pipeline.lightstage.assets.asset_pack import AssetPack
 
 HEAD_STEP_DEG = 1.2
 """Degrees that a head turns from one frame to the next at 30 frames a second, 36 a second (0.83 was
@@ -21,8 +21,8 @@ SEEDS = range(40)
 
 
 def _clip(seed: int, frames: int = CLIP) -> list[Pose]:
-    performance = Performance(seed, frames)
-    return [performance.pose(index) for index in range(frames)]
+    animation = Animation(seed, frames)
+    return [animation.pose(index) for index in range(frames)]
 
 
 def _heads(poses: list[Pose]) -> FloatArray:
@@ -40,14 +40,14 @@ def _same(a: Pose, b: Pose) -> bool:
 
 
 def test_a_seed_gives_the_same_poses_in_any_order() -> None:
-    forwards, again = _clip(3), Performance(3, CLIP)
+    forwards, again = _clip(3), Animation(3, CLIP)
     backwards = [again.pose(index) for index in reversed(range(CLIP))][::-1]
     assert all(map(_same, forwards, backwards))
     assert not any(map(_same, forwards, _clip(4)))
 
 
 def test_the_frame_rate_does_not_change_the_acting() -> None:
-    slow, fast = Performance(5, 24, RATE), Performance(5, 48, 2 * RATE)
+    slow, fast = Animation(5, 24, RATE), Animation(5, 48, 2 * RATE)
     for index in range(24):
         a, b = slow.pose(index), fast.pose(2 * index)
         assert _same(a, b)
@@ -88,14 +88,14 @@ def test_heads_turn_as_far_as_people_before_a_webcam_do() -> None:
 def test_eyes_stay_on_the_camera_while_the_head_turns() -> None:
     turns, looks = [], []
     for seed in SEEDS:
-        pose = Performance(seed, CLIP).pose(0)
+        pose = Animation(seed, CLIP).pose(0)
         turns.append(float(pose.head[1] + pose.torso[1]))
         looks.append(float(pose.gaze[1]))
     assert np.corrcoef(turns, looks)[0, 1] < -0.7
     assert np.abs(np.add(turns, looks)).mean() < 0.6 * np.abs(turns).mean()
 
 
-def test_face_units_are_the_packs(pack: Pack) -> None:
+def test_face_units_are_the_packs(pack: AssetPack) -> None:
     for seed in SEEDS:
         for pose in _clip(seed, 30):
             assert pose.expression.keys() <= pack.face_units.keys()
@@ -104,6 +104,6 @@ def test_face_units_are_the_packs(pack: Pack) -> None:
 
 @pytest.mark.parametrize("seed", [0, 7])
 def test_a_performance_goes_on_beyond_its_frames(seed: int) -> None:
-    performance = Performance(seed, 16)
-    heads = _heads([performance.pose(index) for index in range(48)])
+    animation = Animation(seed, 16)
+    heads = _heads([animation.pose(index) for index in range(48)])
     assert np.abs(np.diff(heads, axis=0)).max() < HEAD_STEP_DEG

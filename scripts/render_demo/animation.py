@@ -1,4 +1,4 @@
-"""The acting: head motion, gaze, blinks and speech as functions that repeat with the clip."""
+"""The animation: head motion, gaze, blinks and speech as functions that repeat with the clip."""
 
 import numpy as np
 
@@ -13,7 +13,7 @@ _SYLLABLES_PER_SECOND = 4.6
 _BLINKS = (0.05, 0.39, 0.63, 0.93)
 
 
-class Performance:
+class DemoAnimation:
     """Poses of a clip of `duration` seconds that loops seamlessly."""
 
     def __init__(self, duration: float) -> None:

@@ -1,11 +1,11 @@
-"""Figures of clips: flicker against the input's own, and lag."""
+"""Metrics of clips: flicker against the input's own, and lag."""
 
 from collections.abc import Sequence
 
 from vcam_relight.pipeline.core.timing import StageTimer
-from vcam_relight.pipeline.evaluate.media import Clip
-from vcam_relight.pipeline.evaluate.method import EngineContestant
-from vcam_relight.pipeline.evaluate.stills import Figures
+from vcam_relight.pipeline.evaluate.media import MediaClip
+from vcam_relight.pipeline.evaluate.method import EngineMethod
+from vcam_relight.pipeline.evaluate.stills import Metrics
 from vcam_relight.pipeline.evaluate.temporal import (
     Paths,
     carried,
@@ -24,9 +24,9 @@ LAG_FRAMES = 22
 
 
 class ClipMeter:
-    """Measures contestants on one clip; its optical flow is found once."""
+    """Measures methods on one clip; its optical flow is found once."""
 
-    def __init__(self, clip: Clip, lights: tuple[Lighting, Lighting]) -> None:
+    def __init__(self, clip: MediaClip, lights: tuple[Lighting, Lighting]) -> None:
         """Args:
         lights: the light of the whole clip, and the one it is changed to for lag.
         """
@@ -39,16 +39,16 @@ class ClipMeter:
         self._error = warping_error(clip.images, self._paths)
         self._jitter = luminance_jitter(clip.images, self._paths)
 
-    def measure(self, contestant: EngineContestant, *, with_lag: bool) -> Figures:
+    def measure(self, method: EngineMethod, *, with_lag: bool) -> Metrics:
         """`warping_ratio` and `jitter_ratio` (out / in; 1 is the input's own flicker),
         `flicker_ratio` (out / with a light change that only moves along), `lag_frames` (0: the
         first frame shows the new light) where asked for.
         """
         first, second = self._lights
         length = len(self._clip.images)
-        steady = contestant.stream(self._clip, [first] * length)
+        steady = method.stream(self._clip, [first] * length)
         error = warping_error(steady, self._paths)
-        figures: Figures = {
+        metrics: Metrics = {
             "warping_ratio": _ratio(error, self._error),
             "flicker_ratio": _ratio(error, carried(steady, self._paths)),
             "jitter_ratio": _ratio(luminance_jitter(steady, self._paths), self._jitter),
@@ -56,12 +56,12 @@ class ClipMeter:
         }
         if with_lag and length > SWITCH:
             some = min(length, LAG_FRAMES)
-            after = contestant.stream(self._clip, [second] * some)
+            after = method.stream(self._clip, [second] * some)
             changed: Sequence[Lighting] = [first] * SWITCH + [second] * (some - SWITCH)
-            switched = contestant.stream(self._clip, changed)
+            switched = method.stream(self._clip, changed)
             found = lag(steady[:some], after, switched, SWITCH, self._paths)
-            figures["lag_frames"] = None if found is None else float(found)
-        return figures
+            metrics["lag_frames"] = None if found is None else float(found)
+        return metrics
 
 
 def _ratio(out: float, given: float) -> float | None:

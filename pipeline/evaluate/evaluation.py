@@ -19,18 +19,23 @@ from vcam_relight.pipeline.evaluate.cases import (
     make_cases,
     tone_name,
 )
-from vcam_relight.pipeline.evaluate.contact_sheet import Sheet, light_ball
+from vcam_relight.pipeline.evaluate.clips import ClipMeter
+from vcam_relight.pipeline.evaluate.contact_sheet import ContactSheet, light_ball
 from vcam_relight.pipeline.evaluate.identity import FaceEmbedder, cosine
 from vcam_relight.pipeline.evaluate.media import (
-    Clip,
-    clips_of,
+    MediaClip,
+    load_clips,
+    load_portraits,
     moving_clip,
-    portraits_of,
     read_clip,
 )
-from vcam_relight.pipeline.evaluate.method import BestGain, Contestant, EngineContestant, Truth
-from vcam_relight.pipeline.evaluate.stills import Figures, StillMeter
-from vcam_relight.pipeline.evaluate.streams import ClipMeter
+from vcam_relight.pipeline.evaluate.method import (
+    BestGainBaseline,
+    EngineMethod,
+    GroundTruthMethod,
+    Method,
+)
+from vcam_relight.pipeline.evaluate.stills import Metrics, StillMeter
 from vcam_relight.pipeline.face import FaceTracker
 from vcam_relight.pipeline.lighting import Lighting
 from vcam_relight.pipeline.lighting.estimation import exposure
@@ -40,8 +45,8 @@ STEADY, CHANGED = "key-left", "key-right"
 """Presets that clips and portraits are relit with; lag is measured from the one to the other."""
 _SHEET_ROWS = 10
 
-Rows = dict[str, Figures]
-"""By contestant: means over cases, with their number as `cases`."""
+Rows = dict[str, Metrics]
+"""By method: means over cases, with their number as `cases`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +77,7 @@ class Report:
     """Everything that was found; JSON and Markdown are both made of it."""
 
     subset: str
-    contestants: list[str]
+    methods: list[str]
     identity: str
     """What embeds faces, or how to install it."""
     strangers: dict[str, float] = field(default_factory=dict)
@@ -88,9 +93,9 @@ class Report:
     """What was not measured, and why."""
 
     def to_json(self) -> dict[str, Any]:
-        """As a JSON object; figures rounded to 5 digits."""
-        rounded: dict[str, Any] = _rounded(asdict(self))
-        return rounded
+        """As a JSON object, in which methods are `contestants`; numbers rounded to 5 digits."""
+        names = {"methods": "contestants"}
+        return {names.get(key, key): _rounded(value) for key, value in asdict(self).items()}
 
 
 Progress = Callable[[int, int], None]
@@ -102,7 +107,7 @@ class Evaluation:
 
     def __init__(
         self,
-        engines: Sequence[EngineContestant],
+        engines: Sequence[EngineMethod],
         subset: str,
         embedder: FaceEmbedder | None,
         identity: str,
@@ -119,7 +124,7 @@ class Evaluation:
         self._meter = StillMeter(self._finder, embedder)
         presets, _ = load_presets()
         self._lights = (presets[STEADY].lighting(), presets[CHANGED].lighting())
-        self.sheets: dict[str, Sheet] = {}
+        self.contact_sheets: dict[str, ContactSheet] = {}
         """Contact sheets by name."""
 
     def run(
@@ -137,14 +142,14 @@ class Evaluation:
         chosen = _spread(subjects, subset.subjects)
         notes: list[str] = []
         clips = (
-            list(itertools.islice(clips_of(media, subset.frames), subset.clips)) if media else []
+            list(itertools.islice(load_clips(media, subset.frames), subset.clips)) if media else []
         )
         if not clips:
             notes.append(
                 "No real clips were given (--media): flicker and lag are of the demo clip."
             )
             clips = [read_clip(demo, subset.frames)]
-        portraits = portraits_of(media, subset.portraits) if media else []
+        portraits = load_portraits(media, subset.portraits) if media else []
         if not portraits:
             notes.append("No portraits were given (--media): none were measured.")
         tone_clips = self._tone_clips(chosen) if subset.tone_frames else {}
@@ -152,11 +157,15 @@ class Evaluation:
 
         report = Report(
             subset=self._name,
-            contestants=[Truth.name, BestGain.name, *(engine.name for engine in self._engines)],
+            methods=[
+                GroundTruthMethod.name,
+                BestGainBaseline.name,
+                *(engine.name for engine in self._engines),
+            ],
             identity=self._identity,
             notes=notes,
         )
-        found: list[tuple[str, str, str, Figures]] = []
+        found: list[tuple[str, str, str, Metrics]] = []
         inputs: list[FloatArray] = []
         faces: list[FloatArray] = []
         for index, subject in enumerate(chosen):
@@ -165,7 +174,7 @@ class Evaluation:
             steps.done()
         for renderer in report.subjects:
             report.renderers[renderer] = _means(
-                (who, figures) for kind, _, who, figures in found if kind == renderer
+                (who, metrics) for kind, _, who, metrics in found if kind == renderer
             )
         for name, clip in tone_clips.items():
             meter = ClipMeter(clip, self._lights)
@@ -175,7 +184,7 @@ class Evaluation:
             ]
             steps.done()
         for tone, _ in TONES:
-            rows = _means((who, figures) for _, name, who, figures in found if name == tone)
+            rows = _means((who, metrics) for _, name, who, metrics in found if name == tone)
             if rows:
                 report.tones[tone] = rows
         report.portraits.update(self._portraits(portraits, faces, steps))
@@ -191,25 +200,29 @@ class Evaluation:
 
     def _subject(
         self, subject: Subject, index: int, inputs: list[FloatArray]
-    ) -> list[tuple[str, str, str, Figures]]:
-        """Renderer, tone, contestant and figures of each answer to the subject's cases."""
+    ) -> list[tuple[str, str, str, Metrics]]:
+        """Renderer, tone, method and metrics of each prediction to the subject's cases."""
         found = []
         cases = make_cases(subject, index, self._subset.cases, self._finder)
         for number, case in enumerate(cases):
-            shown = [case.image, light_ball(case.asked_sh, case.image.shape[0]), case.truth]
-            contestants: list[Contestant] = [Truth(), BestGain(), *self._engines]
-            for contestant in contestants:
-                answer = contestant.answer(case)
-                figures = self._meter.measure(answer, case)
-                if number == 0 and isinstance(contestant, EngineContestant):
-                    figures |= self._meter.no_op(contestant, case)
-                found.append((subject.renderer, case.tone, contestant.name, figures))
-                if isinstance(contestant, EngineContestant):
-                    shown.append(answer.image)
+            shown = [case.image, light_ball(case.target_sh, case.image.shape[0]), case.ground_truth]
+            methods: list[Method] = [GroundTruthMethod(), BestGainBaseline(), *self._engines]
+            for method in methods:
+                prediction = method.predict(case)
+                metrics = self._meter.measure(prediction, case)
+                if number == 0 and isinstance(method, EngineMethod):
+                    metrics |= self._meter.no_op(method, case)
+                found.append((subject.renderer, case.tone, method.name, metrics))
+                if isinstance(method, EngineMethod):
+                    shown.append(prediction.image)
             if number == 0:
                 columns = ["input", "asked light", "truth", *(e.name for e in self._engines)]
-                sheet = self.sheets.setdefault(subject.renderer, Sheet(columns, _SHEET_ROWS))
-                sheet.add(f"{case.subject}: {case.present} to {case.asked}", shown)
+                contact_sheet = self.contact_sheets.setdefault(
+                    subject.renderer, ContactSheet(columns, _SHEET_ROWS)
+                )
+                contact_sheet.add(
+                    f"{case.subject}: {case.source_light} to {case.target_light}", shown
+                )
                 inputs += self._meter.embeddings(case.image, case.landmarks)
         return found
 
@@ -224,15 +237,17 @@ class Evaluation:
             embeddings += self._meter.embeddings(image, landmarks)
             shown = [image, light_ball(light.sh, image.shape[0])]
             for engine in self._engines:
-                figures, relit = self._meter.portrait(engine, image, light)
-                found.append((engine.name, figures))
+                metrics, relit = self._meter.portrait(engine, image, light)
+                found.append((engine.name, metrics))
                 shown.append(relit)
-            sheet = self.sheets.setdefault("portraits", Sheet(columns, _SHEET_ROWS))
-            sheet.add(f"{name}: {(STEADY, CHANGED)[index % 2]}", shown)
+            contact_sheet = self.contact_sheets.setdefault(
+                "portraits", ContactSheet(columns, _SHEET_ROWS)
+            )
+            contact_sheet.add(f"{name}: {(STEADY, CHANGED)[index % 2]}", shown)
             steps.done()
         return _means(found)
 
-    def _tone_clips(self, subjects: Sequence[Subject]) -> dict[str, Clip]:
+    def _tone_clips(self, subjects: Sequence[Subject]) -> dict[str, MediaClip]:
         """By skin tone: a moving clip of one subject, under the light that is most from the
         front.
         """
@@ -279,14 +294,14 @@ def _strangers(groups: dict[str, list[FloatArray]]) -> dict[str, float]:
     return means
 
 
-def _means(found: Iterable[tuple[str, Figures]]) -> Rows:
-    """Means of what could be measured, by contestant, with the number of measurements."""
+def _means(found: Iterable[tuple[str, Metrics]]) -> Rows:
+    """Means of what could be measured, by method, with the number of measurements."""
     lists: dict[str, dict[str, list[float]]] = {}
     counts: dict[str, int] = defaultdict(int)
-    for who, figures in found:
+    for who, metrics in found:
         mine = lists.setdefault(who, {})
-        counts[who] += "missed" in figures
-        for key, value in figures.items():
+        counts[who] += "missed" in metrics
+        for key, value in metrics.items():
             values = mine.setdefault(key, [])
             if value is not None:
                 values.append(value)
