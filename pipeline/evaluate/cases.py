@@ -150,8 +150,8 @@ def make_cases(
 ) -> Iterator[RelightCase]:
     """Makes the cases of one subject.
 
-    Pairs of unlike lights are chosen by the subject's place in the list, so that all lights and many
-    pairs come up.
+    Pairs of unlike lights are chosen by the subject's place in the list, so that all lights and
+    many pairs come up.
 
     Args:
         subject: who is relit.
