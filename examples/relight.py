@@ -71,22 +71,21 @@ def relight_image(
         engine: makes the light.
     """
     file = read_image(source)
-    relighter = Relighter(engine)
-    for name, sh in tqdm(lights.items(), unit=" lights"):
-        relit = relighter.still(file.image, Lighting.from_sh(sh), RelightSettings())
-        write_image(folder / f"{source.stem}_{name}.png", replace(file, image=relit))
+    with Relighter(engine) as relighter:
+        for name, sh in tqdm(lights.items(), unit=" lights"):
+            relit = relighter.still(file.image, Lighting.from_sh(sh), RelightSettings())
+            write_image(folder / f"{source.stem}_{name}.png", replace(file, image=relit))
 
 
 def relight_video(source: Path, target: Path, lights: FloatArray, engine: Engine) -> None:
     """Writes a video under lights `(k, 9, 3)` that follow one another for ever."""
-    relighter = Relighter(engine)
 
     def change(image: BgrImage, seconds: float) -> BgrImage:
         sh = light_at(lights, seconds / SECONDS)
         relit = relighter.process(image, seconds, Lighting.from_sh(sh), RelightSettings())
         return with_sphere(relit, sh)
 
-    with tqdm(unit=" frames") as bar:
+    with tqdm(unit=" frames") as bar, Relighter(engine) as relighter:
 
         def progress(expected: int | None) -> None:
             bar.total = expected

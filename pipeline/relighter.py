@@ -1,8 +1,9 @@
-"""One stream's relighting: follows the faces, then runs the engine."""
+"""One video's relighting: follows the faces, then runs the engine."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from types import TracebackType
+from typing import TYPE_CHECKING, Protocol, Self
 
 import numpy as np
 
@@ -28,29 +29,37 @@ class Relight(Protocol):
         """One frame; see `Relighter.process`."""
 
     def reset(self) -> None:
-        """Forget the stream."""
+        """Forgets the frames before."""
+
+    def close(self) -> None:
+        """Frees what it holds."""
 
 
 class Relighter:
-    """Face tracker, engine and the stream's state in one object; use it from one thread."""
+    """A face tracker and one stream of an engine. Use it from one thread, and close it."""
 
     def __init__(self, engine: Engine) -> None:
+        """Args: `engine` may serve other relighters as well, and is left open.
+
+        Raises:
+            OSError, RuntimeError: the tracker's models are missing or do not load.
+        """
         self.engine = engine
         self.timer = StageTimer()
         self._tracker = _tracker(self.timer) if engine.needs_faces else None
-        self._state = engine.new_state(self.timer)
+        self._stream = engine.open_stream(self.timer)
 
     def still(self, image: BgrImage, lighting: Lighting, settings: RelightSettings) -> BgrImage:
-        """Relights a picture that is not part of a stream; forgets any stream before it.
+        """Relights a single image; forgets any frames before it.
 
-        Args and result: as of `process`.
+        Arguments and result are those of `process`.
         """
         self.reset()
         self.timer.start_frame()
         if _unchanged(lighting, settings):
             return image
         faces = self._tracker.still(image) if self._tracker else _nobody(image, 0.0)
-        result = self.engine.relight(image, faces, lighting, settings, self._state)
+        result = self._stream.relight(image, faces, lighting, settings)
         self.reset()
         return result
 
@@ -60,13 +69,13 @@ class Relighter:
         """Relights one frame.
 
         Args:
-            picture: `(H, W, 3)` uint8 BGR; not written to.
+            image: `(H, W, 3)`; not written to.
             time: media time in seconds, growing from frame to frame.
-            lighting: the light asked for.
+            lighting: the target lighting.
             settings: the user's controls.
 
         Returns:
-            A picture of the same shape, possibly `image` itself.
+            `(H, W, 3)`, possibly `image` itself.
         """
         self.timer.start_frame()
         if _unchanged(lighting, settings):
@@ -76,14 +85,31 @@ class Relighter:
         else:
             faces = self._tracker.update(image, time)
             if faces.cut:
-                self._state.reset()
-        return self.engine.relight(image, faces, lighting, settings, self._state)
+                self._stream.reset()
+        return self._stream.relight(image, faces, lighting, settings)
 
     def reset(self) -> None:
-        """Forget the stream: a new source, a seek, a failed frame."""
+        """Forgets the frames before: a new source, a seek, a failed frame."""
         if self._tracker is not None:
             self._tracker.reset()
-        self._state.reset()
+        self._stream.reset()
+
+    def close(self) -> None:
+        """Ends tracker and stream; may be called twice."""
+        if self._tracker is not None:
+            self._tracker.close()
+        self._stream.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
 
 
 def _unchanged(lighting: Lighting, settings: RelightSettings) -> bool:

@@ -38,7 +38,7 @@ def main() -> None:
     shown = LIGHTINGS * (len(frames) // LIGHTINGS)
     lightings = np.load(folder / "example_lightings.npy", allow_pickle=False)[:LIGHTINGS]
     relighter = Relighter(load_engine("triplane"))
-    present = relighter.engine.present_light(FaceTracker(StageTimer()).still(image), image)
+    present = relighter.engine.source_lighting(image, FaceTracker(StageTimer()).still(image))
     ours = relighter.still(image, Lighting.from_sh(present), RelightSettings())
     top, bottom = [image, theirs], [image, ours]
     front = _angles(image)

@@ -1,6 +1,7 @@
 """Which device an engine runs on."""
 
 import logging
+from collections.abc import Callable
 
 from vcam_relight.pipeline.engines.base import Engine
 from vcam_relight.pipeline.engines.registry import ENGINES, load_engine
@@ -47,9 +48,14 @@ def check_device(wish: str, engine: str) -> None:
     torch_device(wish, engine)
 
 
-def engine_on(name: str, wish: str) -> Engine:
+def engine_on(name: str, wish: str, load: Callable[[str, str], Engine] = load_engine) -> Engine:
     """Loads the engine called `name` for the device wish `auto`, `cpu` or `cuda`; a GPU that nobody
     asked for and that fails is left alone.
+
+    Args:
+        name: of `pipeline.engines.registry.ENGINES`.
+        wish: as of `torch_device`.
+        load: gives an engine of a name and a torch device; `EnginePool.get` shares it.
 
     Raises:
         VcamError: it does not load, or there is no such device.
@@ -57,11 +63,11 @@ def engine_on(name: str, wish: str) -> Engine:
     try:
         device = torch_device(wish, name)
         try:
-            return load_engine(name, device)
+            return load(name, device)
         except RuntimeError as error:
             if device == "cpu" or wish != "auto":
                 raise
-            engine = load_engine(name, "cpu")
+            engine = load(name, "cpu")
             log.debug("loading on %s", device, exc_info=error)
             log.warning("the engine %s runs on the CPU: CUDA fails (%s)", name, _line(error))
             return engine

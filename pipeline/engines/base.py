@@ -1,45 +1,67 @@
 """The interface of every relighting engine."""
 
-from typing import Any, Protocol
+from typing import Protocol
 
 from vcam_relight.pipeline.controls import RelightSettings
-from vcam_relight.pipeline.core.image import BgrImage
+from vcam_relight.pipeline.core.image import BgrImage, FloatArray
 from vcam_relight.pipeline.core.timing import StageTimer
 from vcam_relight.pipeline.face.types import FaceState
 from vcam_relight.pipeline.lighting import Lighting
 
 
-class StreamState(Protocol):
-    """What an engine remembers of one stream (smoothed light, recurrent buffers)."""
+class Stream(Protocol):
+    """One video in an engine: all that is remembered from frame to frame (smoothed lighting,
+    recurrent state). Use it from one thread.
+
+    A stream is deterministic: the same frames, lighting and settings give the same images,
+    whatever other streams its engine serves.
+    """
+
+    def relight(
+        self, frame: BgrImage, faces: FaceState, lighting: Lighting, settings: RelightSettings
+    ) -> BgrImage:
+        """The next frame under another lighting.
+
+        Args:
+            frame: `(H, W, 3)`; never written to.
+            faces: the people in it.
+            lighting: the target lighting.
+            settings: the user's controls.
+
+        Returns:
+            `(H, W, 3)`; `frame` itself where nothing changes.
+        """
 
     def reset(self) -> None:
-        """Forget the stream: a cut, a new source, a failed frame."""
+        """Forgets the frames before: a shot change, a new source, a failed frame."""
+
+    def close(self) -> None:
+        """Frees what the stream holds; it is not to be used afterwards. May be called twice."""
 
 
 class Engine(Protocol):
-    """Turns a frame into the same frame under another light.
-
-    One engine serves many streams; all that belongs to a stream is in its state. An engine is
-    deterministic: the same frames, lighting, settings and fresh state give the same pictures.
+    """A way to relight. Holds what all streams share (weights, models) and serves any number of
+    them, each from a thread of its own.
     """
 
     name: str
     needs_faces: bool
-    """Whether `relight` reads the face state; if not, no tracker runs."""
+    """Whether streams read the face state; if not, no tracker runs."""
 
-    def new_state(self, timer: StageTimer) -> StreamState:
-        """A fresh state for one stream; stages are timed with `timer`."""
+    def open_stream(self, timer: StageTimer) -> Stream:
+        """A new stream, to be closed by the caller; it times its stages with `timer`."""
 
-    def relight(
-        self,
-        frame: BgrImage,
-        faces: FaceState,
-        lighting: Lighting,
-        settings: RelightSettings,
-        state: Any,
-    ) -> BgrImage:
-        """Returns `frame` under `lighting`.
+    def source_lighting(self, frame: BgrImage, faces: FaceState) -> FloatArray | None:
+        """What the engine takes the lighting in a single frame for.
 
-        `state` is what this engine's `new_state` gave for the stream. `frame` is never written
-        to; it may be returned as it is when nothing changes.
+        Args:
+            frame: `(H, W, 3)`.
+            faces: the people in it.
+
+        Returns:
+            `(9, 3)` RGB SH radiance of exposure 1 (see `pipeline.lighting`); None where the engine
+            estimates none, or too little of a face is visible.
         """
+
+    def close(self) -> None:
+        """Frees what the streams share, after all of them were closed. May be called twice."""

@@ -1,16 +1,10 @@
 """The engine that changes nothing: the baseline of speed and quality."""
 
 from vcam_relight.pipeline.controls import RelightSettings
-from vcam_relight.pipeline.core.image import BgrImage
+from vcam_relight.pipeline.core.image import BgrImage, FloatArray
 from vcam_relight.pipeline.core.timing import StageTimer
-from vcam_relight.pipeline.engines.base import StreamState
 from vcam_relight.pipeline.face.types import FaceState
 from vcam_relight.pipeline.lighting import Lighting
-
-
-class _NoState:
-    def reset(self) -> None:
-        pass
 
 
 class PassthroughEngine:
@@ -19,17 +13,29 @@ class PassthroughEngine:
     name = "passthrough"
     needs_faces = False
 
-    def new_state(self, timer: StageTimer) -> StreamState:
-        """Nothing to remember."""
-        return _NoState()
+    def open_stream(self, timer: StageTimer) -> "PassthroughStream":
+        """A stream that remembers nothing."""
+        return PassthroughStream()
+
+    def source_lighting(self, frame: BgrImage, faces: FaceState) -> FloatArray | None:
+        """None: it does not look."""
+        return None
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+
+class PassthroughStream:
+    """See `PassthroughEngine`."""
 
     def relight(
-        self,
-        frame: BgrImage,
-        faces: FaceState,
-        lighting: Lighting,
-        settings: RelightSettings,
-        state: StreamState,
+        self, frame: BgrImage, faces: FaceState, lighting: Lighting, settings: RelightSettings
     ) -> BgrImage:
         """Returns `frame` itself."""
         return frame
+
+    def reset(self) -> None:
+        """Nothing is remembered."""
+
+    def close(self) -> None:
+        """Nothing is held."""

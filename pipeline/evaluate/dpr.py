@@ -4,9 +4,7 @@ Its weights are for research only: they are read from a folder that the user nam
 never a teacher. The network itself is in `pipeline.engines.paper.dpr`.
 """
 
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
@@ -26,12 +24,6 @@ _FIRST = 0.76
 _DIRECTED = 0.6
 """Factor on the other coefficients, divided by the first: trained on lights of photographs, the
 network overshoots with harder ones."""
-
-
-@dataclass
-class _NoState:
-    def reset(self) -> None:
-        pass
 
 
 class DprEngine:
@@ -54,19 +46,24 @@ class DprEngine:
         self._device = device
         self._network = _load(folder / WEIGHTS).to(device)
 
-    def new_state(self, timer: StageTimer) -> _NoState:
-        """Nothing to remember: it knows single pictures only."""
-        return _NoState()
+    def open_stream(self, timer: StageTimer) -> "DprEngine":
+        """Itself, as it knows single images only."""
+        return self
+
+    def source_lighting(self, frame: BgrImage, faces: FaceState) -> FloatArray | None:
+        """None: what it reads is not asked."""
+        return None
+
+    def reset(self) -> None:
+        """Nothing is remembered."""
+
+    def close(self) -> None:
+        """Nothing is held."""
 
     def relight(
-        self,
-        frame: BgrImage,
-        faces: FaceState,
-        lighting: Lighting,
-        settings: RelightSettings,
-        state: Any,
+        self, frame: BgrImage, faces: FaceState, lighting: Lighting, settings: RelightSettings
     ) -> BgrImage:
-        """See `pipeline.engines.base.Engine`; no control but the light's shape is followed,
+        """See `pipeline.engines.base.Stream`; no control but the light's shape is followed,
         and none of its colour: DPR relights luminance.
         """
         if not faces.faces or lighting.mode != "sh":

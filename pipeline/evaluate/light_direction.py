@@ -76,7 +76,7 @@ class LightMeter:
         Args:
             faces: the faces of the picture; the same for all engines that are compared.
         """
-        return self._engine.present_light(faces, image)
+        return self._engine.source_lighting(image, faces)
 
 
 def direction_of(sh: FloatArray) -> FloatArray:

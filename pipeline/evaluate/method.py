@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
+from typing import Protocol
 
 import numpy as np
 
@@ -38,14 +38,6 @@ class Method(Protocol):
         """The case's picture under the asked light."""
 
 
-@runtime_checkable
-class ReadsLight(Protocol):
-    """An engine that tells what it takes the present light for."""
-
-    def present_light(self, faces: FaceState, frame: BgrImage) -> FloatArray | None:
-        """`(9, 3)` radiance of the light on the faces of one frame."""
-
-
 class EngineMethod:
     """An engine with a stream's tracker around it, as in the product."""
 
@@ -66,13 +58,11 @@ class EngineMethod:
         relit = self._relighter.still(image, lighting, RelightSettings())
         return Prediction(relit, missed=self._needs_faces and relit is image)
 
-    def present_light(self, image: BgrImage, faces: FaceState) -> FloatArray | None:
-        """`(9, 3)` radiance of the light that the engine itself sees in a picture; None when it
+    def source_lighting(self, image: BgrImage, faces: FaceState) -> FloatArray | None:
+        """`(9, 3)` radiance of the light that the engine itself sees in an image; None when it
         does not tell, or cannot.
         """
-        if isinstance(self._relighter.engine, ReadsLight):
-            return self._relighter.engine.present_light(faces, image)
-        return None
+        return self._relighter.engine.source_lighting(image, faces)
 
     def stream(self, clip: MediaClip, lightings: Sequence[Lighting]) -> list[BgrImage]:
         """The frames of a clip, each under its own light."""

@@ -97,7 +97,7 @@ class StillMeter:
     def _present(
         self, method: EngineMethod, image: BgrImage, faces: FaceState
     ) -> FloatArray | None:
-        own = method.present_light(image, faces)
+        own = method.source_lighting(image, faces)
         return self._light.present(image, faces) if own is None else own
 
     def _light_error(self, image: BgrImage, case: RelightCase) -> float | None:

@@ -8,7 +8,7 @@ import numpy as np
 
 from vcam_relight.pipeline.core.image import BgrImage, FloatArray
 from vcam_relight.pipeline.core.resample import resize
-from vcam_relight.pipeline.face.models import TfLiteModel
+from vcam_relight.pipeline.face.models import load_model
 from vcam_relight.pipeline.face.region import Region
 
 _MIN_SCORE = 0.5
@@ -29,7 +29,7 @@ class FaceDetector:
     """Wraps the model: letterboxed input, anchors, non-maximum suppression."""
 
     def __init__(self) -> None:
-        self._model = TfLiteModel("face_detection_short_range.tflite")
+        self._model = load_model("face_detection_short_range.tflite")
         self._anchors = _anchors(self._model.width)
 
     def detect(self, image: BgrImage) -> list[Detection]:

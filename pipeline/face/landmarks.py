@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 
 from vcam_relight.pipeline.core.image import BgrImage, FloatArray
-from vcam_relight.pipeline.face.models import TfLiteModel
+from vcam_relight.pipeline.face.models import load_model
 from vcam_relight.pipeline.face.region import Region
 
 
@@ -12,7 +12,7 @@ class FaceLandmarker:
     """Wraps the model."""
 
     def __init__(self) -> None:
-        self._model = TfLiteModel("face_landmark.tflite")
+        self._model = load_model("face_landmark.tflite")
 
     def find(self, image: BgrImage, region: Region) -> tuple[FloatArray, float]:
         """Landmarks in a region of a BGR picture.

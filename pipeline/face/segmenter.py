@@ -5,7 +5,7 @@ import numpy as np
 
 from vcam_relight.pipeline.core.image import BgrImage, Map
 from vcam_relight.pipeline.core.resample import resize
-from vcam_relight.pipeline.face.models import TfLiteModel
+from vcam_relight.pipeline.face.models import load_model
 
 _WIDE = 1.3
 """Pictures wider than this over their height use the model trained on wide ones."""
@@ -15,11 +15,11 @@ _MOVED = 0.35
 
 
 class PersonSegmenter:
-    """One per stream: the mask is averaged over time where it hardly changes."""
+    """One per stream: the mask is smoothed over time where it hardly changes."""
 
     def __init__(self) -> None:
-        self._wide = TfLiteModel("selfie_segmentation_landscape.tflite")
-        self._square = TfLiteModel("selfie_segmentation.tflite")
+        self._wide = load_model("selfie_segmentation_landscape.tflite")
+        self._square = load_model("selfie_segmentation.tflite")
         self._last: Map | None = None
 
     def reset(self) -> None:

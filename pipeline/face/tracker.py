@@ -55,7 +55,7 @@ class _Track:
 
 
 class FaceTracker:
-    """One per stream; use it from one thread."""
+    """Follows the people of one stream. Use it from one thread, and close it."""
 
     def __init__(self, timer: StageTimer) -> None:
         """Raises:
@@ -74,8 +74,12 @@ class FaceTracker:
         self._thumb: FloatArray | None = None
         self._size = (0, 0)
 
+    def close(self) -> None:
+        """Ends its thread; may be called twice."""
+        self._pool.shutdown()
+
     def reset(self) -> None:
-        """Forget the stream."""
+        """Forgets the frames before."""
         self._tracks = []
         self._time = None
         self._thumb = None

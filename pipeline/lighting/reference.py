@@ -22,7 +22,7 @@ def lighting_of(image: BgrImage) -> Lighting:
     faces = FaceTracker(StageTimer()).still(image)
     if not faces.faces:
         raise ValueError("no face was found in it")
-    sh = GeometryEngine().present_light(faces, image)
+    sh = GeometryEngine().source_lighting(image, faces)
     if sh is None:
         raise ValueError("too little of a face is seen in it to tell the light")
     return Lighting.from_sh(sh)

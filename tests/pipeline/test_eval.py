@@ -200,30 +200,36 @@ class Tinted:
     def __init__(self, *, flicker: float = 0.0, delay: int = 0) -> None:
         self._flicker, self._delay = flicker, delay
 
-    def new_state(self, timer: StageTimer) -> "_Seen":
-        return _Seen()
+    def open_stream(self, timer: StageTimer) -> "TintedStream":
+        return TintedStream(self._flicker, self._delay)
 
-    def relight(
-        self,
-        frame: BgrImage,
-        faces: FaceState,
-        lighting: Lighting,
-        settings: RelightSettings,
-        state: "_Seen",
-    ) -> BgrImage:
-        state.lights.append(lighting)
-        shown = state.lights[max(0, len(state.lights) - 1 - self._delay)]
-        to_left = float(shown.sh[3].mean()) < 0
-        gain = (0.8 if to_left else 1.1) * (1 + self._flicker * (-1) ** len(state.lights))
-        return with_gain(frame, gain)
+    def source_lighting(self, frame: BgrImage, faces: FaceState) -> None:
+        return None
+
+    def close(self) -> None:
+        pass
 
 
 @dataclass
-class _Seen:
+class TintedStream:
+    flicker: float
+    delay: int
     lights: list[Lighting] = field(default_factory=list)
+
+    def relight(
+        self, frame: BgrImage, faces: FaceState, lighting: Lighting, settings: RelightSettings
+    ) -> BgrImage:
+        self.lights.append(lighting)
+        shown = self.lights[max(0, len(self.lights) - 1 - self.delay)]
+        to_left = float(shown.sh[3].mean()) < 0
+        gain = (0.8 if to_left else 1.1) * (1 + self.flicker * (-1) ** len(self.lights))
+        return with_gain(frame, gain)
 
     def reset(self) -> None:
         self.lights.clear()
+
+    def close(self) -> None:
+        pass
 
 
 @pytest.fixture(scope="module")

@@ -92,7 +92,7 @@ def test_the_engine_starts_from_it_when_the_weights_are_there(
     monkeypatch.setattr(PaperModel, "load", lambda path, device: stub)
     monkeypatch.setenv(VARIABLE, str(weights.parent))
     engine = PaperEngine.load()
-    engine.relight(frame, seen(), OFF, RelightSettings(yaw=10.0), engine.new_state(StageTimer()))
+    engine.open_stream(StageTimer()).relight(frame, seen(), OFF, RelightSettings(yaw=10.0))
     read = DprLight(weights)(seen(), frame)
     assert read is not None
     assert stub.calls[0].sh[0].numpy() == pytest.approx(EXPOSURE * read[:, 0], abs=1e-5)

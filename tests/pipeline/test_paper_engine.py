@@ -22,7 +22,7 @@ from vcam_relight.pipeline.core.image import BgrImage, FloatArray
 from vcam_relight.pipeline.core.timing import StageTimer
 from vcam_relight.pipeline.engines.paper import PaperModel
 from vcam_relight.pipeline.engines.paper.crop import Square
-from vcam_relight.pipeline.engines.paper.engine import PaperEngine, PaperState
+from vcam_relight.pipeline.engines.paper.engine import PaperEngine, PaperStream
 from vcam_relight.pipeline.engines.paper.light import EXPOSURE, LightMemory, LightSetter
 from vcam_relight.pipeline.engines.paper.pose import PoseFinder
 from vcam_relight.pipeline.face.types import Face, FaceState
@@ -69,15 +69,14 @@ def test_auto_and_another_view_start_from_the_present_light() -> None:
 # The engine around a network
 
 
-def engine(stub: Stub) -> tuple[PaperEngine, PaperState]:
-    made = PaperEngine(stub, LightSetter(), PoseFinder())
-    return made, made.new_state(StageTimer())
+def open_stream(stub: Stub) -> PaperStream:
+    return PaperEngine(stub, LightSetter(), PoseFinder()).open_stream(StageTimer())
 
 
 def test_the_head_changes_and_nothing_else() -> None:
     stub, frame = Stub(), demo_frames(1)[0]
-    paper, state = engine(stub)
-    out = paper.relight(frame, seen(), LEFT, PLAIN, state)
+    paper = open_stream(stub)
+    out = paper.relight(frame, seen(), LEFT, PLAIN)
     changed = (out != frame).any(axis=2)
     mask = cv2.resize(seen().mask, (1280, 720))
     square = Square.around(landmarks())
@@ -89,7 +88,7 @@ def test_the_head_changes_and_nothing_else() -> None:
     x, y = landmarks()[4, :2].astype(int)
     step = out[y, x].astype(float) - frame[y, x]
     assert step == pytest.approx(np.full(3, 25.5), abs=2)
-    assert set(state.timer.ms) == {"crop and pose", "light", "network", "paste"}
+    assert set(stub.timer.ms) == {"crop and pose", "light", "network", "paste"}
     (call,) = stub.calls
     assert call.image.shape == (1, 3, 512, 512) and call.image.abs().max() <= 1
     assert call.sh.shape == (1, 9) and call.camera.shape == (1, 25)
@@ -99,8 +98,8 @@ def test_the_head_changes_and_nothing_else() -> None:
 
 def test_an_unchanged_head_gives_the_frame_back() -> None:
     frame = demo_frames(1)[0]
-    paper, state = engine(Stub(add=0.0))
-    out = paper.relight(frame, seen(), LEFT, PLAIN, state)
+    paper = open_stream(Stub(add=0.0))
+    out = paper.relight(frame, seen(), LEFT, PLAIN)
     assert np.abs(out.astype(int) - frame).max() <= 1
 
 
@@ -109,8 +108,8 @@ def test_strength_intensity_and_warmth_reach_the_image() -> None:
     x, y = landmarks()[4, :2].astype(int)
 
     def nose(**settings: float) -> FloatArray:
-        paper, state = engine(Stub())
-        out = paper.relight(frame, seen(), LEFT, RelightSettings(**settings), state)
+        paper = open_stream(Stub())
+        out = paper.relight(frame, seen(), LEFT, RelightSettings(**settings))
         return np.asarray(out[y, x], np.float32)
 
     before, full = frame[y, x].astype(np.float32), nose()
@@ -124,18 +123,18 @@ def test_strength_intensity_and_warmth_reach_the_image() -> None:
 
 def test_without_a_face_or_a_light_the_frame_passes() -> None:
     stub, frame = Stub(), demo_frames(1)[0]
-    paper, state = engine(stub)
+    paper = open_stream(stub)
     nobody = replace(seen(), faces=())
-    assert paper.relight(frame, nobody, LEFT, PLAIN, state) is frame
-    assert paper.relight(frame, seen(), OFF, PLAIN, state) is frame
+    assert paper.relight(frame, nobody, LEFT, PLAIN) is frame
+    assert paper.relight(frame, seen(), OFF, PLAIN) is frame
     assert not stub.calls
 
 
 def test_another_view_replaces_the_square_from_the_present_light() -> None:
     stub, frame = Stub(), demo_frames(1)[0]
-    paper, state = engine(stub)
-    out = paper.relight(frame, seen(), OFF, RelightSettings(yaw=20.0), state)
-    paper.relight(frame, seen(), OFF, RelightSettings(yaw=0.0, pitch=5.0), state)
+    paper = open_stream(stub)
+    out = paper.relight(frame, seen(), OFF, RelightSettings(yaw=20.0))
+    paper.relight(frame, seen(), OFF, RelightSettings(yaw=0.0, pitch=5.0))
     x, y = round(Square.around(landmarks()).x), round(Square.around(landmarks()).y)
     assert (out[y, x] > frame[y, x]).all()
     assert stub.calls[0].camera[0, 3] > stub.calls[1].camera[0, 3] + 0.5
@@ -143,7 +142,7 @@ def test_another_view_replaces_the_square_from_the_present_light() -> None:
 
 def test_a_still_head_comes_to_rest_and_a_moving_one_is_followed() -> None:
     stub, frame = Stub(), demo_frames(1)[0]
-    paper, state = engine(stub)
+    paper = open_stream(stub)
     random = np.random.default_rng(1)
 
     def at(time: float, shift: float, noise: float) -> FaceState:
@@ -152,12 +151,12 @@ def test_a_still_head_comes_to_rest_and_a_moving_one_is_followed() -> None:
         return replace(seen(), time=time, faces=(face,))
 
     for index in range(20):
-        paper.relight(frame, at(index / 30, 0.0, 0.02), LEFT, PLAIN, state)
+        paper.relight(frame, at(index / 30, 0.0, 0.02), LEFT, PLAIN)
     for call in stub.calls[1:]:
         assert torch.equal(call.camera, stub.calls[0].camera)
         assert torch.equal(call.image, stub.calls[0].image)
     for index in range(20, 50):
-        paper.relight(frame, at(index / 30, (index - 19) * 8.0, 0.0), LEFT, PLAIN, state)
+        paper.relight(frame, at(index / 30, (index - 19) * 8.0, 0.0), LEFT, PLAIN)
     moved = Square.around(landmarks() + np.array([240.0, 0, 0], np.float32)).cut(frame, 512)
     last = stub.calls[-1].image[0].flip(0).permute(1, 2, 0).numpy() * 127.5 + 127.5
     assert np.abs(last - moved).mean() < 6
@@ -165,19 +164,17 @@ def test_a_still_head_comes_to_rest_and_a_moving_one_is_followed() -> None:
 
 def test_a_new_face_starts_anew_and_the_one_followed_is_kept() -> None:
     stub, frame = Stub(), demo_frames(1)[0]
-    paper, state = engine(stub)
+    paper = open_stream(stub)
     small = Face(7, landmarks() * 0.5, 1.0, True)
     large = Face(8, landmarks(), 1.0, True)
-    paper.relight(frame, replace(seen(), faces=(small,)), LEFT, PLAIN, state)
-    assert state.face == 7
-    paper.relight(frame, replace(seen(), faces=(large, small)), LEFT, PLAIN, state)
-    assert state.face == 7
-    paper.relight(frame, replace(seen(), faces=(small, large), time=0.1), LEFT, PLAIN, state)
+    paper.relight(frame, replace(seen(), faces=(small,)), LEFT, PLAIN)
+    paper.relight(frame, replace(seen(), faces=(large, small)), LEFT, PLAIN)
+    paper.relight(frame, replace(seen(), faces=(small, large), time=0.1), LEFT, PLAIN)
     assert torch.equal(stub.calls[0].image, stub.calls[2].image)
-    paper.relight(frame, replace(seen(), faces=(large,)), LEFT, PLAIN, state)
-    assert state.face == 8
-    state.reset()
-    assert state.face is None and state.ring.count == 0
+    paper.relight(frame, replace(seen(), faces=(large,)), LEFT, PLAIN)
+    # Half the face in the same pixels: the crop is half as wide.
+    assert torch.equal(stub.calls[0].image, stub.calls[1].image)
+    assert not torch.equal(stub.calls[2].image, stub.calls[3].image)
 
 
 def test_the_network_itself_in_its_place() -> None:

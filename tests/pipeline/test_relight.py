@@ -1,6 +1,8 @@
 """The relighting engine on the demo clip: what a user would notice."""
 
 import hashlib
+from collections.abc import Iterator
+from contextlib import closing
 from itertools import pairwise
 
 import cv2
@@ -60,13 +62,15 @@ PLAIN = RelightSettings()
 
 
 @pytest.fixture(scope="module", params=["geometry", "triplane"])
-def engine(request: pytest.FixtureRequest) -> Engine:
-    return load_engine(request.param)
+def engine(request: pytest.FixtureRequest) -> Iterator[Engine]:
+    with closing(load_engine(request.param)) as made:
+        yield made
 
 
 @pytest.fixture
-def relighter(engine: Engine) -> Relighter:
-    return Relighter(engine)
+def relighter(engine: Engine) -> Iterator[Relighter]:
+    with Relighter(engine) as made:
+        yield made
 
 
 @pytest.fixture(scope="module")
@@ -131,7 +135,7 @@ def test_asking_for_the_present_light_gives_back_the_input(
 ) -> None:
     frame = demo_frames(4, step=60)[index]
     own = EngineContestant(relighter.engine)
-    seen = own.present_light(frame, FaceTracker(StageTimer()).still(frame))
+    seen = own.source_lighting(frame, FaceTracker(StageTimer()).still(frame))
     assert seen is not None
     out = relighter.still(frame, Lighting.from_sh(seen), RelightSettings(background=1.0))
     assert cv2.PSNR(frame, out) >= tolerances.NO_OP_DB

@@ -47,6 +47,10 @@ class Stub:
         self.add = add
         self.calls: list[Call] = []
 
+    def timed(self, timer: StageTimer) -> "Stub":
+        self.timer = timer
+        return self
+
     def new_state(self) -> TemporalState:
         return new_state(1, torch.device("cpu"))
 

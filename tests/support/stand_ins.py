@@ -124,6 +124,7 @@ class MarkingRelighter:
         self.before = before
         self.calls = 0
         self.resets = 0
+        self.closed = False
 
     def process(
         self, image: BgrImage, time: float, lighting: Lighting, settings: RelightSettings
@@ -138,6 +139,9 @@ class MarkingRelighter:
 
     def reset(self) -> None:
         self.resets += 1
+
+    def close(self) -> None:
+        self.closed = True
 
 
 def is_relit(frame: ProcessedFrame) -> bool:

@@ -130,6 +130,9 @@ class DimRelighter:
     def reset(self) -> None:
         pass
 
+    def close(self) -> None:
+        pass
+
 
 @dataclass
 class Running:

@@ -58,12 +58,12 @@ def test_wrong_options() -> None:
 def test_an_engine_that_fails_is_no_measurement(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from vcam_relight.pipeline.engines.passthrough import PassthroughEngine
+    from vcam_relight.pipeline.engines.passthrough import PassthroughStream
 
     def fail(*arguments: object) -> None:
         raise RuntimeError("out of order")
 
-    monkeypatch.setattr(PassthroughEngine, "relight", fail)
+    monkeypatch.setattr(PassthroughStream, "relight", fail)
     assert main(["bench", "--frames", "5", "--size", "320x180"]) == 1
     said = capsys.readouterr()
     assert "out of order" in said.err and not said.out

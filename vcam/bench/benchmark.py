@@ -238,6 +238,10 @@ class _Paced:
         self._sink.wait_until_free()
         return output
 
+    def close(self) -> None:
+        """See `Relighter.close`."""
+        self._relighter.close()
+
     def reset(self) -> None:
         """See `Relighter.reset`."""
         self._relighter.reset()

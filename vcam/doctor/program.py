@@ -105,6 +105,8 @@ def check_files(name: str, folder: Path) -> Check:
 def check_engine() -> Check:
     """The default engine loads and relights one picture."""
     try:
+        from contextlib import closing
+
         import numpy as np
 
         from vcam_relight.pipeline.controls import RelightSettings
@@ -113,8 +115,11 @@ def check_engine() -> Check:
         from vcam_relight.pipeline.relighter import Relighter
         from vcam_relight.vcam.device import engine_on
 
-        relighter = Relighter(engine_on(DEFAULT_ENGINE, "auto"))
-        relighter.process(np.zeros((360, 640, 3), np.uint8), 0.0, AUTO, RelightSettings())
+        with (
+            closing(engine_on(DEFAULT_ENGINE, "auto")) as engine,
+            Relighter(engine) as relighter,
+        ):
+            relighter.process(np.zeros((360, 640, 3), np.uint8), 0.0, AUTO, RelightSettings())
     except Exception as error:  # whatever it is, the user should read it here
         hint = "see the checks above, or use another --engine"
         return Check("fail", "engine", one_line(error), hint)

@@ -243,6 +243,7 @@ class FrameLoop:
                 "please report it; -v shows the trace"
             )
         finally:
+            worker.close()
             self.finished.set()
 
 
@@ -278,7 +279,8 @@ class _Inference:
         output = frame = arrival.frame
         self.stages = {}
         if settings.engine != self._engine:
-            self._engine, self._relighter, self._loading = settings.engine, None, None
+            self.close()
+            self._engine = settings.engine
             self.problem, self._retry_at, self.warm = "", 0.0, False
             self._backoff.reset()
         if time.perf_counter() >= self._retry_at:
@@ -291,6 +293,12 @@ class _Inference:
             output = original if output is frame else _mirrored(output)
             return ProcessedFrame(output, original, snapshot.id)
         return ProcessedFrame(output, frame, snapshot.id)
+
+    def close(self) -> None:
+        """Closes the relighter, and one that is being loaded when it is there."""
+        if self._relighter is not None:
+            self._relighter.close()
+        self._relighter, self._loading = None, None
 
     def _run_engine(self, arrival: _Arrival, snapshot: Snapshot) -> Frame:
         frame = arrival.frame
@@ -327,7 +335,7 @@ class _Inference:
             log.warning("%s", problem)
             log.debug("engine %s", self._engine, exc_info=error)
         self.problem, self.warm = problem, True
-        self._relighter, self._loading = None, None
+        self.close()
         self._retry_at = time.perf_counter() + self._backoff.next()
 
 

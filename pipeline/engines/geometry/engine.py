@@ -4,8 +4,6 @@ Face mesh and mask give normals; skin pixels give the present light; the frame i
 the ratio of the shading asked for to the shading there is.
 """
 
-from dataclasses import dataclass
-
 import cv2
 import numpy as np
 
@@ -29,24 +27,6 @@ _FLOOR = 0.08
 of, bounced by whatever is near."""
 
 
-@dataclass
-class GeometryState:
-    """What the engine remembers of a stream."""
-
-    timer: StageTimer
-    compositor: Compositor
-    present: FloatArray | None = None
-    """`(9, 3)` the present light, smoothed."""
-    gain: FloatArray | None = None
-    """`(1,)` how much `auto` lifts, smoothed."""
-    time: float = 0.0
-
-    def reset(self) -> None:
-        """Forget the stream."""
-        self.present = None
-        self.gain = None
-
-
 class GeometryEngine:
     """Ratio relighting with MediaPipe's face geometry; CPU only."""
 
@@ -56,65 +36,81 @@ class GeometryEngine:
     def __init__(self) -> None:
         self._mapper = NormalMapper()
 
-    def new_state(self, timer: StageTimer) -> GeometryState:
-        """A fresh stream."""
-        return GeometryState(timer, Compositor())
+    def open_stream(self, timer: StageTimer) -> "GeometryStream":
+        """See `pipeline.engines.base.Engine`."""
+        return GeometryStream(self._mapper, timer)
 
-    def relight(
-        self,
-        frame: BgrImage,
-        faces: FaceState,
-        lighting: Lighting,
-        settings: RelightSettings,
-        state: GeometryState,
-    ) -> BgrImage:
-        """See `pipeline.engines.base.Engine`; a frame without faces passes through."""
-        if not faces.faces or lighting.mode == "off":
-            return frame
-        weight = max(face.weight for face in faces.faces) * settings.strength
-        width, height = grid_size(*faces.size)
-        with state.timer.stage("normals"):
-            small = resize(frame, (width, height))
-            linear = np.asarray(cv2.LUT(small, DECODE_8BIT), np.float32)
-            mask = resize(faces.mask, (width, height))
-            normals, own = self._mapper.normals(faces, mask)
-        with state.timer.stage("present light"):
-            skins = skin_mask(faces.faces, faces.size)
-            seen = estimate(linear, normals, skins, own)
-            dt, state.time = faces.time - state.time, faces.time
-            if seen is not None:
-                state.present = follow(state.present, seen, dt)
-            present = AMBIENT if state.present is None else state.present
-            if lighting.mode == "auto":
-                if skins or state.gain is None:
-                    wanted = np.array([auto_gain(linear, mask, skins)], np.float32)
-                    state.gain = follow(state.gain, wanted, dt)
-                target = auto_target(present) * state.gain
-            else:
-                state.gain = None
-                target = levelled(lighting.sh)
-        if weight == 0.0:
-            return frame
-        with state.timer.stage("ratio"):
-            target = adjusted(target, settings) * np.float32(settings.intensity)
-            gain = _gain(normals, present, target, linear)
-            behind = background_gain(present, target, linear, settings.background)
-            luma = cv2.cvtColor(small, cv2.COLOR_BGR2GRAY) * np.float32(1 / 255)
-        with state.timer.stage("composition"):
-            gain = np.asarray(cv2.pow(gain, weight), np.float32)
-            if behind is not None:
-                behind = np.asarray(cv2.pow(behind, weight), np.float32)
-            return state.compositor.apply(frame, gain, behind, mask, luma)
-
-    def present_light(self, faces: FaceState, frame: BgrImage) -> FloatArray | None:
-        """`(9, 3)` radiance of the light on the faces of one frame, of exposure 1; None when too
-        little skin is seen.
-        """
+    def source_lighting(self, frame: BgrImage, faces: FaceState) -> FloatArray | None:
+        """See `pipeline.engines.base.Engine`."""
         width, height = grid_size(*faces.size)
         small = resize(frame, (width, height))
         linear = np.asarray(cv2.LUT(small, DECODE_8BIT), np.float32)
         normals, own = self._mapper.normals(faces, resize(faces.mask, (width, height)))
         return estimate(linear, normals, skin_mask(faces.faces, faces.size), own)
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+
+class GeometryStream:
+    """See `pipeline.engines.base.Stream`."""
+
+    def __init__(self, mapper: NormalMapper, timer: StageTimer) -> None:
+        self._mapper = mapper
+        self._timer = timer
+        self._compositor = Compositor()
+        self._present: FloatArray | None = None
+        self._gain: FloatArray | None = None
+        self._time = 0.0
+
+    def reset(self) -> None:
+        """Forgets the frames before."""
+        self._present = None
+        self._gain = None
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+    def relight(
+        self, frame: BgrImage, faces: FaceState, lighting: Lighting, settings: RelightSettings
+    ) -> BgrImage:
+        """See `pipeline.engines.base.Stream`; a frame without faces passes through."""
+        if not faces.faces or lighting.mode == "off":
+            return frame
+        weight = max(face.weight for face in faces.faces) * settings.strength
+        width, height = grid_size(*faces.size)
+        with self._timer.stage("normals"):
+            small = resize(frame, (width, height))
+            linear = np.asarray(cv2.LUT(small, DECODE_8BIT), np.float32)
+            mask = resize(faces.mask, (width, height))
+            normals, own = self._mapper.normals(faces, mask)
+        with self._timer.stage("present light"):
+            skins = skin_mask(faces.faces, faces.size)
+            seen = estimate(linear, normals, skins, own)
+            dt, self._time = faces.time - self._time, faces.time
+            if seen is not None:
+                self._present = follow(self._present, seen, dt)
+            present = AMBIENT if self._present is None else self._present
+            if lighting.mode == "auto":
+                if skins or self._gain is None:
+                    wanted = np.array([auto_gain(linear, mask, skins)], np.float32)
+                    self._gain = follow(self._gain, wanted, dt)
+                target = auto_target(present) * self._gain
+            else:
+                self._gain = None
+                target = levelled(lighting.sh)
+        if weight == 0.0:
+            return frame
+        with self._timer.stage("ratio"):
+            target = adjusted(target, settings) * np.float32(settings.intensity)
+            gain = _gain(normals, present, target, linear)
+            behind = background_gain(present, target, linear, settings.background)
+            luma = cv2.cvtColor(small, cv2.COLOR_BGR2GRAY) * np.float32(1 / 255)
+        with self._timer.stage("composition"):
+            gain = np.asarray(cv2.pow(gain, weight), np.float32)
+            if behind is not None:
+                behind = np.asarray(cv2.pow(behind, weight), np.float32)
+            return self._compositor.apply(frame, gain, behind, mask, luma)
 
 
 def _gain(

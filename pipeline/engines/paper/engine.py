@@ -4,8 +4,8 @@ It paints the head anew, where the project's own engines multiply the frame's pi
 network does not know of a face (spectacles, a beard's hairs) it changes.
 """
 
-from dataclasses import dataclass, field
-from typing import Protocol
+from threading import Lock
+from typing import Protocol, Self
 
 import numpy as np
 import torch
@@ -33,7 +33,9 @@ class VideoNetwork(Protocol):
     """What the engine needs of `pipeline.engines.paper.PaperModel`."""
 
     size: int
-    timer: StageTimer
+
+    def timed(self, timer: StageTimer) -> Self:
+        """The same network, whose stages are timed with `timer`."""
 
     def new_state(self) -> TemporalState:
         """An empty memory for one stream."""
@@ -44,42 +46,10 @@ class VideoNetwork(Protocol):
         """One frame; see `PaperModel.video_frame`."""
 
 
-def _still_filter(beta: float, rest: float) -> OneEuroFilter:
-    return OneEuroFilter(min_cutoff=1.0, beta=beta, rest=rest)
-
-
-@dataclass
-class PaperState:
-    """What the engine remembers of a stream."""
-
-    timer: StageTimer
-    ring: TemporalState
-    light: LightMemory = field(default_factory=LightMemory)
-    face: int | None = None
-    """The one that is followed."""
-    time: float = 0.0
-    # The landmarks come filtered; what a crop and a camera magnify of their rest is taken out here.
-    square: OneEuroFilter = field(default_factory=lambda: _still_filter(beta=30.0, rest=1e-3))
-    rotation: OneEuroFilter = field(default_factory=lambda: _still_filter(beta=5.0, rest=5e-3))
-
-    def reset(self) -> None:
-        """Forget the stream."""
-        self.light.reset()
-        self.forget_face()
-
-    def forget_face(self) -> None:
-        """Another one comes."""
-        self.face = None
-        self.ring.reset()
-        self.square.reset()
-        self.rotation.reset()
-
-
 class PaperEngine:
     """Relights the largest face, with hair and shoulders; everybody else stays as they are.
 
-    `strength` fades the encoded pictures into one another; the background always stays. One call
-    at a time.
+    `strength` fades the encoded images into one another; the background always stays.
     """
 
     name = "paper"
@@ -89,6 +59,7 @@ class PaperEngine:
         self._network = network
         self._light = light
         self._pose = pose
+        self._turn = Lock()
 
     @classmethod
     def load(cls, device: str = "cpu") -> "PaperEngine":
@@ -104,74 +75,118 @@ class PaperEngine:
         pose = Deep3dPose.load(deep3d, device) if deep3d else PoseFinder()
         return cls(PaperModel.load(checkpoint_path(), device), light, pose)
 
-    def new_state(self, timer: StageTimer) -> PaperState:
-        """A fresh stream."""
-        return PaperState(timer, self._network.new_state())
+    def open_stream(self, timer: StageTimer) -> "PaperStream":
+        """See `pipeline.engines.base.Engine`."""
+        return PaperStream(self._network.timed(timer), self._light, self._pose, timer, self._turn)
+
+    def source_lighting(self, frame: BgrImage, faces: FaceState) -> FloatArray | None:
+        """See `pipeline.engines.base.Engine`."""
+        return self._light.estimate(faces, frame)
+
+    def close(self) -> None:
+        """Nothing is held but memory."""
+
+
+class PaperStream:
+    """See `pipeline.engines.base.Stream`."""
+
+    def __init__(
+        self,
+        network: VideoNetwork,
+        light: LightSetter,
+        pose: PoseEstimator,
+        timer: StageTimer,
+        turn: Lock,
+    ) -> None:
+        """Args: `turn` is held while the network runs: a frame on the CPU takes all cores and some
+        gigabytes, so that streams take turns.
+        """
+        self._network = network
+        self._light = light
+        self._pose = pose
+        self._timer = timer
+        self._turn = turn
+        self._ring = network.new_state()
+        self._memory = LightMemory()
+        self._face: int | None = None
+        """The one that is followed."""
+        self._time = 0.0
+        # The landmarks come filtered; what a crop and a camera magnify of the rest is removed here.
+        self._square = _still_filter(beta=30.0, rest=1e-3)
+        self._rotation = _still_filter(beta=5.0, rest=5e-3)
+
+    def reset(self) -> None:
+        """Forgets the frames before."""
+        self._memory.reset()
+        self._forget_face()
+
+    def close(self) -> None:
+        """Nothing is held but memory."""
 
     def relight(
-        self,
-        frame: BgrImage,
-        faces: FaceState,
-        lighting: Lighting,
-        settings: RelightSettings,
-        state: PaperState,
+        self, frame: BgrImage, faces: FaceState, lighting: Lighting, settings: RelightSettings
     ) -> BgrImage:
-        """See `pipeline.engines.base.Engine`; a frame without faces passes through."""
-        face = _followed(faces, state)
+        """See `pipeline.engines.base.Stream`; a frame without faces passes through."""
+        face = self._followed(faces)
         turned = bool(settings.yaw or settings.pitch)
         # Another view is shown whole: half of two views is none.
         weight = face.weight * (1.0 if turned else settings.strength) if face else 0.0
         if face is None or weight == 0.0 or (lighting.mode == "off" and not turned):
             return frame
-        with state.timer.stage("crop and pose"):
-            square, rotation = self._placed(frame, face, faces.time, state)
+        with self._timer.stage("crop and pose"):
+            square, rotation = self._placed(frame, face, faces.time)
             window = square.window(faces.size)
             if window is None:
                 return frame
             crop = square.cut(frame, self._network.size)
             camera = head_camera(rotation, settings.yaw, settings.pitch)
-        with state.timer.stage("light"):
-            wanted = self._light.wanted(frame, faces, lighting, settings, state.light)
-        self._network.timer = state.timer
-        made = self._image(crop, wanted, camera, state)
-        with state.timer.stage("paste"):
+        with self._timer.stage("light"):
+            wanted = self._light.wanted(frame, faces, lighting, settings, self._memory)
+        made = self._image(crop, wanted, camera)
+        with self._timer.stage("paste"):
             share = square.edges(window) * np.float32(weight)
             if turned:  # the mask is that of the frame's own view
                 return paste(frame, square, made, share, None)
             share *= person_share(faces.mask, faces.size, window)
             return paste(frame, square, made, share, crop)
 
-    def _placed(
-        self, frame: BgrImage, face: Face, time: float, state: PaperState
-    ) -> tuple[Square, FloatArray]:
-        dt, state.time = time - state.time, time
+    def _placed(self, frame: BgrImage, face: Face, time: float) -> tuple[Square, FloatArray]:
+        dt, self._time = time - self._time, time
         found = Square.around(face.landmarks)
         numbers = np.array([found.x, found.y, found.side], np.float32)
-        x, y, side = state.square.update(numbers, dt, unit=found.side).tolist()
+        x, y, side = self._square.update(numbers, dt, unit=found.side).tolist()
         found_turn = self._pose.rotation(frame, face.landmarks)
-        rotation = state.rotation.update(found_turn, dt, unit=1.0)
+        rotation = self._rotation.update(found_turn, dt, unit=1.0)
         return Square(x, y, side), rotation
 
-    def _image(
-        self, crop: BgrImage, wanted: Wanted, camera: Tensor, state: PaperState
-    ) -> FloatArray:
+    def _image(self, crop: BgrImage, wanted: Wanted, camera: Tensor) -> FloatArray:
         """`(n, n, 3)` BGR, 0..255."""
         rgb = torch.from_numpy(np.ascontiguousarray(crop[..., ::-1].transpose(2, 0, 1)))
         sh = torch.from_numpy(wanted.sh)[None]
-        out = self._network.video_frame(rgb[None] / 127.5 - 1, sh, camera, state.ring)
-        with state.timer.stage("paste"):
+        with self._turn:
+            out = self._network.video_frame(rgb[None] / 127.5 - 1, sh, camera, self._ring)
+        with self._timer.stage("paste"):
             bgr = ((out.image[0].flip(0) + 1) / 2).permute(1, 2, 0).cpu().numpy()
             return lit(bgr, wanted.gain) * np.float32(255)
 
+    def _followed(self, faces: FaceState) -> Face | None:
+        """The face that was relit before, else the largest."""
+        for face in faces.faces:
+            if face.ident == self._face:
+                return face
+        self._forget_face()
+        if not faces.faces:
+            return None
+        face = largest(faces.faces)
+        self._face = face.ident
+        return face
 
-def _followed(faces: FaceState, state: PaperState) -> Face | None:
-    """The face that was relit before, else the largest; the state forgets one that is gone."""
-    for face in faces.faces:
-        if face.ident == state.face:
-            return face
-    state.forget_face()
-    if not faces.faces:
-        return None
-    face = largest(faces.faces)
-    state.face = face.ident
-    return face
+    def _forget_face(self) -> None:
+        self._face = None
+        self._ring.reset()
+        self._square.reset()
+        self._rotation.reset()
+
+
+def _still_filter(beta: float, rest: float) -> OneEuroFilter:
+    return OneEuroFilter(min_cutoff=1.0, beta=beta, rest=rest)

@@ -72,7 +72,7 @@ class LightSetter:
         """Args:
         estimate: of the present light; by default that of the geometry engine.
         """
-        self._estimate = estimate or GeometryEngine().present_light
+        self.estimate = estimate or _geometry_estimate
 
     def wanted(
         self,
@@ -87,7 +87,7 @@ class LightSetter:
             memory.reset()
             return _of(levelled(lighting.sh), settings)
         dt, memory.time = faces.time - memory.time, faces.time
-        seen = self._estimate(faces, frame)
+        seen = self.estimate(faces, frame)
         if seen is not None:
             memory.present = follow(memory.present, seen, dt)
         present = AMBIENT if memory.present is None else memory.present
@@ -96,6 +96,10 @@ class LightSetter:
         wish = np.array([_lift(frame, faces)], np.float32)
         memory.lift = follow(memory.lift, wish, dt)
         return _of(auto_target(present), settings, float(memory.lift[0]))
+
+
+def _geometry_estimate(faces: FaceState, frame: BgrImage) -> FloatArray | None:
+    return GeometryEngine().source_lighting(frame, faces)
 
 
 def _of(target: FloatArray, settings: RelightSettings, lift: float = 1.0) -> Wanted:

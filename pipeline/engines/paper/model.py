@@ -1,5 +1,6 @@
 """The paper's network in use: a picture's planes once, then any light and any view of them."""
 
+import copy
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
@@ -56,8 +57,8 @@ class Outputs:
 class PaperModel:
     """The network on a device. Deterministic: the same inputs give the same outputs.
 
-    Serves many streams, one call at a time; what belongs to a stream is in its `TemporalState`.
-    All tensors are taken to the device, and stay there.
+    Serves many streams; what belongs to a stream is in its `TemporalState`. All tensors are taken
+    to the device, and stay there.
     """
 
     def __init__(
@@ -91,6 +92,12 @@ class PaperModel:
     ) -> "PaperModel":
         """The released weights from a file; raises what `load_network` raises."""
         return cls(load_network(path), device, precision)
+
+    def timed(self, timer: StageTimer) -> "PaperModel":
+        """The same network, whose stages are timed with `timer`."""
+        model = copy.copy(self)
+        model.timer = timer
+        return model
 
     @torch.inference_mode()
     def encode(self, image: Tensor) -> Person:

@@ -1,7 +1,7 @@
 """The default engine: the tri-plane network on each head, the frame's own pixels relit."""
 
 from concurrent.futures import Future
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -142,27 +142,6 @@ class _Head:
     belief: Belief
 
 
-@dataclass
-class TriplaneState:
-    """What the engine remembers of a stream."""
-
-    timer: StageTimer
-    compositor: Compositor
-    motion: Motion = field(default_factory=Motion)
-    people: dict[int, _Person] = field(default_factory=dict)
-    """By `Face.ident`, of the faces in the last frame only."""
-    frames: int = 0
-    gain: FloatArray | None = None
-    """`(1,)` how much `auto` lifts, smoothed."""
-    time: float = 0.0
-
-    def reset(self) -> None:
-        """Forget the stream."""
-        self.people.clear()
-        self.frames = 0
-        self.gain = None
-
-
 class TriplaneEngine:
     """Ratio relighting by the network's normals, albedo and shading, and views by its depth."""
 
@@ -175,70 +154,94 @@ class TriplaneEngine:
         Raises:
             RuntimeError: torch cannot use the device.
         """
+        self.network = network
+        self.observer = Observer(network, device)
+
+    def open_stream(self, timer: StageTimer) -> "TriplaneStream":
+        """See `pipeline.engines.base.Engine`."""
+        return TriplaneStream(self.network, self.observer, timer)
+
+    def source_lighting(self, frame: BgrImage, faces: FaceState) -> FloatArray | None:
+        """See `pipeline.engines.base.Engine`; of the largest face."""
+        if not faces.faces:
+            return None
+        return self.open_stream(StageTimer()).source_lighting(frame, faces)
+
+    def close(self) -> None:
+        """Ends the network's thread."""
+        self.observer.close()
+
+
+class TriplaneStream:
+    """See `pipeline.engines.base.Stream`."""
+
+    def __init__(self, network: TriplaneNetwork, observer: Observer, timer: StageTimer) -> None:
         self._network = network
-        self._observer = Observer(network, device)
+        self._observer = observer
+        self._timer = timer
+        self._compositor = Compositor(native.kernels())
         self._finder = HeadFinder()
+        self._motion = Motion()
+        self._people: dict[int, _Person] = {}
+        """By `Face.ident`, of the faces in the last frame only."""
+        self._frames = 0
+        self._gain: FloatArray | None = None
+        self._time = 0.0
         ramp = np.minimum(np.arange(OUTPUT) + 0.5, OUTPUT - 0.5 - np.arange(OUTPUT))
         ramp = np.clip(ramp / (_SOFT * OUTPUT), 0, 1)
         ramp = ramp * ramp * (3 - 2 * ramp)
         self._fade: FloatArray = np.outer(ramp, ramp).astype(np.float32)[..., None]
 
-    def new_state(self, timer: StageTimer) -> TriplaneState:
-        """A fresh stream."""
-        return TriplaneState(timer, Compositor(native.kernels()))
+    def reset(self) -> None:
+        """Forgets the frames before."""
+        self._people.clear()
+        self._frames = 0
+        self._gain = None
+
+    def close(self) -> None:
+        """Forgets all."""
+        self.reset()
 
     @torch.inference_mode()
     def relight(
-        self,
-        frame: BgrImage,
-        faces: FaceState,
-        lighting: Lighting,
-        settings: RelightSettings,
-        state: TriplaneState,
+        self, frame: BgrImage, faces: FaceState, lighting: Lighting, settings: RelightSettings
     ) -> BgrImage:
-        """See `pipeline.engines.base.Engine`; a frame without faces passes through. The view turns
+        """See `pipeline.engines.base.Stream`; a frame without faces passes through. The view turns
         the largest head alone.
         """
         if not faces.faces:
-            state.people.clear()
+            self._people.clear()
             return frame
         # Pictures of 128 pixels are too small for torch to share out.
         with torch_threads(1):
-            return self._relit(frame, faces, lighting, settings, state)
+            return self._relit(frame, faces, lighting, settings)
 
     def _relit(
-        self,
-        frame: BgrImage,
-        faces: FaceState,
-        lighting: Lighting,
-        settings: RelightSettings,
-        state: TriplaneState,
+        self, frame: BgrImage, faces: FaceState, lighting: Lighting, settings: RelightSettings
     ) -> BgrImage:
-        dt, state.time = faces.time - state.time, faces.time
-        with state.timer.stage("grid"):
+        dt, self._time = faces.time - self._time, faces.time
+        with self._timer.stage("grid"):
             sight = _Sight.of(frame, faces)
         asked = filled(lighting.sh, settings.fill) if lighting.mode == "sh" else AMBIENT
         heads = [
             # Two heads take turns.
-            self._head(sight, face, asked, (state.frames + turn) % _EVERY == 0, state)
-            for turn, face in enumerate(_largest(faces, list(state.people)))
+            self._head(sight, face, asked, (self._frames + turn) % _EVERY == 0)
+            for turn, face in enumerate(_largest(faces, list(self._people)))
         ]
-        state.people = {head.face.ident: state.people[head.face.ident] for head in heads}
-        state.frames += 1
+        self._people = {head.face.ident: self._people[head.face.ident] for head in heads}
+        self._frames += 1
         relit = frame
         if lighting.mode != "off":
-            relit = self._lit(sight, heads, lighting, settings, dt, state)
+            relit = self._lit(sight, heads, lighting, settings, dt)
         if settings.yaw or settings.pitch:
-            with state.timer.stage("view"):
+            with self._timer.stage("view"):
                 relit = self._turned(relit, heads[0], settings)
         return relit
 
-    def present_light(self, faces: FaceState, frame: BgrImage) -> FloatArray | None:
-        """`(9, 3)` radiance of the light on the largest face, of exposure 1; None without one."""
-        if not faces.faces:
-            return None
-        face, fresh = _largest(faces, [])[0], self.new_state(StageTimer())
-        return self._head(_Sight.of(frame, faces), face, AMBIENT, True, fresh).belief.light
+    def source_lighting(self, frame: BgrImage, faces: FaceState) -> FloatArray:
+        """`(9, 3)` of the largest face in the first frame."""
+        face = _largest(faces, [])[0]
+        return self._head(_Sight.of(frame, faces), face, AMBIENT, True).belief.light
 
     def _head(
         self,
@@ -246,27 +249,26 @@ class TriplaneEngine:
         face: Face,
         asked: FloatArray,
         due: bool,
-        state: TriplaneState,
     ) -> _Head:
         found, time = self._finder.find(face.landmarks), sight.faces.time
         crop = HeadCrop.of(found)
         luma = crop.scaled(sight.scale).cut(sight.luma, OUTPUT)
         pose = pose_in_crop(found, crop.middle, crop.side)
-        person = state.people.setdefault(face.ident, _Person())
+        person = self._people.setdefault(face.ident, _Person())
         if due or _stale(person.belief, time) or not _asked_for(person.belief, asked):
-            with state.timer.stage("network (wait)"):
+            with self._timer.stage("network (wait)"):
                 person.join(asked)
         last = person.belief
         stale = _stale(last, time)
         # Where a face was last is no place to look for it.
         wanted = face.seen and (due or stale or not _asked_for(last, asked))
         if last is None or wanted:
-            with state.timer.stage("crop"):
+            with self._timer.stage("crop"):
                 image = crop.cut(sight.frame, INPUT)
             glimpse = Glimpse(image, luma, pose, asked, time)
             person.look = self._observer.look(glimpse, last)
             if last is None or stale:
-                with state.timer.stage("network (wait)"):
+                with self._timer.stage("network (wait)"):
                     person.belief, person.look = person.look.result(), None
                     last = person.belief
         return _Head(face, crop, luma, pose, last)
@@ -278,13 +280,12 @@ class TriplaneEngine:
         lighting: Lighting,
         settings: RelightSettings,
         dt: float,
-        state: TriplaneState,
     ) -> BgrImage:
         frame, faces = sight.frame, sight.faces
         weight = max(face.weight for face in faces.faces) * settings.strength
         if weight == 0.0:
             return frame
-        with state.timer.stage("shading"):
+        with self._timer.stage("shading"):
             grid = grid_size(*faces.size)
             mask = resize(faces.mask, grid)
             linear = np.asarray(cv2.LUT(sight.small, DECODE_8BIT), np.float32)
@@ -292,10 +293,10 @@ class TriplaneEngine:
             if lighting.mode == "auto":
                 skins = skin_mask(faces.faces, faces.size)
                 wanted = np.array([auto_gain(linear, mask, skins)], np.float32)
-                state.gain = follow(state.gain, wanted, dt)
-                target = auto_target(present) * state.gain
+                self._gain = follow(self._gain, wanted, dt)
+                target = auto_target(present) * self._gain
             else:
-                state.gain = None
+                self._gain = None
                 target = levelled(lighting.sh)
             target = adjusted(target, settings)
             whole = target * np.float32(settings.intensity)
@@ -303,17 +304,17 @@ class TriplaneEngine:
             body = rolled_off(bounded(resize(change, grid)), linear)
             insets = []
             for head in heads:
-                person = state.people[head.face.ident]
+                person = self._people[head.face.ident]
                 person.gain = _Gain.of(person.gain, head.belief, target, settings)
-                inner = state.motion.between(head.belief.luma, head.luma).carry(person.gain.linear)
+                inner = self._motion.between(head.belief.luma, head.luma).carry(person.gain.linear)
                 insets.append(self._inset(head, inner, body, linear, sight.scale, weight))
-        with state.timer.stage("composition"):
+        with self._timer.stage("composition"):
             behind = background_gain(present, whole, linear, settings.background)
             if behind is not None:
                 behind = np.asarray(cv2.pow(behind, weight), np.float32)
             luma = sight.luma * np.float32(1 / 255)
             gain = np.asarray(cv2.pow(body, weight), np.float32)
-            return state.compositor.apply(frame, gain, behind, mask, luma, insets)
+            return self._compositor.apply(frame, gain, behind, mask, luma, insets)
 
     def _inset(
         self,

@@ -77,6 +77,10 @@ class Observer:
         self._pool = ThreadPoolExecutor(1, "network")
         """Holds at most one look for each head that an engine's streams follow."""
 
+    def close(self) -> None:
+        """Ends its thread; may be called twice."""
+        self._pool.shutdown()
+
     def look(self, glimpse: Glimpse, last: Belief | None) -> Future[Belief]:
         """Begins a look; `last` is what is believed of this person, if anything."""
         return self._pool.submit(self._look, glimpse, last)

@@ -2,6 +2,7 @@
 
 import argparse
 import logging
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -37,7 +38,8 @@ def run(args: argparse.Namespace) -> int:
     lighting, settings = lighting_of_args(args)
     file = read_image(args.input)
     engine = engine_of_args(args, settings)
-    image = Relighter(engine).still(file.image, lighting, settings)
+    with closing(engine), Relighter(engine) as relighter:
+        image = relighter.still(file.image, lighting, settings)
     notes = write_image(args.output, replace(file, image=image))
     if image is file.image and expects_change(engine, lighting, settings):
         notes.append("no face was found: the picture is unchanged")

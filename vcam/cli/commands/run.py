@@ -103,6 +103,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _build(args: argparse.Namespace, store: "SettingsStore", stack: ExitStack) -> "Live":
     """Opens what was asked for; `stack` closes it again, also when something later fails."""
+    from vcam_relight.pipeline.engines.pool import EnginePool
     from vcam_relight.vcam.cli.app import Live
     from vcam_relight.vcam.sinks import Sink
     from vcam_relight.vcam.sinks.recorder import RecorderSink
@@ -112,11 +113,13 @@ def _build(args: argparse.Namespace, store: "SettingsStore", stack: ExitStack) -
     from vcam_relight.web.server import WebConfig, WebServer
     from vcam_relight.web.webrtc.peer import PeerPort
 
+    pool = stack.enter_context(EnginePool())
+
     def make_relighter(engine: str) -> "Relighter":
         from vcam_relight.pipeline.relighter import Relighter
         from vcam_relight.vcam.device import engine_on
 
-        return Relighter(engine_on(engine, args.device))
+        return Relighter(engine_on(engine, args.device, pool.get))
 
     mode = VideoMode(args.size, args.fps)
     source = open_source(args.source, mode)

@@ -3,6 +3,7 @@
 import argparse
 import logging
 import sys
+from contextlib import closing
 from pathlib import Path
 
 from vcam_relight.pipeline.core.image import BgrImage
@@ -40,7 +41,6 @@ def run(args: argparse.Namespace) -> int:
     encoder_of(args.output)
     lighting, settings = lighting_of_args(args)
     engine = engine_of_args(args, settings)
-    relighter = Relighter(engine)
     changed = False
 
     def change(image: BgrImage, seconds: float) -> BgrImage:
@@ -63,7 +63,7 @@ def run(args: argparse.Namespace) -> int:
         bar.total = max(expected, bar.n + 1) if expected else None
         bar.update()
 
-    with bar:
+    with bar, closing(engine), Relighter(engine) as relighter:
         notes = convert(args.input, args.output, change, progress)
         bar.total = bar.n  # what the file stated may have been an estimate
         bar.refresh()
