@@ -17,7 +17,7 @@ from vcam_relight.pipeline.core.image import BgrImage, FloatArray
 from vcam_relight.pipeline.core.timing import StageTimer
 from vcam_relight.pipeline.engines.base import Engine
 from vcam_relight.pipeline.engines.registry import load_engine
-from vcam_relight.pipeline.evaluate.method import EngineContestant
+from vcam_relight.pipeline.evaluate.method import EngineMethod
 from vcam_relight.pipeline.face import FaceTracker
 from vcam_relight.pipeline.face.models import FOLDER
 from vcam_relight.pipeline.head.normals import NormalMapper, grid_size
@@ -134,7 +134,7 @@ def test_asking_for_the_present_light_gives_back_the_input(
     relighter: Relighter, index: int
 ) -> None:
     frame = demo_frames(4, step=60)[index]
-    own = EngineContestant(relighter.engine)
+    own = EngineMethod(relighter.engine)
     seen = own.source_lighting(frame, FaceTracker(StageTimer()).still(frame))
     assert seen is not None
     out = relighter.still(frame, Lighting.from_sh(seen), RelightSettings(background=1.0))

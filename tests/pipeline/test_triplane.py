@@ -19,7 +19,7 @@ from vcam_relight.pipeline.engines.registry import load_engine
 from vcam_relight.pipeline.engines.triplane.network.checkpoint import VARIABLE, checkpoint_path
 from vcam_relight.pipeline.evaluate.cases import make_cases
 from vcam_relight.pipeline.evaluate.ground_truth import load_subjects
-from vcam_relight.pipeline.evaluate.method import EngineContestant
+from vcam_relight.pipeline.evaluate.method import EngineMethod
 from vcam_relight.pipeline.evaluate.metrics import psnr
 from vcam_relight.pipeline.evaluate.stills import StillMeter
 from vcam_relight.pipeline.face import FaceTracker
@@ -112,7 +112,7 @@ def test_it_relights_rendered_people_better_than_geometry_does(renderer: str) ->
     meter = StillMeter(finder, None)
     subjects = [subject for subject in load_subjects() if subject.renderer == renderer][::3]
     gains = []
-    engines = [EngineContestant(load_engine(name)) for name in ("geometry", "triplane")]
+    engines = [EngineMethod(load_engine(name)) for name in ("geometry", "triplane")]
     for index, subject in enumerate(subjects):
         for case in make_cases(subject, index, 2, finder):
             geometry, triplane = (
@@ -125,7 +125,7 @@ def test_it_relights_rendered_people_better_than_geometry_does(renderer: str) ->
 
 def test_no_light_spreads_beside_a_person() -> None:
     """Within ten pixels of the outline, where the frame must stay as it is."""
-    finder, engine = FaceTracker(StageTimer()), EngineContestant(load_engine("triplane"))
+    finder, engine = FaceTracker(StageTimer()), EngineMethod(load_engine("triplane"))
     differences = []
     for index, subject in enumerate(load_subjects()[::7]):
         person = (subject.alpha >= 0.5).astype(np.uint8)
