@@ -16,14 +16,13 @@ from pathlib import Path
 from aiohttp import WSCloseCode, web
 from aiortc.rtcicetransport import parse_stun_turn_uri
 
-from vcam_relight.pipeline.relighter import Relight
 from vcam_relight.vcam.core.errors import VcamError
-from vcam_relight.vcam.settings.store import SettingsStore
-from vcam_relight.vcam.stream.loop import FrameLoop
+from vcam_relight.vcam.core.hosts import is_loopback
+from vcam_relight.vcam.stream.session import Session, SessionManager
 from vcam_relight.web.control import MAX_MESSAGE, Control, LagMeter
 from vcam_relight.web.panel.preview import PreviewSink
 from vcam_relight.web.panel.socket import PanelSocket
-from vcam_relight.web.security import Guard, allowed_hosts, is_loopback, new_token
+from vcam_relight.web.security import Guard, allowed_hosts, new_token
 from vcam_relight.web.webrtc import aiortc_patches
 from vcam_relight.web.webrtc.peer import PeerHub, PeerPort, PeerRefused
 
@@ -56,42 +55,34 @@ class WebConfig:
     tls_key: Path | None = None
     ice_servers: tuple[str, ...] = ()
     """`stun:` URLs; none are asked unless named."""
-    max_peers: int = 2
 
 
 class WebServer:
-    """Serves the panel and the peer page for one frame loop."""
+    """Serves the panel of one session, and the peer page, whose browsers get their own."""
 
     def __init__(
         self,
         config: WebConfig,
-        loop: FrameLoop,
-        settings: SettingsStore,
+        sessions: SessionManager,
+        main: Session,
         preview: PreviewSink,
-        make_relighter: Callable[[str], Relight],
         peer_port: PeerPort | None = None,
     ) -> None:
-        """Args:
-        loop: the program's own loop, which the panel shows and controls.
-        settings: the loop's settings; each peer with a loop of its own starts with a copy.
-        preview: one of the loop's sinks.
-        make_relighter: engine name -> relighter, for the loops of peers.
-        peer_port: the loop's source and sink when a browser is its camera.
+        """Does not listen yet.
+
+        Args:
+            config: where to listen, and whom to accept.
+            sessions: gives each browser that sends its camera a session.
+            main: the program's own session, which the panel shows and controls.
+            preview: one of its sinks.
+            peer_port: its source and one of its sinks when a browser is its camera.
         """
         self.config = config
         self.token = new_token()
-        self._settings = settings
-        self._make_relighter = make_relighter
         self._preview = preview
         self._lag = LagMeter()
-        self._control = Control(loop, self._lag)
-        self._hub = PeerHub(
-            self._peer_loop,
-            (peer_port, loop) if peer_port else None,
-            self._lag,
-            config.ice_servers,
-            config.max_peers,
-        )
+        self._control = Control(main.loop, self._lag)
+        self._hub = PeerHub(sessions, main, peer_port, self._lag, config.ice_servers)
         self._sockets: set[web.WebSocketResponse] = set()
         self._runner: web.AppRunner | None = None
         self._lag_task: asyncio.Task[None] | None = None
@@ -198,10 +189,6 @@ class WebServer:
         app.router.add_get("/ws", self._websocket)
         app.on_shutdown.append(self._close_sockets)
         return app
-
-    def _peer_loop(self, port: PeerPort) -> FrameLoop:
-        store = SettingsStore(self._settings.presets, self._settings.current.settings)
-        return FrameLoop(port.source, self._make_relighter, store, [port.sink])
 
     async def _health(self, request: web.Request) -> web.Response:
         state = self._control.loop.status().state  # without the reason: anyone may ask

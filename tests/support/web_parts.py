@@ -35,6 +35,7 @@ from vcam_relight.vcam.sinks import Sink
 from vcam_relight.vcam.sources import Source
 from vcam_relight.vcam.sources.peer import PeerSource
 from vcam_relight.vcam.stream.loop import FrameLoop
+from vcam_relight.vcam.stream.session import SessionManager
 from vcam_relight.web.panel.preview import PreviewSink
 from vcam_relight.web.server import WebConfig, WebServer
 from vcam_relight.web.webrtc.peer import PeerPort
@@ -136,9 +137,10 @@ class DimRelighter:
 
 @dataclass
 class Running:
-    """A server with its loop."""
+    """A server with its sessions; `loop` is the program's own."""
 
     server: WebServer
+    sessions: SessionManager
     loop: FrameLoop
     store: SettingsStore
     preview: PreviewSink
@@ -174,6 +176,7 @@ async def running(
     make_relighter: Callable[[str], Relight] = dim,
     peer: bool = False,
     sinks: tuple[Sink, ...] = (),
+    max_peers: int = 2,
     **config: Any,
 ) -> AsyncIterator[Running]:
     """A server on a free port; with `peer`, its loop waits for a browser's camera."""
@@ -183,19 +186,18 @@ async def running(
     port = PeerPort(PeerSource()) if peer else None
     source = port.source if port else SceneSource()
     outputs = [preview, *sinks, *([port.sink] if port else [])]
-    loop = FrameLoop(source, make_relighter, store, outputs, load_grace_period=PATIENCE_S)
-    server = WebServer(
-        WebConfig(**({"port": 0} | config)), loop, store, preview, make_relighter, port
-    )
-    loop.start()
+    sessions = SessionManager(make_relighter, 1 + max_peers, load_grace_period=PATIENCE_S)
+    main = sessions.create(source, store, outputs)
+    server = WebServer(WebConfig(**({"port": 0} | config)), sessions, main, preview, port)
+    main.loop.start()
     try:
         async with aiohttp.ClientSession() as http:
             await server.start()
             headers = {"Authorization": f"Bearer {server.token}"}
-            yield Running(server, loop, store, preview, http, port, headers)
+            yield Running(server, sessions, main.loop, store, preview, http, port, headers)
     finally:
         await server.stop()
-        await asyncio.to_thread(loop.stop)
+        await asyncio.to_thread(sessions.stop, main)
 
 
 class StampTrack(VideoStreamTrack):

@@ -389,14 +389,14 @@ async def test_a_browsers_camera_comes_back_relit(browser: Any) -> None:
             numbers = await page.locator("#numbers").inner_text()
             assert "640 × 480" in numbers and "fps" in numbers, numbers
             assert served.store.current.id == 1, "a peer's controls are its own"
-            assert served.server._hub.peers == 1
+            assert len(served.sessions) == 2
             await page.get_by_role("button", name="Stop camera").click()
-            await until(lambda: served.server._hub.peers == 0)
+            await until(lambda: len(served.sessions) == 1)
             await page.get_by_role("button", name="Start camera").click()
             await new_frames(page, "relit", 5)
             await see(page, "$('state').dataset.state === 'running'")
             await page.goto("about:blank")  # pagehide closes the connection
-            await until(lambda: served.server._hub.peers == 0)
+            await until(lambda: len(served.sessions) == 1)
 
 
 async def test_the_browser_is_the_camera_and_a_second_one_is_refused(browser: Any) -> None:

@@ -89,7 +89,7 @@ async def test_frames_come_back_relit_and_controls_change_them() -> None:
             assert served.store.current.settings.preset == "key-left"
             assert threads() == 3
             assert (await served.get("/api/state"))["peers"] == 2
-        await until(lambda: not served.server._hub.peers)
+        await until(lambda: len(served.sessions) == 1)
         await until(lambda: threads() == 1)
 
 
@@ -131,7 +131,7 @@ async def test_the_number_of_peers_is_capped_and_places_come_free() -> None:
             status, answer = await refused.connect()
             await refused.close()
             assert status == 503 and "close one" in answer["error"]
-        await until(lambda: not served.server._hub.peers)
+        await until(lambda: len(served.sessions) == 1)
         async with connected(served) as peer:
             assert peer.levels[-1] == DIM
 
@@ -140,7 +140,7 @@ async def test_a_peer_that_vanishes_frees_its_place_and_thread() -> None:
     async with running() as served, connected(served) as peer:
         assert threads() == 2
         peer.vanish()
-        await until(lambda: not served.server._hub.peers)
+        await until(lambda: len(served.sessions) == 1)
         await until(lambda: threads() == 1)
 
 
@@ -193,7 +193,7 @@ async def test_an_offer_is_answered_on_loopback_with_one_video_track() -> None:
         sdp = offer.sdp.replace("m=video", "m=audio")
         assert (await served.post("/api/offer", {"sdp": sdp}))[0] == 400
         await no_camera.connection.close()
-        await until(lambda: not served.server._hub.peers)
+        await until(lambda: len(served.sessions) == 1)
 
 
 def test_local_candidates_are_left_out_of_offers() -> None:

@@ -288,15 +288,18 @@ async def test_the_state_names_source_and_sinks() -> None:
     sink = KeepingSink()
     async with running(sinks=(sink,)) as served:
         state = await served.get("/api/state")
-        assert (state["source"], state["sinks"]) == ("scene", [sink.label])
+        assert (state["source"], state["sinks"]) == (
+            "scene",
+            [{"kind": sink.kind, "label": sink.label}],
+        )
     async with running(peer=True) as served:
         assert (await served.get("/api/state"))["sinks"] == []
 
 
 def server_like(served: Running, **config: Any) -> WebServer:
-    """Another server for the same loop."""
+    """Another server for the same session."""
     return WebServer(
-        WebConfig(**config), served.loop, served.store, served.preview, DimRelighter, None
+        WebConfig(**config), served.sessions, next(iter(served.sessions)), served.preview
     )
 
 

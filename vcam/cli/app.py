@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from vcam_relight.vcam.stream.loop import FrameLoop
+from vcam_relight.vcam.stream.session import Session, SessionManager
 from vcam_relight.web.server import WebServer
 
 log = logging.getLogger(__name__)
@@ -28,7 +28,8 @@ POLL_S = 0.1
 class Live:
     """What runs together."""
 
-    loop: FrameLoop
+    sessions: SessionManager
+    main: Session
     make_server: Callable[[], WebServer]
     """Called on the event loop."""
     seconds: float | None
@@ -51,9 +52,9 @@ async def serve(live: Live) -> float:
         try:
             await server.start()
             print(f"panel: {server.url}", flush=True)
-            if live.loop.source.is_page:
+            if live.main.loop.source.is_page:
                 print(f"peer: {server.peer_url}", flush=True)
-            live.loop.start()
+            live.main.loop.start()
             begin = time.perf_counter()
             try:
                 if live.browser and _has_screen():
@@ -61,7 +62,7 @@ async def serve(live: Live) -> float:
                 await _until_end(live, stop)
             finally:
                 elapsed = time.perf_counter() - begin
-                await asyncio.to_thread(live.loop.stop)  # joins threads
+                await asyncio.to_thread(live.sessions.stop, live.main)  # joins threads
         finally:
             await server.stop()
     return elapsed
@@ -106,7 +107,7 @@ def redirect_page(url: str) -> Iterator[Path]:
 async def _until_end(live: Live, stop: asyncio.Event) -> None:
     now = asyncio.get_running_loop().time
     end = None if live.seconds is None else now() + live.seconds
-    while not live.loop.finished.is_set() and not (end is not None and now() >= end):
+    while not live.main.loop.finished.is_set() and not (end is not None and now() >= end):
         pause = POLL_S if end is None else min(POLL_S, max(end - now(), 0.0))
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(stop.wait(), pause)

@@ -7,7 +7,7 @@ from typing import Generic, TypeVar
 
 T = TypeVar("T")
 
-AT_ONCE_S = 0.25
+LOAD_GRACE_PERIOD_S = 0.25
 """What is made within that time can be waited for."""
 
 
@@ -15,7 +15,13 @@ class Loading(Generic[T]):
     """What is being made. Its thread ends with the program, also if that is earlier."""
 
     def __init__(self, make: Callable[[], T], name: str, grace_period: float) -> None:
-        """Begins; the first `get` waits for `grace_period` seconds."""
+        """Begins.
+
+        Args:
+            make: runs on the thread.
+            name: of the thread.
+            grace_period: seconds for which the first `get` waits.
+        """
         self._future: Future[T] = Future()
         threading.Thread(target=self._run, args=(make,), name=name, daemon=True).start()
         self._grace_period = grace_period
@@ -29,6 +35,15 @@ class Loading(Generic[T]):
                 raise
             self._grace_period = 0.0
             return None
+
+    def discard(self, dispose: Callable[[T], None]) -> None:
+        """Has `dispose` called with what is made, on any thread, unless making it fails."""
+
+        def made(future: Future[T]) -> None:
+            if future.exception() is None:
+                dispose(future.result())
+
+        self._future.add_done_callback(made)
 
     def _run(self, make: Callable[[], T]) -> None:
         try:

@@ -1,4 +1,4 @@
-"""The frame loop: source thread -> slot -> inference thread -> one slot and thread per sink.
+"""The frame loop: source thread -> slot -> inference thread -> one slot and thread a sink.
 
 Each slot is a `Mailbox`: size 1, the newest frame wins, drops are counted. Nothing here touches
 an event loop; sockets read `status()` and write the settings.
@@ -8,32 +8,28 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from functools import partial
+from dataclasses import dataclass
 from typing import Any, Literal
 
-import cv2
-import numpy as np
-
-from vcam_relight.pipeline.core.image import BgrImage
 from vcam_relight.pipeline.relighter import Relight
 from vcam_relight.vcam.core.backoff import Backoff
-from vcam_relight.vcam.core.errors import SourceError, VcamError
+from vcam_relight.vcam.core.errors import SourceError
 from vcam_relight.vcam.core.frame import Frame
 from vcam_relight.vcam.core.mailbox import Mailbox
 from vcam_relight.vcam.core.stats import LoopStats
-from vcam_relight.vcam.settings.store import SettingsStore, Snapshot
-from vcam_relight.vcam.sinks import ProcessedFrame, Sink
+from vcam_relight.vcam.settings.store import SettingsStore
+from vcam_relight.vcam.sinks import Sink
 from vcam_relight.vcam.sources import Source
-from vcam_relight.vcam.stream.loading import AT_ONCE_S, Loading
+from vcam_relight.vcam.stream.engine_host import EngineHost
+from vcam_relight.vcam.stream.loading import LOAD_GRACE_PERIOD_S
 from vcam_relight.vcam.stream.sink_runner import SinkRunner
 
 log = logging.getLogger(__name__)
 
 State = Literal["starting", "running", "degraded", "idle", "stopped"]
 
-WAKE_S = 0.05
-"""How often a resting source looks whether somebody wants its frames."""
+WAKE_INTERVAL_S = 0.05
+"""How often a source that rests asks whether a sink has consumers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,11 +38,11 @@ class Status:
 
     state: State
     reason: str
-    """Why it is degraded or stopped, with the mend; empty when all is well."""
+    """Why it is degraded or stopped, with a hint; empty when all is well."""
     applied: int
-    """The id of the settings that made the newest picture."""
+    """The id of the settings that made the newest image."""
     size: tuple[int, int] | None
-    """Width and height of the picture in pixels."""
+    """Width and height of the newest image in pixels."""
     stats: dict[str, Any]
 
 
@@ -60,17 +56,20 @@ class FrameLoop:
         settings: SettingsStore,
         sinks: Sequence[Sink],
         idle_timeout: float | None = None,
-        load_grace_period: float = AT_ONCE_S,
+        load_grace_period: float = LOAD_GRACE_PERIOD_S,
     ) -> None:
-        """Args:
-        source: gives the frames.
-        make_relighter: engine name -> a fresh relighter; runs on a thread of its own, may
-            raise, in which case the picture passes through.
-        settings: read anew for each frame.
-        sinks: each gets every frame that it is quick enough for.
-        idle_timeout: seconds without a sink that wants frames, after which the source is let go
-            of until one does; None: never.
-        load_grace_period: seconds that frames wait for an engine; then they pass through while it loads.
+        """Starts nothing yet.
+
+        Args:
+            source: gives the frames.
+            make_relighter: engine name -> a fresh relighter; runs on a thread of its own, may
+                raise, in which case frames pass through.
+            settings: read anew for each frame.
+            sinks: each gets every frame that it is quick enough for.
+            idle_timeout: seconds without a consumer after which the source is closed until there
+                is one; None: never.
+            load_grace_period: seconds that frames wait for an engine; then they pass through
+                while it loads.
         """
         self.source = source
         self.settings = settings
@@ -115,7 +114,7 @@ class FrameLoop:
 
     @property
     def problem(self) -> str:
-        """What is wrong now, with the mend; empty when all is well."""
+        """What is wrong now, with a hint; empty when all is well."""
         problems = [self._source_problem, self._inference_problem]
         problems += [runner.problem for runner in self.runners]
         return "; ".join(filter(None, problems))
@@ -148,13 +147,13 @@ class FrameLoop:
 
     def _run_source(self) -> None:
         backoff = Backoff()
-        opening = 0
+        generation = 0
         try:
             while not self._stop.is_set():
-                opening += 1
+                generation += 1
                 try:
                     self.source.open()
-                    if self._read_all(opening, backoff):
+                    if self._read_all(generation, backoff):
                         return
                     self.source.close()
                     self._rest()
@@ -173,9 +172,12 @@ class FrameLoop:
         finally:
             self._inbox.close()
 
-    def _read_all(self, opening: int, backoff: Backoff) -> bool:
-        """Reads until the stream ends or the loop stops (True), or nobody has wanted its frames
-        for a while (False); raises when it is lost.
+    def _read_all(self, generation: int, backoff: Backoff) -> bool:
+        """Reads on; raises when the source is lost.
+
+        Returns:
+            True at the end of the stream or of the loop, False when there was no consumer for
+            `idle_timeout`.
         """
         consumed_at = time.perf_counter()
         self._idle = not self._has_consumers()
@@ -188,7 +190,7 @@ class FrameLoop:
                 self._source_problem = ""
             backoff.reset()
             self.stats.received.tick()
-            self._inbox.put(_Arrival(frame, opening))
+            self._inbox.put(_Arrival(frame, generation))
             self._idle = not self._has_consumers()
             now = time.perf_counter()
             if not self._idle:
@@ -199,9 +201,9 @@ class FrameLoop:
 
     def _rest(self) -> None:
         log.debug("%s rests", self.source.label)
-        while not self._has_consumers() and not self._stop.wait(WAKE_S):
+        while not self._has_consumers() and not self._stop.wait(WAKE_INTERVAL_S):
             pass
-        log.debug("%s is wanted again", self.source.label)
+        log.debug("%s wakes", self.source.label)
 
     def _has_consumers(self) -> bool:
         return any(runner.sink.has_consumers for runner in self.runners)
@@ -214,7 +216,7 @@ class FrameLoop:
         self._source_problem = problem
 
     def _run_inference(self) -> None:
-        worker = _Inference(self._make_relighter, self._load_grace_period)
+        engine = EngineHost(self._make_relighter, self._load_grace_period)
         try:
             while (arrival := self._inbox.take()) is not None:
                 frame = arrival.frame
@@ -222,15 +224,15 @@ class FrameLoop:
                 self._started = True
                 height, width = frame.image.shape[:2]
                 self._size = (width, height)
-                if idle and worker.warm:
+                if idle and engine.warm:
                     continue
                 snapshot = self.settings.current
-                processed = worker.relight(arrival, snapshot)
-                self._inference_problem = worker.problem
+                processed = engine.process(frame, arrival.generation, snapshot)
+                self._inference_problem = engine.problem
                 if idle:  # it was relit so that who looks first need not wait for models
                     continue
                 self._applied = snapshot.id
-                self.stats.add_stages(worker.stages)
+                self.stats.add_stages(engine.stages_ms)
                 self.stats.processed.tick()
                 self.stats.latency.add((time.perf_counter() - frame.captured) * 1e3)
                 for runner in self.runners:
@@ -243,7 +245,7 @@ class FrameLoop:
                 "please report it; -v shows the trace"
             )
         finally:
-            worker.close()
+            engine.close()
             self.finished.set()
 
 
@@ -252,99 +254,4 @@ class _Arrival:
     """A frame and how often the source had been opened when it came."""
 
     frame: Frame
-    opening: int
-
-
-class _Inference:
-    """Relights frames; while the engine loads, and when it fails, the picture passes through; later
-    it is tried again.
-    """
-
-    def __init__(self, make_relighter: Callable[[str], Relight], load_grace_period: float) -> None:
-        self._make = make_relighter
-        self._load_grace_period = load_grace_period
-        self._relighter: Relight | None = None
-        self._loading: Loading[Relight] | None = None
-        self._engine = ""
-        self._opening = 0
-        self._retry_at = 0.0
-        self._backoff = Backoff()
-        self.problem = ""
-        self.warm = False
-        """Whether the engine has relit a frame, or failed to."""
-        self.stages: dict[str, float] = {}
-
-    def relight(self, arrival: _Arrival, snapshot: Snapshot) -> ProcessedFrame:
-        settings = snapshot.settings
-        output = frame = arrival.frame
-        self.stages = {}
-        if settings.engine != self._engine:
-            self.close()
-            self._engine = settings.engine
-            self.problem, self._retry_at, self.warm = "", 0.0, False
-            self._backoff.reset()
-        if time.perf_counter() >= self._retry_at:
-            try:
-                output = self._run_engine(arrival, snapshot)
-            except Exception as error:  # whatever an engine raises, the picture goes on
-                self._fail(error)
-        if settings.mirror:
-            original = _mirrored(frame)
-            output = original if output is frame else _mirrored(output)
-            return ProcessedFrame(output, original, snapshot.id)
-        return ProcessedFrame(output, frame, snapshot.id)
-
-    def close(self) -> None:
-        """Closes the relighter, and one that is being loaded when it is there."""
-        if self._relighter is not None:
-            self._relighter.close()
-        self._relighter, self._loading = None, None
-
-    def _run_engine(self, arrival: _Arrival, snapshot: Snapshot) -> Frame:
-        frame = arrival.frame
-        if self._relighter is None:
-            if self._loading is None:
-                make = partial(self._make, self._engine)
-                self._loading = Loading(make, f"loading {self._engine}", self._load_grace_period)
-            self._relighter = self._loading.get()
-            if self._relighter is None:
-                return frame
-        elif arrival.opening != self._opening:  # the source was lost: this is a new stream
-            self._relighter.reset()
-        self._opening = arrival.opening
-        relighter = self._relighter
-        image = relighter.process(
-            frame.image, frame.seconds, snapshot.lighting, snapshot.settings.relight
-        )
-        _check_image(image, frame.image)
-        self.warm = True
-        self.stages = relighter.timer.ms
-        if self.problem:
-            log.info("engine %s works again", self._engine)
-            self.problem = ""
-            self._backoff.reset()
-        return frame if image is frame.image else replace(frame, image=image)
-
-    def _fail(self, error: Exception) -> None:
-        what = str(error) if isinstance(error, VcamError) else f"{type(error).__name__}: {error}"
-        problem = (
-            f"the engine {self._engine!r} failed ({what}), the picture passes through unchanged; "
-            "choose another engine, or run `vcam doctor`"
-        )
-        if problem != self.problem:
-            log.warning("%s", problem)
-            log.debug("engine %s", self._engine, exc_info=error)
-        self.problem, self.warm = problem, True
-        self.close()
-        self._retry_at = time.perf_counter() + self._backoff.next()
-
-
-def _check_image(made: object, given: BgrImage) -> None:
-    if not isinstance(made, np.ndarray):
-        raise TypeError(f"it made no picture but {type(made).__name__}")
-    if made.dtype != np.uint8 or made.shape != given.shape:
-        raise TypeError(f"it made {made.dtype} {made.shape} of uint8 {given.shape}")
-
-
-def _mirrored(frame: Frame) -> Frame:
-    return replace(frame, image=np.asarray(cv2.flip(frame.image, 1), np.uint8))
+    generation: int

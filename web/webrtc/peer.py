@@ -3,7 +3,7 @@
 import asyncio
 import json
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from aiortc import (
@@ -17,8 +17,9 @@ from aiortc import (
 from aiortc.mediastreams import MediaStreamTrack
 
 from vcam_relight.vcam.core.errors import VcamError
+from vcam_relight.vcam.settings.store import SettingsStore
 from vcam_relight.vcam.sources.peer import PeerSource
-from vcam_relight.vcam.stream.loop import FrameLoop
+from vcam_relight.vcam.stream.session import Session, SessionLimitError, SessionManager
 from vcam_relight.web.control import Control, LagMeter
 from vcam_relight.web.webrtc.sdp import with_bitrates, without_local_candidates
 from vcam_relight.web.webrtc.tracks import RelitTrack, TrackSink, drain
@@ -53,28 +54,29 @@ class PeerRefused(VcamError):
         """The HTTP status that says so."""
 
 
-class PeerSession:
-    """One connected browser."""
+class PeerConnection:
+    """The WebRTC connection of one browser, to the session that relights its camera."""
 
     def __init__(
         self,
         port: PeerPort,
-        loop: FrameLoop,
-        own_loop: bool,
+        session: Session,
         lag: LagMeter,
         ice_servers: tuple[str, ...],
-        ended: Callable[["PeerSession"], None],
+        ended: Callable[["PeerConnection"], Awaitable[None]],
     ) -> None:
-        """Args:
-        port: the loop's source and one of its sinks.
-        loop: relights the pictures.
-        own_loop: whether the session starts and stops it.
-        ended: called once, when the session is over.
+        """Makes the connection; nothing is sent before `answer`.
+
+        Args:
+            port: the session's source and one of its sinks.
+            session: relights the frames, and is what the control channel controls.
+            lag: measures the event loop, for state messages.
+            ice_servers: `stun:` URLs.
+            ended: awaited once, when the connection is over.
         """
+        self.session = session
         self._port = port
-        self._loop = loop
-        self._own_loop = own_loop
-        self._control = Control(loop, lag)
+        self._control = Control(session.loop, lag)
         self._ended = ended
         servers = [RTCIceServer(url) for url in ice_servers]
         # Without a configuration aiortc asks a public STUN server who we are.
@@ -88,7 +90,7 @@ class PeerSession:
         self._pc.on("connectionstatechange", self._on_state)
 
     async def answer(self, sdp: str) -> str:
-        """Accepts an offer and starts.
+        """Accepts an offer and attaches the browser to the port.
 
         Raises:
             PeerRefused: the offer cannot be read or has no camera.
@@ -108,8 +110,6 @@ class PeerSession:
             raise PeerRefused(400, f"the offer cannot be used ({error})") from error
         self._port.source.attach()
         self._port.sink.attach(track)
-        if self._own_loop:
-            self._loop.start()
         self._spawn(self._give_up())
         return with_bitrates(self._pc.localDescription.sdp)
 
@@ -119,7 +119,7 @@ class PeerSession:
         return self._closing is not None
 
     async def close(self) -> None:
-        """Ends the connection and, if it is the session's own, the loop. May be called twice."""
+        """Ends the connection and whatever ends with it; may be called twice."""
         if self._closing is None:
             self._closing = asyncio.ensure_future(self._close())
         await asyncio.shield(self._closing)
@@ -131,10 +131,8 @@ class PeerSession:
             task.cancel()
         try:
             await self._pc.close()
-            if self._own_loop:
-                await asyncio.to_thread(self._loop.stop)  # joins threads
         finally:
-            self._ended(self)
+            await self._ended(self)
 
     def _prepare_transceivers(self, track: RelitTrack) -> None:
         """VP8 only, since aiortc's H.264 encoder takes 30 ms for a 720p frame; all tracks but
@@ -196,31 +194,36 @@ class PeerSession:
 
 
 class PeerHub:
-    """Accepts offers, up to a number, and forgets peers that have gone."""
+    """Accepts offers and gives each browser a session; ends the session when the browser goes."""
 
     def __init__(
         self,
-        make_loop: Callable[[PeerPort], FrameLoop],
-        shared: tuple[PeerPort, FrameLoop] | None,
+        sessions: SessionManager,
+        main: Session,
+        main_port: PeerPort | None,
         lag: LagMeter,
         ice_servers: tuple[str, ...],
-        max_peers: int,
     ) -> None:
-        """Args:
-        make_loop: a loop of its own for each peer, not yet started.
-        shared: when given, the one peer feeds this port of the program's own loop instead.
+        """Accepts nothing yet.
+
+        Args:
+            sessions: makes a session of its own for each browser.
+            main: the program's own session; new ones start with a copy of its settings.
+            main_port: when given, the one browser feeds the program's own session instead.
+            lag: as of `PeerConnection`.
+            ice_servers: as of `PeerConnection`.
         """
-        self._make_loop = make_loop
-        self._shared = shared
+        self._sessions = sessions
+        self._main = main
+        self._main_port = main_port
         self._lag = lag
         self._ice_servers = ice_servers
-        self._max_peers = max_peers
-        self._sessions: set[PeerSession] = set()
+        self._connections: set[PeerConnection] = set()
 
     @property
     def peers(self) -> int:
         """Connected and connecting browsers."""
-        return len(self._sessions)
+        return len(self._connections)
 
     async def offer(self, sdp: str) -> str:
         """Answers an SDP offer.
@@ -231,40 +234,54 @@ class PeerHub:
         """
         if sum(line.startswith("m=") for line in sdp.splitlines()) > MAX_MEDIA:
             raise PeerRefused(400, f"an offer has at most {MAX_MEDIA} media sections")
-        # A page that is loaded anew comes while its last session ends.
-        ending = [session.close() for session in self._sessions if session.closing]
+        # A page that is loaded anew comes while its last connection ends.
+        ending = [connection.close() for connection in self._connections if connection.closing]
         await asyncio.gather(*ending, return_exceptions=True)
-        session = self._session()
-        self._sessions.add(session)  # before the next await: the place is taken
+        connection = self._connect()  # before the next await: the place is taken
         try:
-            return await session.answer(sdp)
+            answer = await connection.answer(sdp)
         except BaseException:
-            await session.close()
+            await connection.close()
             raise
+        if connection.session is not self._main:
+            connection.session.loop.start()
+        return answer
 
     async def close(self) -> None:
-        """Ends all sessions."""
-        await asyncio.gather(*(session.close() for session in list(self._sessions)))
+        """Ends all connections."""
+        await asyncio.gather(*(connection.close() for connection in list(self._connections)))
 
-    def _session(self) -> PeerSession:
-        if self._shared is not None:
-            if self._sessions:
+    def _connect(self) -> PeerConnection:
+        if self._main_port is not None:
+            if self._connections:
                 raise PeerRefused(
                     409,
                     "another browser is already the camera",
                     "close its page, then start again here",
                 )
-            port, loop = self._shared
-        elif len(self._sessions) >= self._max_peers:
-            raise PeerRefused(
-                503,
-                f"{self._max_peers} browsers are connected already, and no more are accepted",
-                "close one of their pages",
-            )
+            port, session = self._main_port, self._main
         else:
             port = PeerPort(PeerSource())
-            loop = self._make_loop(port)
-        own_loop = self._shared is None
-        return PeerSession(
-            port, loop, own_loop, self._lag, self._ice_servers, self._sessions.discard
-        )
+            session = self._new_session(port)
+        connection = PeerConnection(port, session, self._lag, self._ice_servers, self._ended)
+        self._connections.add(connection)
+        return connection
+
+    def _new_session(self, port: PeerPort) -> Session:
+        settings = self._main.loop.settings
+        copy = SettingsStore(settings.presets, settings.current.settings)
+        try:
+            return self._sessions.create(port.source, copy, [port.sink])
+        except SessionLimitError as error:
+            raise PeerRefused(
+                503,
+                f"{self.peers} browsers are connected already, and no more are accepted",
+                "close one of their pages, or start vcam with a larger --max-peers",
+            ) from error
+
+    async def _ended(self, connection: PeerConnection) -> None:
+        try:
+            if connection.session is not self._main:
+                await asyncio.to_thread(self._sessions.stop, connection.session)  # joins threads
+        finally:
+            self._connections.discard(connection)

@@ -27,6 +27,9 @@ IDLE_TIMEOUT_S = 2.5
 """A camera that nobody looks at is let go of, so that its light goes out. Not at once: programs
 that try out their cameras come back soon, and opening one takes up to three seconds."""
 
+MOST_PEERS = 64
+"""No machine relights more streams; a larger number is a slip."""
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of the live program."""
@@ -68,6 +71,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     web.add_argument("--tls-cert", type=Path, metavar="FILE", help="PEM certificate, for HTTPS")
     web.add_argument("--tls-key", type=Path, metavar="FILE", help="PEM private key")
     web.add_argument(
+        "--max-peers",
+        type=_count,
+        default=2,
+        metavar="N",
+        help="how many browsers may send their cameras at once, each a stream of its own (2)",
+    )
+    web.add_argument(
         "--ice-server",
         action="append",
         type=_ice_server,
@@ -95,9 +105,9 @@ def run(args: argparse.Namespace) -> int:
         elapsed = asyncio.run(serve(live))
         save_changes(saved, before, store.current.settings)
     if args.seconds is not None:
-        print(_summary(live.loop, elapsed), flush=True)
-    if live.loop.problem:
-        raise VcamError(live.loop.problem)
+        print(_summary(live.main.loop, elapsed), flush=True)
+    if live.main.loop.problem:
+        raise VcamError(live.main.loop.problem)
     return 0
 
 
@@ -108,7 +118,7 @@ def _build(args: argparse.Namespace, store: "SettingsStore", stack: ExitStack) -
     from vcam_relight.vcam.sinks import Sink
     from vcam_relight.vcam.sinks.recorder import RecorderSink
     from vcam_relight.vcam.sources.peer import PeerSource
-    from vcam_relight.vcam.stream.loop import FrameLoop
+    from vcam_relight.vcam.stream.session import SessionManager
     from vcam_relight.web.panel.preview import PreviewSink
     from vcam_relight.web.server import WebConfig, WebServer
     from vcam_relight.web.webrtc.peer import PeerPort
@@ -138,15 +148,23 @@ def _build(args: argparse.Namespace, store: "SettingsStore", stack: ExitStack) -
     if chosen is not None:
         stack.callback(chosen.close)
         sinks.append(chosen)
+    sessions = SessionManager(make_relighter, max_sessions=1 + args.max_peers)
     rests = source.can_rest and not args.always_on
-    loop = FrameLoop(source, make_relighter, store, sinks, IDLE_TIMEOUT_S if rests else None)
+    main = sessions.create(source, store, sinks, IDLE_TIMEOUT_S if rests else None)
     config = WebConfig(args.host, args.port, args.tls_cert, args.tls_key, tuple(args.ice_server))
     return Live(
-        loop,
-        lambda: WebServer(config, loop, store, preview, make_relighter, port),
+        sessions,
+        main,
+        lambda: WebServer(config, sessions, main, preview, port),
         args.seconds,
         browser=not args.no_browser,
     )
+
+
+def _count(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and int(text) <= MOST_PEERS):
+        raise argparse.ArgumentTypeError(f"{text!r} is no number between 0 and {MOST_PEERS}")
+    return int(text)
 
 
 def _ice_server(text: str) -> str:
