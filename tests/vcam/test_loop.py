@@ -167,6 +167,28 @@ def test_engine_that_does_not_load_can_be_replaced_from_the_panel() -> None:
         assert loop.problem == ""
 
 
+def test_relighters_are_closed_also_one_that_came_too_late() -> None:
+    made: dict[str, MarkingRelighter] = {}
+    began, free = threading.Event(), threading.Event()
+
+    def make(engine: str) -> Relight:
+        if engine == "geometry":
+            began.set()
+            free.wait()
+        made[engine] = MarkingRelighter()
+        return made[engine]
+
+    sink, settings = KeepingSink(), store(engine="geometry")
+    with running(NumberedSource(), sink, make=make, settings=settings):
+        assert began.wait(30)
+        settings.change({"engine": "passthrough"})
+        wait_for(lambda: bool(sink.kept) and is_relit(sink.kept[-1]))
+        free.set()
+        wait_for(lambda: "geometry" in made and made["geometry"].closed)
+        assert made["geometry"].calls == 0 and not made["passthrough"].closed
+    assert made["passthrough"].closed
+
+
 def test_slow_sink_does_not_slow_the_others_and_its_drops_are_counted() -> None:
     slow, fast, gate = KeepingSink("slow"), KeepingSink("fast"), threading.Event()
     slow.before_write = gate.wait

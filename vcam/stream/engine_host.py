@@ -77,11 +77,12 @@ class EngineHost:
 
     def close(self) -> None:
         """Closes the relighter, also one that is still loading, as soon as it is there."""
-        if self._relighter is not None:
-            self._relighter.close()
-        elif self._loading is not None:
-            self._loading.discard(lambda relighter: relighter.close())
+        relighter, loading = self._relighter, self._loading
         self._relighter, self._loading = None, None
+        if relighter is not None:
+            _close(relighter)
+        elif loading is not None:
+            loading.discard(_close)
 
     def _choose(self, engine: str) -> None:
         self.close()
@@ -125,6 +126,13 @@ class EngineHost:
         self.problem, self.warm = problem, True
         self.close()
         self._retry_at = time.perf_counter() + self._backoff.next()
+
+
+def _close(relighter: Relight) -> None:
+    try:
+        relighter.close()
+    except Exception:  # it goes either way; what it could not free must not end the stream
+        log.debug("closing a relighter", exc_info=True)
 
 
 def _check_image(made: object, given: BgrImage) -> None:
