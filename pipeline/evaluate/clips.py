@@ -18,17 +18,20 @@ from vcam_relight.pipeline.face import FaceTracker
 from vcam_relight.pipeline.lighting import Lighting
 
 SWITCH = 6
-"""The frame at which the light changes when lag is measured."""
+"""Index of the frame at which the light changes when lag is measured."""
 LAG_FRAMES = 22
-"""Frames run for it; a lag of more than the rest is reported as the rest."""
+"""Frames relit for it; a longer lag is reported as `LAG_FRAMES - SWITCH`."""
 
 
 class ClipMeter:
-    """Measures methods on one clip; its optical flow is found once."""
+    """Measures methods on one clip, whose optical flow is computed once."""
 
     def __init__(self, clip: MediaClip, lights: tuple[Lighting, Lighting]) -> None:
-        """Args:
-        lights: the light of the whole clip, and the one it is changed to for lag.
+        """Follows the clip's face and optical flow.
+
+        Args:
+            clip: what is measured on.
+            lights: the light of the whole clip, and the one it is changed to for lag.
         """
         self._clip, self._lights = clip, lights
         tracker = FaceTracker(StageTimer())
@@ -40,9 +43,17 @@ class ClipMeter:
         self._jitter = luminance_jitter(clip.images, self._paths)
 
     def measure(self, method: EngineMethod, *, with_lag: bool) -> Metrics:
-        """`warping_ratio` and `jitter_ratio` (out / in; 1 is the input's own flicker),
-        `flicker_ratio` (out / with a light change that only moves along), `lag_frames` (0: the
-        first frame shows the new light) where asked for.
+        """Relights the clip and measures it.
+
+        Args:
+            method: what relights.
+            with_lag: whether the clip is relit twice more, to measure lag.
+
+        Returns:
+            `warping_ratio` and `jitter_ratio`, out over in: 1 is the input's own flicker;
+            `flicker_ratio`, out over the warping error of a light change that only moves along;
+            `lag_frames`, 0 when the first frame shows the new light; None where it was not
+            measured.
         """
         first, second = self._lights
         length = len(self._clip.images)

@@ -1,4 +1,4 @@
-"""Contact sheets: what the metrics are of, to look at."""
+"""Contact sheets: the images that the metrics are of, side by side."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,26 +18,34 @@ _ALBEDO = 0.6
 
 
 class ContactSheet:
-    """Rows of pictures of one size, with a title above each row and a name above each column."""
+    """Rows of images of one size, with a title above each row and a heading above each column."""
 
     def __init__(self, columns: Sequence[str], most: int) -> None:
-        """Args:
-        most: rows beyond are left out.
+        """Starts with the headings alone.
+
+        Args:
+            columns: their headings.
+            most: rows beyond are left out.
         """
         self._rows = [_text_line(columns, _SIDE)]
         self._width, self._most = len(columns) * _SIDE, most + 1
 
     def add(self, title: str, images: Sequence[BgrImage]) -> None:
-        """Adds a row: one square or wide picture for each column."""
+        """Adds a row.
+
+        Args:
+            title: written above it.
+            images: one for each column, of any size.
+        """
         if len(self._rows) < self._most:
             shown = np.hstack([_thumbnail(image) for image in images])
             self._rows.append(np.vstack([_text_line([title], self._width), shown]))
 
     def write(self, path: Path) -> None:
-        """Writes it, the ending says the format.
+        """Writes the sheet in the format that the suffix names.
 
         Raises:
-            OSError: it cannot be written.
+            OSError: it cannot be encoded or written.
         """
         done, coded = cv2.imencode(path.suffix, np.vstack(self._rows))
         if not done:

@@ -1,7 +1,7 @@
-"""DPR (Zhou et al., Deep Single-Image Portrait Relighting, ICCV 2019) as a control to compare with.
+"""DPR (Zhou et al., Deep Single-Image Portrait Relighting, ICCV 2019) as a method to compare with.
 
 Its weights are for research only: they are read from a folder that the user names, never shipped,
-never a teacher. The network itself is in `pipeline.engines.paper.dpr`.
+and never a teacher. The network itself is in `pipeline.engines.paper.dpr`.
 """
 
 from pathlib import Path
@@ -27,15 +27,19 @@ network overshoots with harder ones."""
 
 
 class DprEngine:
-    """DPR behind the interface of every engine: the largest square around a face is relit, as
-    its authors' demonstration does with whole pictures; everything in the square changes.
+    """DPR as an engine.
+
+    The largest square around a face is relit, as its authors' demonstration does with whole images;
+    everything in the square changes.
     """
 
     name = "dpr"
     needs_faces = True
 
     def __init__(self, folder: Path, device: str = "cpu") -> None:
-        """Args:
+        """Loads the network.
+
+        Args:
             folder: holds `trained_model_03.t7` of DPR's repository.
             device: a torch device.
 
@@ -63,8 +67,9 @@ class DprEngine:
     def relight(
         self, frame: BgrImage, faces: FaceState, lighting: Lighting, settings: RelightSettings
     ) -> BgrImage:
-        """See `pipeline.engines.base.Stream`; no control but the light's shape is followed,
-        and none of its colour: DPR relights luminance.
+        """Relights the square around the largest face.
+
+        DPR relights luminance: of the lighting its shape alone is followed, and no setting.
         """
         if not faces.faces or lighting.mode != "sh":
             return frame

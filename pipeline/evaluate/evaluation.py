@@ -1,4 +1,4 @@
-"""Runs the whole measure over engines and controls."""
+"""Runs the whole evaluation over methods and baselines."""
 
 import itertools
 from collections import defaultdict
@@ -42,7 +42,7 @@ from vcam_relight.pipeline.lighting.estimation import exposure
 from vcam_relight.pipeline.lighting.presets import load_presets
 
 STEADY, CHANGED = "key-left", "key-right"
-"""Presets that clips and portraits are relit with; lag is measured from the one to the other."""
+"""Presets that clips and portraits are relit with; lag is measured from the first to the second."""
 _SHEET_ROWS = 10
 
 Rows = dict[str, Metrics]
@@ -54,7 +54,7 @@ class Subset:
     """How much is measured."""
 
     subjects: int
-    """At most so many of each renderer, taken evenly."""
+    """At most this many of each renderer, taken evenly."""
     cases: int
     """Pairs of lights for each."""
     portraits: int
@@ -74,7 +74,7 @@ SUBSETS = {
 
 @dataclass(slots=True)
 class Report:
-    """Everything that was found; JSON and Markdown are both made of it."""
+    """Everything that was measured; JSON and Markdown are both made of it."""
 
     subset: str
     methods: list[str]
@@ -103,7 +103,7 @@ Progress = Callable[[int, int], None]
 
 
 class Evaluation:
-    """One run. Results are kept until `run` puts them together."""
+    """One run over a subset; `contact_sheets` are filled meanwhile."""
 
     def __init__(
         self,
@@ -112,11 +112,14 @@ class Evaluation:
         embedder: FaceEmbedder | None,
         identity: str,
     ) -> None:
-        """Args:
-        engines: controls among them; the best gain and the truth come by themselves.
-        subset: a name of `SUBSETS`.
-        embedder: None: identity is not measured.
-        identity: what the report says about it.
+        """Prepares a run.
+
+        Args:
+            engines: the methods to measure, copy-input among them; best gain and ground truth are
+                always added.
+            subset: a key of `SUBSETS`.
+            embedder: None: identity is not measured.
+            identity: what the report says about it.
         """
         self._engines, self._name, self._identity = engines, subset, identity
         self._subset = SUBSETS[subset]
@@ -125,15 +128,18 @@ class Evaluation:
         presets, _ = load_presets()
         self._lights = (presets[STEADY].lighting(), presets[CHANGED].lighting())
         self.contact_sheets: dict[str, ContactSheet] = {}
-        """Contact sheets by name."""
+        """By renderer, and `portraits`."""
 
     def run(
         self, subjects: Sequence[Subject], media: Path | None, demo: Path, progress: Progress
     ) -> Report:
-        """Args:
-            subjects: rendered truth.
+        """Measures everything and puts the report together.
+
+        Args:
+            subjects: rendered people.
             media: see `pipeline.evaluate.media`; None: only `demo` is measured on.
             demo: a video file to fall back on.
+            progress: told after each step.
 
         Raises:
             OSError: a file of the media folder cannot be read.
@@ -201,7 +207,7 @@ class Evaluation:
     def _subject(
         self, subject: Subject, index: int, inputs: list[FloatArray]
     ) -> list[tuple[str, str, str, Metrics]]:
-        """Renderer, tone, method and metrics of each prediction to the subject's cases."""
+        """Renderer, tone, method and metrics of each relit case of the subject."""
         found = []
         cases = make_cases(subject, index, self._subset.cases, self._finder)
         for number, case in enumerate(cases):
@@ -216,7 +222,12 @@ class Evaluation:
                 if isinstance(method, EngineMethod):
                     shown.append(prediction.image)
             if number == 0:
-                columns = ["input", "asked light", "truth", *(e.name for e in self._engines)]
+                columns = [
+                    "input",
+                    "target light",
+                    "ground truth",
+                    *(e.name for e in self._engines),
+                ]
                 contact_sheet = self.contact_sheets.setdefault(
                     subject.renderer, ContactSheet(columns, _SHEET_ROWS)
                 )
@@ -230,7 +241,7 @@ class Evaluation:
         self, portraits: list[tuple[str, BgrImage]], embeddings: list[FloatArray], steps: "_Steps"
     ) -> Rows:
         found = []
-        columns = ["input", "asked light", *(engine.name for engine in self._engines)]
+        columns = ["input", "target light", *(engine.name for engine in self._engines)]
         for index, (name, image) in enumerate(portraits):
             light: Lighting = self._lights[index % 2]
             landmarks = largest_face(self._finder.still(image))
@@ -248,8 +259,12 @@ class Evaluation:
         return _means(found)
 
     def _tone_clips(self, subjects: Sequence[Subject]) -> dict[str, MediaClip]:
-        """By skin tone: a moving clip of one subject, under the light that is most from the
-        front.
+        """Makes a moving clip of one subject of each skin tone.
+
+        Of the subject's lights, the one that is most from the front is used.
+
+        Returns:
+            The clips by skin tone.
         """
         made = {}
         for index, subject in enumerate(subjects):

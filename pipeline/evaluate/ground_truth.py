@@ -1,7 +1,7 @@
-"""Rendered truth: people under lights that are known exactly, for measuring engines.
+"""Rendered ground truth: people under lights that are known exactly, for measuring engines.
 
-A folder of truth holds `lights.npz` (named test lights) and one `.npz` a subject. Subjects of the
-renderer "mitsuba" are one-light-at-a-time pictures: any light of theirs is a weighted sum.
+A folder holds `lights.npz` (named test lights) and one `.npz` for each subject. Subjects of the
+renderer "mitsuba" are stored one light at a time (OLAT): any light of theirs is a weighted sum.
 `python -m vcam_relight.pipeline.lightstage mitsuba` and `cycles` make such folders.
 """
 
@@ -26,10 +26,10 @@ from vcam_relight.pipeline.lighting.light_map import (
 )
 
 DATA = Path(__file__).parent / "data"
-"""The set that comes with the project."""
+"""Folder of the set that comes with the project."""
 
 OLAT = 64
-"""Lights of a one-light-at-a-time set: `sphere_directions(64)`."""
+"""Lights of a one-light-at-a-time (OLAT) set: `sphere_directions(OLAT)`."""
 
 _LIGHTS = "lights.npz"
 _FORMAT = 1
@@ -118,7 +118,7 @@ class RenderedSubject:
         return image
 
     def relit(self, lobes: FloatArray) -> FloatArray:
-        """`(H, W, 3)` under any mixture of the lights of a one-light-at-a-time set.
+        """`(H, W, 3)` linear RGB under any mixture of the lights of a one-light-at-a-time set.
 
         Args:
             lobes: `(OLAT, 3)` irradiance on a surface that faces each of `sphere_directions(OLAT)`.
@@ -142,10 +142,11 @@ class RenderedSubject:
 
 
 def load_subjects(folder: Path = DATA) -> list[RenderedSubject]:
-    """Opens all subjects of a folder, sorted by name; pictures are decoded when asked for.
+    """Opens all subjects of a folder, sorted by name; images are decoded when asked for.
 
     Raises:
-        OSError: the folder holds no truth, or a file is missing or damaged; the message names it.
+        OSError: the folder holds no ground truth, or a file is missing or damaged; the message
+            names it.
     """
     lights = load_lights(folder)
     paths = sorted(path for path in folder.glob("*.npz") if path.name != _LIGHTS)
@@ -199,10 +200,17 @@ def save_subject(
 
     Args:
         path: the file, `NAME.npz`.
-        renderer, tone, description, lights: as in `RenderedSubject`.
-        pictures: `(N, H, W, 3)` linear, premultiplied: N lights, or the `OLAT` directions.
-        layers: alpha, unit normals, albedo premultiplied.
-        crf: quality of the video.
+        renderer: "mitsuba" or "cycles".
+        tone: individual typology angle of the skin, degrees.
+        description: what else is known of the person; JSON-serializable.
+        lights: names of the test lights.
+        images: `(N, H, W, 3)` linear RGB, premultiplied: one for each test light, or for each of
+            the `OLAT` directions.
+        layers: alpha `(H, W)`; unit normals `(H, W, 3)`; albedo `(H, W, 3)`, premultiplied.
+        crf: x265's quality of the stored images.
+
+    Raises:
+        OSError: the file cannot be written.
     """
     alpha, normal, albedo = layers
     white = float(np.quantile(images, 0.99999))
@@ -253,7 +261,7 @@ def _load_subject(path: Path, lights: dict[str, NamedLight]) -> RenderedSubject:
 
 @lru_cache(maxsize=2)
 def _images(path: Path) -> FloatArray:
-    """All pictures of a subject in their own order; two subjects' at a time are 100 MB."""
+    """All images of a subject in their own order; those of two subjects at a time take 100 MB."""
     arrays = _read(path)
     coded = _decode(path, "pictures")
     try:

@@ -1,4 +1,4 @@
-"""Linear pictures as video: their square roots in 12-bit H.265 without chroma subsampling."""
+"""Linear images as video: their square roots in 12-bit H.265 without chroma subsampling."""
 
 import io
 from collections.abc import Sequence
@@ -18,12 +18,12 @@ _BLUE, _RED = 2 * (1 - 0.0722), 2 * (1 - 0.2126)
 
 
 def encode_images(images: FloatArray, crf: float | None) -> bytes:
-    """Compresses pictures, best in an order in which each resembles the one before.
+    """Compresses images, best in an order in which each resembles the one before.
 
     Args:
-        pictures: `(N, H, W, 3)` linear RGB in 0..1; what is outside is clipped. H and W are even.
-        crf: x265's quality, 0 to 51; 6 more about halve the size. None loses nothing more after
-            the rounding to 12 bits.
+        images: `(N, H, W, 3)` linear RGB in 0..1; what is outside is clipped. H and W are even.
+        crf: x265's quality, 0 to 51; 6 more about halve the size. None loses nothing more after the
+            rounding to 12 bits.
 
     Returns:
         A Matroska file.

@@ -23,8 +23,9 @@ _WEIGHTS = "dlib_face_recognition_resnet_model_v1.dat"
 _SIDE = 150
 _PADDING = 0.25
 _POINTS = [263, 362, 33, 133, 2]
-"""Of the face mesh: outer and inner corner of the eye on the right of the picture, of the one on
-the left, and the base of the nose."""
+"""Of the face mesh: outer and inner corner of the eye on the right of the image, of the one on the
+left, and the base of the nose.
+"""
 _MEAN_SHAPE: FloatArray = np.array(
     # where dlib's alignment (chip_details, 5 points) puts them in a unit square
     [[0.8596, 0.2135], [0.6461, 0.2290], [0.1206, 0.2137], [0.3341, 0.2291], [0.4901, 0.6278]],
@@ -33,11 +34,13 @@ _MEAN_SHAPE: FloatArray = np.array(
 
 
 class FaceEmbedder:
-    """Wraps the network."""
+    """dlib's face recognition network."""
 
     def __init__(self) -> None:
-        """Raises:
-        ImportError: dlib or the package with the weights is not installed.
+        """Loads the network.
+
+        Raises:
+            ImportError: dlib or the package with the weights is not installed.
         """
         import dlib
 
@@ -51,13 +54,13 @@ class FaceEmbedder:
         self._network: Any = dlib.face_recognition_model_v1(str(weights))
 
     def embed(self, image: BgrImage, landmarks: FloatArray) -> FloatArray:
-        """`(128,)` float32 of the face with `(468, 3)` landmarks in a BGR picture."""
+        """`(128,)` float32 embedding of the face with `(468, 3)` landmarks in a BGR image."""
         chip = cv2.cvtColor(aligned(image, landmarks), cv2.COLOR_BGR2RGB)
         return np.array(self._network.compute_face_descriptor(chip), np.float32)
 
 
 def aligned(image: BgrImage, landmarks: FloatArray) -> BgrImage:
-    """`(150, 150, 3)` the face turned, shifted and scaled as dlib's network was trained."""
+    """`(150, 150, 3)` BGR: the face aligned as dlib's network was trained."""
     wanted = (_MEAN_SHAPE + _PADDING) / (1 + 2 * _PADDING) * _SIDE
     matrix = _similarity(landmarks[_POINTS, :2], wanted)
     shrink = float(np.hypot(matrix[0, 0], matrix[0, 1]))
@@ -68,13 +71,14 @@ def aligned(image: BgrImage, landmarks: FloatArray) -> BgrImage:
 
 
 def cosine(a: FloatArray, b: FloatArray) -> float:
-    """-1..1."""
+    """Cosine similarity of two embeddings, -1..1."""
     return float(a @ b / (np.linalg.norm(a) * np.linalg.norm(b)))
 
 
 def _similarity(source: FloatArray, target: FloatArray) -> FloatArray:
-    """`(2, 3)` least-squares rotation, scale and shift of points `(n, 2)` onto others, without
-    mirroring (Umeyama 1991, in complex numbers).
+    """`(2, 3)` least-squares similarity that maps points `(n, 2)` onto others, without mirroring.
+
+    Umeyama (1991), in complex numbers.
     """
     a = source[:, 0] + 1j * source[:, 1]
     b = target[:, 0] + 1j * target[:, 1]

@@ -1,4 +1,4 @@
-"""Where the light on a person comes from, read from the picture."""
+"""Where the light on a person comes from, estimated from the image."""
 
 import math
 
@@ -15,8 +15,9 @@ _DIRECTED = 0.25
 """Length of band 1 over coefficient 0 below which a lighting has no direction worth an angle; a
 point light has 1.73."""
 _BEHIND = -0.5
-"""Direction towards the camera below which a light shows on a few edges only: with it, the rendered
-truth itself is read 57 degrees off."""
+"""Cosine to the camera's direction below which a light shows on a few edges only: with it, the
+rendered ground truth itself is read 57 degrees off.
+"""
 _RIDGE = 0.01
 """How strongly the fit's coefficients are held at 0, against the number of pixels."""
 _DARKEST = 0.03
@@ -32,21 +33,20 @@ _LEAST_PIXELS, _PIXELS = 100, 3000
 def shown_direction(
     image: BgrImage, albedo: FloatArray, normal: FloatArray, person: Mask
 ) -> FloatArray | None:
-    """`(3,)` where the light in a picture of a rendered person comes from: the dominant direction
-    of the order-2 lighting that explains it best.
+    """Estimates the light direction that an image of a rendered person shows.
 
-    Albedo and normals are the rendered ones, hair and clothes take part. With normals and a robust
-    fit of our own, from the face alone, rendered pictures themselves were read 30 to 60 degrees
-    off.
+    It is the dominant direction of the order-2 lighting that explains the image best, given the
+    rendered albedo and normals; hair and clothes take part. With estimated normals and a robust
+    fit, from the face alone, rendered images themselves were read 30 to 60 degrees off.
 
     Args:
-        picture: `(H, W, 3)` BGR.
+        image: `(H, W, 3)` BGR.
         albedo: `(H, W, 3)` linear RGB.
         normal: `(H, W, 3)` unit vectors in camera space; 0 where nobody is.
-        person: where it is read.
+        person: the pixels that are fitted.
 
     Returns:
-        None when the picture is too dark or too bright to tell.
+        `(3,)` unit vector; None when the image is too dark or too bright to tell.
     """
     linear = DECODE_8BIT[image[..., ::-1]]
     told = (linear.max(2) < _CLIPPED) & (albedo.max(2) > _DARKEST) & (normal != 0).any(2)
@@ -65,30 +65,37 @@ def shown_direction(
 
 
 class LightMeter:
-    """Estimates the present light with the geometry engine's normals and robust fit."""
+    """Estimates the source lighting with the geometry engine's normals and robust fit."""
 
     def __init__(self) -> None:
         self._engine = GeometryEngine()
 
     def present(self, image: BgrImage, faces: FaceState) -> FloatArray | None:
-        """`(9, 3)` radiance of the light in a BGR picture; None when too little skin is seen.
+        """Estimates the lighting of an image.
 
         Args:
-            faces: the faces of the picture; the same for all engines that are compared.
+            image: `(H, W, 3)` BGR.
+            faces: its faces; the same for all methods that are compared.
+
+        Returns:
+            `(9, 3)` radiance coefficients; None when too little skin is seen.
         """
         return self._engine.source_lighting(image, faces)
 
 
 def direction_of(sh: FloatArray) -> FloatArray:
-    """`(3,)` dominant direction of lighting `(9, 3)`, each channel first divided by its first
-    coefficient, so that no colour of light or skin counts more.
+    """`(3,)` dominant direction of lighting `(9, 3)`.
+
+    Each channel is first divided by its first coefficient, so that no colour of light or skin
+    counts more.
     """
     return dominant_direction(_normalised(sh))
 
 
 def has_direction(sh: FloatArray) -> bool:
-    """Whether lighting `(9, 3)` comes from one side enough for an angle to mean something, and from
-    one that a picture shows.
+    """Whether lighting `(9, 3)` has a direction that an image can show.
+
+    It must come from one side enough for an angle to mean something, and not from behind.
     """
     directed = float(np.linalg.norm(_normalised(sh)[1:4].mean(axis=1))) > _DIRECTED
     return directed and float(direction_of(sh)[2]) > _BEHIND

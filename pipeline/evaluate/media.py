@@ -1,4 +1,4 @@
-"""Real pictures and clips to measure on, and clips made of rendered subjects."""
+"""Real images and clips to measure on, and clips made of rendered subjects."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,16 +13,16 @@ from vcam_relight.pipeline.core.image import BgrImage
 VIDEO_FOLDERS = ("webcam",)
 FRAME_FOLDERS = ("seed/video",)
 PORTRAIT_FOLDER = "portraits"
-"""Layout of the media folder: video files, folders of numbered pictures, single pictures."""
+"""Layout of the media folder: video files, folders of numbered frames, single images."""
 
 _VIDEOS = {".mkv", ".mp4", ".mov", ".webm"}
 _PICTURES = {".jpg", ".jpeg", ".png"}
 _LARGEST_SIDE = 640
-"""Pixels of the longer side; larger pictures are shrunk, to what most webcams give."""
+"""Pixels of the longer side; larger images are shrunk, to what most webcams give."""
 _NOISE = 2.0
 """Standard deviation in levels of 255 of the made clips' sensor noise."""
 _PAN = 0.03
-"""Of the picture's width: how far the made clips' heads move to each side."""
+"""Of the image's width: how far the made clips' heads move to each side."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +73,7 @@ def read_clip(file: Path, frames: int) -> MediaClip:
 
 
 def load_portraits(folder: Path, count: int) -> list[tuple[str, BgrImage]]:
-    """`count` pictures of a media folder with their names, taken evenly.
+    """`count` images of a media folder with their names, taken evenly.
 
     Raises:
         OSError: a file cannot be read.
@@ -86,8 +86,15 @@ def load_portraits(folder: Path, count: int) -> list[tuple[str, BgrImage]]:
 
 
 def moving_clip(name: str, image: BgrImage, frames: int, seed: int) -> MediaClip:
-    """A clip made of a still: it moves to the side and back, with sensor noise of its own in each
-    frame. What moves is known, and so is the light: it does not change.
+    """Makes a clip of a still: it moves sideways and back, with new sensor noise in each frame.
+
+    What moves is known, and so is the light: it does not change.
+
+    Args:
+        name: of the clip.
+        image: `(H, W, 3)` BGR.
+        frames: how many, at 30 a second.
+        seed: of the noise.
     """
     height, width = image.shape[:2]
     random = np.random.default_rng(seed)

@@ -1,4 +1,4 @@
-"""What is measured: engines, and the controls that every engine must beat."""
+"""What is measured: engines, and the baselines that every engine must beat."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,7 +17,8 @@ from vcam_relight.pipeline.face.types import FaceState
 from vcam_relight.pipeline.lighting import Lighting
 from vcam_relight.pipeline.relighter import Relighter
 
-COPY_INPUT, BEST_GAIN, TRUTH = "copy-input", "best gain", "truth"
+COPY_INPUT, BEST_GAIN, GROUND_TRUTH = "copy-input", "best gain", "truth"
+"""Names of the baselines and of the ground truth in reports."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +27,7 @@ class Prediction:
 
     image: BgrImage
     missed: bool = False
-    """No face was found; the picture is the input."""
+    """No face was found; the image is the input."""
 
 
 class Method(Protocol):
@@ -35,37 +36,45 @@ class Method(Protocol):
     name: str
 
     def predict(self, case: RelightCase) -> Prediction:
-        """The case's picture under the asked light."""
+        """The case's image under the target light."""
 
 
 class EngineMethod:
-    """An engine with a stream's tracker around it, as in the product."""
+    """An engine with a stream's face tracker around it, as in the product."""
 
     def __init__(self, engine: Engine, name: str | None = None) -> None:
-        """Raises:
-        OSError, RuntimeError: the tracker's models do not load.
+        """Wraps an engine.
+
+        Args:
+            engine: what relights.
+            name: in the tables; the engine's own unless given.
+
+        Raises:
+            OSError, RuntimeError: the tracker's models do not load.
         """
         self.name = name or engine.name
         self._needs_faces = engine.needs_faces
         self._relighter = Relighter(engine)
 
     def predict(self, case: RelightCase) -> Prediction:
-        """The case's picture under the asked light."""
+        """The case's image under the target light."""
         return self.still(case.image, case.lighting)
 
     def still(self, image: BgrImage, lighting: Lighting) -> Prediction:
-        """Any picture under any light."""
+        """Relights any image under any light."""
         relit = self._relighter.still(image, lighting, RelightSettings())
         return Prediction(relit, missed=self._needs_faces and relit is image)
 
     def source_lighting(self, image: BgrImage, faces: FaceState) -> FloatArray | None:
-        """`(9, 3)` radiance of the light that the engine itself sees in an image; None when it
-        does not tell, or cannot.
+        """The source lighting that the engine itself estimates.
+
+        Returns:
+            `(9, 3)` radiance coefficients; None when the engine does not tell, or cannot.
         """
         return self._relighter.engine.source_lighting(image, faces)
 
     def stream(self, clip: MediaClip, lightings: Sequence[Lighting]) -> list[BgrImage]:
-        """The frames of a clip, each under its own light."""
+        """Relights the frames of a clip as one stream, each under its own light."""
         self._relighter.reset()
         settings = RelightSettings()
         return [
@@ -75,28 +84,29 @@ class EngineMethod:
 
 
 class BestGainBaseline:
-    """The person times the one gain of linear light that is best against the truth: what a
-    slider of brightness could reach at most.
+    """The person times the one gain of linear light that is best against the ground truth.
+
+    It is what a brightness slider could reach at most.
     """
 
     name = BEST_GAIN
 
     def predict(self, case: RelightCase) -> Prediction:
-        """Knows the truth, as no engine does."""
+        """Reads the ground truth, as no engine can."""
         gained = with_gain(case.image, best_gain(case.image, case.ground_truth, case.person))
         return Prediction(np.where(case.person[..., None], gained, case.image))
 
 
 class GroundTruthMethod:
-    """The rendered prediction: its metrics are the bounds of what the measure can tell."""
+    """The ground truth itself: its metrics are the bounds of what can be measured."""
 
-    name = TRUTH
+    name = GROUND_TRUTH
 
     def predict(self, case: RelightCase) -> Prediction:
-        """The truth."""
+        """The ground truth."""
         return Prediction(case.ground_truth)
 
 
 def copy_input_baseline() -> EngineMethod:
-    """The control that changes nothing."""
+    """The baseline that changes nothing."""
     return EngineMethod(PassthroughEngine(), COPY_INPUT)

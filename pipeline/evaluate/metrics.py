@@ -1,6 +1,6 @@
-"""How far a picture is from the truth, on the person's pixels.
+"""Image metrics against a reference, on the person's pixels.
 
-All pictures are 8-bit and sRGB-coded, as they are seen; errors are taken on the coded values.
+All images are 8-bit and sRGB-encoded, as they are seen; errors are taken on the encoded values.
 """
 
 from dataclasses import dataclass
@@ -13,37 +13,35 @@ from vcam_relight.pipeline.core.color import DECODE_8BIT, encode_srgb
 from vcam_relight.pipeline.core.image import BgrImage, FloatArray
 
 Mask = NDArray[np.bool_]
-"""`(H, W)` which pixels count."""
+"""`(H, W)` the pixels that count."""
 
 LARGEST_DB = 60.0
-"""PSNR of equal pictures; a difference of one step in a tenth of all values is 58 dB."""
+"""PSNR of equal images; a difference of one level in a tenth of all values is 58 dB."""
 
 _LOG_GAINS: FloatArray = np.linspace(-np.log(16), np.log(16), 1201, dtype=np.float32)
 """Gains of 1/16 to 16 in steps of 0.5%; the middle one is exactly 1."""
 _C1, _C2 = (0.01 * 255) ** 2, (0.03 * 255) ** 2
 
 
-def psnr(image: BgrImage, truth: BgrImage, mask: Mask) -> float:
-    """Peak signal-to-noise ratio in dB over the mask's pixels and all channels, at most
-    `LARGEST_DB`.
-    """
-    difference = image[mask].astype(np.float64) - truth[mask]
+def psnr(image: BgrImage, reference: BgrImage, mask: Mask) -> float:
+    """Peak signal-to-noise ratio in dB over the mask's pixels, at most `LARGEST_DB`."""
+    difference = image[mask].astype(np.float64) - reference[mask]
     error = float(np.mean(difference * difference))
     if error == 0:
         return LARGEST_DB
     return min(10 * float(np.log10(255.0**2 / error)), LARGEST_DB)
 
 
-def ssim(image: BgrImage, truth: BgrImage, mask: Mask) -> float:
-    """Structural similarity of luma (Wang et al. 2004: Gaussian window of 11 pixels, sigma 1.5,
-    K1 = 0.01, K2 = 0.03), the mean over the mask.
+def ssim(image: BgrImage, reference: BgrImage, mask: Mask) -> float:
+    """Structural similarity of luma, the mean over the mask, at most 1.
 
-    Outside of the mask both pictures are taken as the truth, so that windows at the person's edge
-    compare the person alone.
+    As in Wang et al. (2004): Gaussian window of 11 pixels, sigma 1.5, K1 = 0.01, K2 = 0.03. Outside
+    of the mask both images are the reference, so that windows at the person's edge compare the
+    person alone.
     """
-    inside = np.where(mask[..., None], image, truth)
+    inside = np.where(mask[..., None], image, reference)
     x = cv2.cvtColor(inside, cv2.COLOR_BGR2GRAY).astype(np.float64)
-    y = cv2.cvtColor(truth, cv2.COLOR_BGR2GRAY).astype(np.float64)
+    y = cv2.cvtColor(reference, cv2.COLOR_BGR2GRAY).astype(np.float64)
     mean_x, mean_y = _window(x), _window(y)
     var_x = _window(x * x) - mean_x * mean_x
     var_y = _window(y * y) - mean_y * mean_y
@@ -54,15 +52,16 @@ def ssim(image: BgrImage, truth: BgrImage, mask: Mask) -> float:
     return float(likeness[mask].mean())
 
 
-def best_gain(image: BgrImage, truth: BgrImage, mask: Mask) -> float:
-    """The one gain of linear light, for all channels, with the smallest squared error of
-    sRGB-coded values; the exposure that suits `image` best. Never worse than 1.
+def best_gain(image: BgrImage, reference: BgrImage, mask: Mask) -> float:
+    """The gain of linear light that suits `image` best, common to all channels.
+
+    It has the smallest squared error of sRGB-encoded values, and is never worse than 1.
     """
-    values, wanted = image[mask].ravel(), truth[mask].ravel().astype(np.float64)
+    values, target = image[mask].ravel(), reference[mask].ravel().astype(np.float64)
     count = np.bincount(values, minlength=256).astype(np.float64)
-    total = np.bincount(values, wanted, 256)
+    total = np.bincount(values, target, 256)
     coded = _gained(np.exp(_LOG_GAINS)[:, None])
-    # sum of (coded - wanted)^2 without the part that no gain changes
+    # sum of (coded - target)^2 without the part that no gain changes
     error = (coded * coded) @ count - 2 * (coded @ total)
     best = int(error.argmin())
     middle = len(_LOG_GAINS) // 2
@@ -70,7 +69,7 @@ def best_gain(image: BgrImage, truth: BgrImage, mask: Mask) -> float:
 
 
 def with_gain(image: BgrImage, gain: float) -> BgrImage:
-    """`image` with its linear light multiplied, clipped and coded to 8 bits again."""
+    """`image` with its linear light multiplied, clipped and encoded to 8 bits again."""
     lut = _gained(np.array([[gain]], np.float32))[0].astype(np.uint8)
     return np.asarray(cv2.LUT(image, lut), np.uint8)
 
@@ -80,9 +79,9 @@ class BackgroundChange:
     """How much of what is not the person changed."""
 
     mean_levels: float
-    """Of 255, mean absolute difference."""
+    """Mean absolute difference in levels of 255."""
     share: float
-    """0..1, of pixels in which a channel changed by more than 3 levels."""
+    """0..1, of pixels of which a channel changed by more than 3 levels."""
 
 
 def background_change(output: BgrImage, frame: BgrImage, background: Mask) -> BackgroundChange:

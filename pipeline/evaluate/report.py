@@ -6,13 +6,13 @@ from statistics import fmean
 
 from vcam_relight.pipeline.evaluate.clips import LAG_FRAMES, SWITCH
 from vcam_relight.pipeline.evaluate.evaluation import CHANGED, STEADY, Report, Rows
-from vcam_relight.pipeline.evaluate.method import BEST_GAIN, COPY_INPUT, TRUTH
+from vcam_relight.pipeline.evaluate.method import BEST_GAIN, COPY_INPUT, GROUND_TRUTH
 from vcam_relight.pipeline.evaluate.stills import Metrics
 
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One figure: how its column is called and printed."""
+    """One metric: its column's heading and how it is printed."""
 
     heading: str
     digits: int
@@ -42,7 +42,7 @@ COLUMNS = {
     "jitter_ratio": Column("jitter out/in", 2),
     "lag_frames": Column("lag, frames", 1),
 }
-"""Every figure of a report, by its name in the JSON."""
+"""Every metric of a report, by its name in the JSON."""
 
 _STILL = ("psnr_db", "ssim", "psnr_as_is_db", "light_deg", "identity")
 _NO_OP = ("no_op_true_db", "no_op_own_db")
@@ -51,48 +51,49 @@ _TONE = ("cases", *_STILL, *_NO_OP, "background_levels", "missed")
 _CLIP = ("warping_ratio", "flicker_ratio", "jitter_ratio", "lag_frames")
 
 _HOW = f"""\
-How to read it. Pictures are 8-bit and sRGB-coded, errors are taken on these values.
+How to read it. Images are 8-bit and sRGB-encoded; errors are taken on these values.
 
-- **PSNR, SSIM** (higher is better): on the person's pixels against the rendered truth, after the
-  one gain of linear light, for all channels, that suits the output best; *as is*: without it. PSNR
-  stops at 60 dB. SSIM is of luma.
-- **light error** (lower): angle between the dominant direction of the asked lighting and that of
+- **PSNR, SSIM** (higher is better): on the person's pixels against the rendered ground truth, after
+  the one gain of linear light, for all channels, that suits the output best; *as is*: without it.
+  PSNR stops at 60 dB. SSIM is of luma.
+- **light error** (lower): angle between the dominant direction of the target lighting and that of
   the lighting that explains the output best, given the rendered albedo and normals; channels are
-  divided by their first SH coefficient. The row `{TRUTH}` is this reading's own error: shadows,
-  bounces and highlights take part. Mean over the cases whose light has a direction, within 120
-  degrees of the camera's.
-- **identity** (higher): cosine between the face embeddings of output and input. The row `{TRUTH}`
-  says what the change of light alone costs.
-- **no-op** (higher): PSNR on the person of output against input when the light asked for is the
-  one that is there: the true one, or the one that the program itself reads from the picture.
+  divided by their first SH coefficient. The row `{GROUND_TRUTH}` is this estimate's own error:
+  shadows, bounces and highlights take part. Mean over the cases whose light has a direction, within
+  120 degrees of the camera's.
+- **identity** (higher): cosine between the face embeddings of output and input. The row
+  `{GROUND_TRUTH}` says what the change of light alone costs.
+- **no-op** (higher): PSNR on the person of output against input when the target lighting is the
+  source lighting: the true one, or the one that the program itself estimates from the image.
 - **background** (lower): mean change in levels of 255, and share of pixels changed by more than 3
   levels, at some distance from the person.
-- **no face**: share of pictures in which the engine's tracker found nobody; they count unchanged.
+- **no face**: share of images in which the engine's tracker found nobody; they count unchanged.
 - **warping error** (1 is the input's own): mean squared difference of each frame to the frame
-  before, moved along the optical flow (DIS) of the *input*, over the person's pixels that both
+  before, warped along the optical flow (DIS) of the *input*, over the person's pixels that both
   frames show, relative to the person's mean; **jitter**: standard deviation of the change from
   frame to frame of the face's mean log luminance; both out / in under the preset {STEADY}.
 - **out/steady light change** (at most 1: the light change adds no flicker): the output's warping
-  error over the one it would have if each frame's light change were the frame before's, moved along
-  the flow. A light with more contrast shows more of the input's own noise and of the flow's errors,
-  which the error out/in counts and this does not.
+  error over the one it would have if each frame's light change were the frame before's, warped
+  along the flow. A light with more contrast shows more of the input's own noise and of the flow's
+  errors, which the error out/in counts and this does not.
 - **lag** (0: with the first frame): frames until 90% of a change from {STEADY} to {CHANGED} is on
   the face; at most {LAG_FRAMES - SWITCH} can be seen.
 - Rows: `{COPY_INPUT}` changes nothing; `{BEST_GAIN}` multiplies the person with the one gain that
-  is best against the truth, and so equals `{COPY_INPUT}` wherever a gain is taken out; `{TRUTH}` is
-  the render.
+  is best against the ground truth, and so equals `{COPY_INPUT}` wherever a gain is taken out;
+  `{GROUND_TRUTH}` is the render itself.
 """
 
 _TONES_HOW = f"""\
 Tones are bins of the individual typology angle. Errors of dark skin are smaller because it is dark:
-compare each engine with `{BEST_GAIN}` and `{TRUTH}` of the same tone.
+compare each engine with `{BEST_GAIN}` and `{GROUND_TRUTH}` of the same tone.
 """
 
 
 def markdown(report: Report, command: str) -> str:
-    """The whole report.
+    """The whole report as Markdown.
 
     Args:
+        report: what was measured.
         command: the command line that makes it.
     """
     total = ", ".join(f"{count} by {name}" for name, count in report.subjects.items())
@@ -103,14 +104,14 @@ def markdown(report: Report, command: str) -> str:
         *(f"{note}\n" for note in report.notes),
     ]
     for renderer, rows in report.renderers.items():
-        parts += [f"## Against truth rendered by {renderer}\n", _table(rows, _RENDERED)]
+        parts += [f"## Against ground truth rendered by {renderer}\n", _table(rows, _RENDERED)]
     parts += ["## By skin tone\n", _TONES_HOW]
     parts.append(_grouped("skin tone", report.tones, _TONE))
     if any(
         "warping_ratio" in metrics for rows in report.tones.values() for metrics in rows.values()
     ):
-        parts.append("The same over a moving picture of one subject of each tone, with noise:\n")
-        parts.append(_grouped("skin tone", report.tones, _CLIP, without=(TRUTH, BEST_GAIN)))
+        parts.append("The same over a moving image of one subject of each tone, with noise:\n")
+        parts.append(_grouped("skin tone", report.tones, _CLIP, without=(GROUND_TRUTH, BEST_GAIN)))
     if report.portraits:
         parts += ["## On portraits\n", _table(report.portraits, ("identity", _NO_OP[1], "missed"))]
     parts += ["## On clips\n", _grouped("clip", report.clips | _mean_of(report.clips), _CLIP)]

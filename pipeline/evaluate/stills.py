@@ -1,4 +1,4 @@
-"""Metrics of single pictures: one row of numbers for each prediction to a case."""
+"""Metrics of single images: one row of numbers for each relit case."""
 
 from vcam_relight.pipeline.core.image import BgrImage, FloatArray
 from vcam_relight.pipeline.evaluate.cases import FaceFinder, RelightCase, largest_face
@@ -26,11 +26,14 @@ Metrics = dict[str, float | None]
 
 
 class StillMeter:
-    """Measures answers to cases and relit portraits."""
+    """Measures relit cases and portraits."""
 
     def __init__(self, finder: FaceFinder, embedder: FaceEmbedder | None) -> None:
-        """Args:
-        embedder: None: identity is not measured.
+        """Prepares to measure.
+
+        Args:
+            finder: finds the faces in images.
+            embedder: None: identity is not measured.
         """
         self._finder = finder
         self._embedder = embedder
@@ -39,14 +42,14 @@ class StillMeter:
         """The last input and its embedding: methods come one after the other."""
 
     def measure(self, prediction: Prediction, case: RelightCase) -> Metrics:
-        """Relight error, light direction, identity and background of one prediction."""
-        image, truth, person = prediction.image, case.ground_truth, case.person
-        matched = with_gain(image, best_gain(image, truth, person))
+        """Relighting error, light direction, identity and background of one relit case."""
+        image, reference, person = prediction.image, case.ground_truth, case.person
+        matched = with_gain(image, best_gain(image, reference, person))
         background = background_change(image, case.image, case.background)
         return {
-            "psnr_db": psnr(matched, truth, person),
-            "ssim": ssim(matched, truth, person),
-            "psnr_as_is_db": psnr(image, truth, person),
+            "psnr_db": psnr(matched, reference, person),
+            "ssim": ssim(matched, reference, person),
+            "psnr_as_is_db": psnr(image, reference, person),
             "light_deg": self._light_error(image, case),
             "identity": self._identity(image, case.image, case.landmarks),
             "background_levels": background.mean_levels,
@@ -55,8 +58,10 @@ class StillMeter:
         }
 
     def no_op(self, method: EngineMethod, case: RelightCase) -> Metrics:
-        """PSNR on the person when the light asked for is the one that is there: the true one, and
-        the one that the engine itself sees, else the one that `--like` reads from the picture.
+        """PSNR on the person when the target lighting is the source lighting.
+
+        `no_op_true_db`: the true one. `no_op_own_db`: the one that the engine itself estimates,
+        else the one that `--like` reads from the image.
         """
         present = Lighting.from_sh(case.source_sh)
         same = method.still(case.image, present).image
@@ -70,8 +75,15 @@ class StillMeter:
     def portrait(
         self, method: EngineMethod, image: BgrImage, lighting: Lighting
     ) -> tuple[Metrics, BgrImage]:
-        """Identity under `lighting` and PSNR under the light that is there, both on a real picture;
-        and the relit picture.
+        """Measures a real image, of which there is no ground reference.
+
+        Args:
+            method: what relights.
+            image: `(H, W, 3)` BGR.
+            lighting: the target.
+
+        Returns:
+            Identity under the target and PSNR under the source lighting; the relit image.
         """
         faces = self._finder.still(image)
         landmarks = largest_face(faces)

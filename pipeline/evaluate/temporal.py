@@ -26,7 +26,7 @@ _TOE = 0.055 * 255
 _GAIN_SIGMA = 3.0
 """Pixels; light changes are smooth, noise is not."""
 _ARRIVED = 0.9
-"""Share of a light change that must be on the picture."""
+"""Share of a light change that must be on the image."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,16 +45,18 @@ class Paths:
 
     images: Sequence[BgrImage]
     steps: tuple[_Step, ...]
-    """One fewer than pictures."""
+    """One fewer than images."""
     faces: tuple[Mask, ...]
-    """Per picture; empty where no face was found."""
+    """Per frame; empty where no face was found."""
 
 
 def follow(images: Sequence[BgrImage], states: Sequence[FaceState]) -> Paths:
-    """Optical flow (OpenCV DIS) of a clip, with what is hidden masked by going forth and back.
+    """Computes the optical flow (OpenCV DIS) of a clip.
+
+    What is hidden in one of two frames is masked by going forth and back.
 
     Args:
-        pictures: `(H, W, 3)` BGR frames of one size.
+        images: `(H, W, 3)` BGR frames of one size.
         states: what the tracker found in each.
     """
     dis = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
@@ -76,17 +78,19 @@ def follow(images: Sequence[BgrImage], states: Sequence[FaceState]) -> Paths:
 
 
 def warping_error(outputs: Sequence[BgrImage], paths: Paths) -> float:
-    """Mean squared difference of each frame to the frame before, warped onto it, over the person's
-    pixels that both show; in sRGB-coded values over the person's mean, so that a darker picture
-    is not a calmer one.
+    """Mean squared difference of each frame to the frame before, warped onto it.
+
+    It is taken over the person's pixels that both show, in sRGB-encoded values over the person's
+    mean, so that a darker image is not a calmer one.
     """
     return _error([image.astype(np.float32) for image in outputs[1:]], outputs, paths)
 
 
 def carried(outputs: Sequence[BgrImage], paths: Paths) -> float:
-    """The `warping_error` that `outputs` would have if each frame's light change were the frame
-    before's, carried along the flow: what is then left is the input's own flicker, as the new light
-    shows it, and errors of the flow.
+    """The `warping_error` of a light change that only moves along with the person.
+
+    Each frame's light change is the frame before's, warped along the flow: what is left is the
+    input's own flicker, as the new light shows it, and errors of the flow.
     """
     steady = []
     frames = zip(paths.images[:-1], paths.images[1:], outputs[:-1], paths.steps, strict=True)
@@ -129,11 +133,14 @@ def lag(
     start: int,
     paths: Paths,
 ) -> int | None:
-    """Frames until 90% of a light change is on the picture; 0: with the first frame.
+    """Frames until 90% of a light change is on the image; 0: with the first frame.
 
     Args:
-        before, after: the engine's outputs on the clip under the one and the other light.
+        before: the method's outputs on the clip under the first light.
+        after: its outputs under the second light.
         switched: its outputs when the light changes at frame `start`.
+        start: index of that frame.
+        paths: of the clip.
 
     Returns:
         None when the two lights look alike; the number of frames left after `start` when the
@@ -166,7 +173,7 @@ def _warped(image: FloatArray, places: FloatArray) -> FloatArray:
 
 
 def _smooth(image: BgrImage) -> FloatArray:
-    """Where a light change can be read from the quotient of two pictures."""
+    """Where a light change can be read from the quotient of two images."""
     lifted = image + np.float32(_TOE)
     return np.asarray(cv2.GaussianBlur(lifted, (0, 0), _GAIN_SIGMA), np.float32)
 

@@ -1,4 +1,4 @@
-"""The evaluation ranks known things right: truth, perturbed truth, copies, bad engines."""
+"""The evaluation ranks what is known: ground truth, perturbed, copies, bad engines."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -117,7 +117,7 @@ def test_best_gain_finds_the_exposure_and_is_never_worse_than_none(
         )
 
 
-def test_truth_beats_perturbed_truth_beats_the_input(
+def test_ground_truth_beats_perturbed_beats_the_input(
     cases: list[RelightCase], meter: StillMeter
 ) -> None:
     for case in cases:
@@ -146,7 +146,7 @@ def test_truth_beats_perturbed_truth_beats_the_input(
     assert errors["gain"] == pytest.approx(errors["copy"], abs=2)
 
 
-def test_the_geometry_engine_beats_both_controls(
+def test_the_geometry_engine_beats_both_baselines(
     cases: list[RelightCase], meter: StillMeter
 ) -> None:
     engine = EngineMethod(load_engine("geometry"))
@@ -169,7 +169,7 @@ def test_light_angles() -> None:
     assert told == [True, True, False, False]
 
 
-def test_the_light_in_a_image_is_read_where_there_is_any(cases: list[RelightCase]) -> None:
+def test_the_light_in_an_image_is_read_where_there_is_any(cases: list[RelightCase]) -> None:
     for case in cases:
         person = case.albedo, case.normal, case.person
         seen = shown_direction(case.ground_truth, *person)
@@ -179,7 +179,7 @@ def test_the_light_in_a_image_is_read_where_there_is_any(cases: list[RelightCase
             assert shown_direction(np.full_like(case.ground_truth, level), *person) is None
 
 
-def test_a_image_without_a_face_is_reported(cases: list[RelightCase], meter: StillMeter) -> None:
+def test_an_image_without_a_face_is_reported(cases: list[RelightCase], meter: StillMeter) -> None:
     engine = EngineMethod(load_engine("geometry"))
     wall = np.full_like(cases[0].image, 120)
     answer = engine.still(wall, Lighting.from_sh(LIGHTS["left"]))

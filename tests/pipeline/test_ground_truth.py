@@ -1,4 +1,4 @@
-"""The rendered truth that comes with the project: what it says of light is so."""
+"""The rendered ground truth that comes with the project: what it says of light is so."""
 
 import shutil
 from collections import Counter
@@ -24,11 +24,11 @@ from vcam_relight.pipeline.face.tracker import FaceTracker
 from vcam_relight.pipeline.lighting.light_map import sphere_directions
 from vcam_relight.pipeline.lighting.sh import dominant_direction, irradiance
 
-TRUTH_LIGHT_DEG = 25.0
+LIGHT_DEG = 25.0
 """Between a light's dominant direction and that of SH fitted to shading on the visible half of
 normals, which leaves cast shadows and highlights in."""
 
-TRUTH_STORED_DB = 45.0
+STORED_DB = 45.0
 """PSNR on the person of lightings of a stored one-light-at-a-time set against the rendered one."""
 
 
@@ -112,7 +112,7 @@ def test_albedo_normals_and_light_explain_the_image(stacks: list[RenderedSubject
             found = np.linalg.solve(functions.T @ functions + ridge, functions.T @ shading)
             asked = dominant_direction(subject.sh(light))
             cosine = float(dominant_direction(np.repeat(found[:, None], 3, 1)) @ asked)
-            assert np.degrees(np.arccos(cosine)) < TRUTH_LIGHT_DEG, subject.name
+            assert np.degrees(np.arccos(cosine)) < LIGHT_DEG, subject.name
 
 
 def test_damage_is_one_clear_error(tmp_path: Path) -> None:
@@ -152,7 +152,7 @@ def test_what_is_stored_is_what_was_rendered(tmp_path: Path) -> None:
     for light in subject.lights:
         whole = np.einsum("lc,lhwc->hwc", subject.named[light].lobes, stack)
         error = (subject.lit(light) - whole)[inside]
-        assert -10 * np.log10(np.mean(error**2)) > TRUTH_STORED_DB
+        assert -10 * np.log10(np.mean(error**2)) > STORED_DB
     np.testing.assert_allclose(subject.normal[inside], normal[inside], atol=0.01)
     np.testing.assert_allclose(subject.albedo, albedo, atol=0.01)
 

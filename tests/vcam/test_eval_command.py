@@ -27,7 +27,7 @@ def no_folders(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def two_subjects(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Small truth of two skin tones in the place of the project's."""
+    """Small subjects of two skin tones in the place of the project's."""
     subjects = [relit_demo(), relit_demo("darker", -20.0, 0.4)]
     monkeypatch.setattr(ground_truth, "load_subjects", lambda folder: subjects)
 
@@ -62,7 +62,7 @@ def tables(text: str) -> list[list[dict[str, str]]]:
 
 
 @pytest.mark.usefixtures("two_subjects")
-def test_report_sheets_and_tables_agree(
+def test_report_contact_sheets_and_tables_agree(
     tmp_path: Path, media: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     import torch
@@ -118,7 +118,7 @@ def test_without_weights_and_media_it_says_so_and_repeats_itself(
     assert capsys.readouterr().out == first
 
 
-def test_the_projects_own_truth_is_measured(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_projects_own_ground_truth_is_measured(capsys: pytest.CaptureFixture[str]) -> None:
     assert main([*QUICK, "--json"]) == 0
     report = json.loads(capsys.readouterr().out)
     assert set(report["subjects"]) == {"mitsuba", "cycles"}
@@ -132,7 +132,7 @@ def test_the_projects_own_truth_is_measured(capsys: pytest.CaptureFixture[str]) 
     ("options", "status", "said"),
     [
         (["--truth", "nowhere"], 1, "--truth: nowhere is not a folder"),
-        (["--truth", "."], 1, "rendered truth"),
+        (["--truth", "."], 1, "rendered ground truth"),
         (["--dpr", "."], 1, WEIGHTS),
         (["--media", "nowhere"], 1, "--media: nowhere is not a folder"),
         (["--markdown", "nowhere/quality.md"], 1, "the folder nowhere does not exist"),

@@ -47,7 +47,7 @@ def _h264(images: Sequence[BgrImage], crf: int) -> list[BgrImage]:
     encoder.width, encoder.height, encoder.pix_fmt = even[1], even[0], "yuv420p"
     encoder.time_base = Fraction(1, 30)
     encoder.thread_count = 1  # the same bytes on every machine
-    # what calls use: no camera-ahead, no frames from the future
+    # what calls use: no look-ahead, no frames from the future
     encoder.options = {"crf": str(crf), "preset": "veryfast", "tune": "zerolatency", "g": "250"}
     decoder = av.VideoCodecContext.create("h264", "r")
     decoder.thread_count = 1

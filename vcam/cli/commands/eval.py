@@ -1,4 +1,4 @@
-"""`vcam eval`: how well engines relight, against rendered truth, controls and DPR."""
+"""`vcam eval`: how well engines relight, against rendered ground truth, baselines and DPR."""
 
 import argparse
 import json
@@ -23,12 +23,12 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _SUBSETS = ("quick", "standard", "full")
-_CONTROL = "passthrough"
+_COPY_INPUT = "passthrough"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Engines, material and outputs."""
-    measured = [name for name in ENGINES if name != _CONTROL]
+    measured = [name for name in ENGINES if name != _COPY_INPUT]
     parser.add_argument(
         "--engine",
         nargs="+",
@@ -43,7 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--subset", choices=_SUBSETS, default="standard", help="how much is measured (standard)"
     )
     parser.add_argument(
-        "--truth", type=Path, metavar="DIR", help="rendered truth (default: the project's)"
+        "--truth", type=Path, metavar="DIR", help="rendered ground truth (default: the project's)"
     )
     parser.add_argument(
         "--dpr",
@@ -73,7 +73,7 @@ def run(args: argparse.Namespace) -> int:
     """Measures, prints the tables and returns 0.
 
     Raises:
-        VcamError: the truth or a given folder is missing or damaged, an engine does not load.
+        VcamError: a given folder is missing or damaged, or an engine does not load.
     """
     from tqdm import tqdm
 
@@ -125,7 +125,7 @@ def _folder_of(variable: str) -> Path | None:
 
 
 def _check_folders(args: argparse.Namespace) -> None:
-    """What is given must be there before minutes are spent; FOLDER is made."""
+    """Checks what is given before minutes are spent, and makes the output folder."""
     for option in ("truth", "dpr", "media"):
         given = getattr(args, option)
         if given is not None and not given.is_dir():
@@ -149,10 +149,13 @@ def _subjects(folder: Path | None) -> "Sequence[Subject]":
         subjects = load_subjects(folder)
     except (OSError, ValueError) as error:
         raise InputError(
-            f"{folder} gives no rendered truth ({error})", "see --truth in `vcam eval --help`"
+            f"{folder} gives no rendered ground truth ({error})",
+            "see --truth in `vcam eval --help`",
         ) from error
     if not subjects:
-        raise InputError(f"{folder} holds no rendered truth", "see --truth in `vcam eval --help`")
+        raise InputError(
+            f"{folder} holds no rendered ground truth", "see --truth in `vcam eval --help`"
+        )
     return subjects
 
 
@@ -171,7 +174,7 @@ def _methods(args: argparse.Namespace) -> "tuple[list[EngineMethod], list[str]]"
             raise InputError(f"--dpr: {error}", "give the folder of its weights") from error
     else:
         notes.append("DPR was not measured: no folder of its weights was given (--dpr).")
-    for name in dict.fromkeys(args.engine or [name for name in ENGINES if name != _CONTROL]):
+    for name in dict.fromkeys(args.engine or [name for name in ENGINES if name != _COPY_INPUT]):
         check_device(args.device, name)
         try:
             methods.append(EngineMethod(engine_on(name, args.device)))
@@ -206,8 +209,9 @@ def _measured(
 
 
 def _command_line(args: argparse.Namespace) -> str:
-    """What makes the same tables again; folders by the names of their options, so that the text
-    is the same wherever they lie.
+    """The command line that makes the same tables again.
+
+    Folders go by the names of their options, so that the text is the same wherever they lie.
     """
     words = ["vcam", "eval", "--subset", args.subset]
     if args.engine:
