@@ -51,9 +51,9 @@ from vcam_relight.pipeline.lightstage.render.transfer import trace
 INPUT, TARGET, NOVEL = 256, 128, 64
 """Side of the input, of what is true of it, and of a novel view, in pixels."""
 _POSES, _PAIRS, _LENGTH = 2, 3, 6
-"""Poses of a capture, pairs of lightings under which each is seen, and frames of a animation."""
+"""Poses of a capture, pairs of lightings under which each is seen, and frames of an animation."""
 _EVERY = 6
-"""One capture in so many is a animation."""
+"""One capture in so many is an animation."""
 _PEOPLE = 1_000_000
 """Identity seeds of one seed, before they meet those of the next."""
 _OCCLUDED = 0.12

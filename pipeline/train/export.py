@@ -49,8 +49,9 @@ def export(run: Path, out: Path) -> str:
 
 
 def _ordered(content: bytes) -> bytes:
-    """The same file with its header sorted: `save` writes metadata in any order, and the same
-    network would have another SHA-256 each time.
+    """The same file with its header sorted.
+
+    `save` writes metadata in any order, and the same network would have another SHA-256 each time.
     """
     (length,) = struct.unpack("<Q", content[:8])
     header = json.dumps(json.loads(content[8 : 8 + length]), sort_keys=True).encode()

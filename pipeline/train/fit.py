@@ -56,22 +56,20 @@ class TrainingPlan:
 
 
 class Trainer:
-    """Network, averaged network and optimiser; goes on from the last checkpoint in the plan's
-    folder.
+    """Trains a network; goes on from the last checkpoint in the plan's folder.
 
     Raises:
         OSError: a file cannot be read.
-        ValueError: there are no captures, or none held out.
+        ValueError: there are no captures, or none of the test split.
     """
 
     def __init__(self, plan: TrainingPlan) -> None:
         self.plan = plan
         torch.manual_seed(plan.seed)
         # On a CPU a third faster than the default layout.
-        network = TriplaneNetwork().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.network: TriplaneNetwork = network.to(plan.device)
-        self.average = copy.deepcopy(self.network).eval()
-        self.optimizer = torch.optim.AdamW(
+        network = TriplaneNetwork().to(memory_format=torch.channels_last)  # type:
+        ignore[call-overload] self.network: TriplaneNetwork = network.to(plan.device) self.average =
+        copy.deepcopy(self.network).eval() self.optimizer = torch.optim.AdamW(
             self.network.parameters(), lr=plan.rate, weight_decay=1e-4
         )
         self.step = 0
@@ -106,8 +104,13 @@ class Trainer:
                 self._save()
 
     def take(self, step: TrainingStep) -> dict[str, float]:
-        """One step of the optimiser; returns its losses. One that is not finite changes nothing:
-        one bad batch must not end hours of work, nor hide in the means.
+        """Takes one step of the optimiser.
+
+        A step that is not finite changes nothing: one bad batch must not end hours of work, nor
+        hide in the means.
+
+        Returns:
+            The step's losses by name; none if it was not finite.
         """
         parts = self.losses(step)
         total = weighted(parts)
@@ -200,7 +203,7 @@ class Trainer:
 
 @torch.no_grad()
 def test_error(network: TriplaneNetwork, folder: Path, device: torch.device) -> float:
-    """Mean absolute error of `relit_errors` on people and environments that training never sees."""
+    """Mean absolute error of `relit_errors` on the test split."""
     finder, errors = HeadFinder(), []
     for index, path in enumerate(sorted(folder.glob("*.npz"))):
         rng = np.random.default_rng(index)

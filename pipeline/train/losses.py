@@ -1,4 +1,4 @@
-"""What the network is to get right, as losses with weights."""
+"""Losses: what the network is to get right, with weights."""
 
 import math
 
@@ -59,8 +59,9 @@ def exposure(light: Tensor) -> Tensor:
 
 
 def log_gain(maps: Maps, light: Tensor) -> Tensor:
-    """`(B, 3, H, W)` natural logarithm of what a frame's linear light is to be multiplied by, up to
-    one constant a picture.
+    """`(B, 3, H, W)` natural logarithm of the gain of a frame's linear light.
+
+    It is right up to one constant for each image.
     """
     return log_shading(light, maps.normal, exposure(light)) + maps.occlusion - maps.present
 
@@ -107,8 +108,10 @@ def novel_loss(network: TriplaneNetwork, batch: Batch, planes: Tensor) -> Tensor
 
 
 def relit_errors(batch: Batch, maps: Maps) -> tuple[Tensor, Tensor]:
-    """Two of `(B,)`: mean absolute error of encoded values on the person, after the best single
-    gain, and the root of their mean square.
+    """Relighting errors on the person, after the best single gain.
+
+    Returns:
+        Two of `(B,)`: mean absolute error of encoded values, and the root of their mean square.
     """
     seen = _halved(linear(batch.image))
     out = seen * torch.exp(log_gain(maps, batch.light).clamp(-4, 4))

@@ -1,4 +1,4 @@
-"""Batches from captures: what the network sees, and what is true of it."""
+"""Batches from captures: what the network sees, and the ground truth."""
 
 import zipfile
 from collections.abc import Iterable, Sequence
@@ -30,8 +30,10 @@ _COVERED = 0.02
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """B frames. Colours are linear RGB unless said otherwise and not premultiplied except `scene`
-    and `relit`; normals are unit vectors in the axes of their camera.
+    """B frames: what the network sees, and the ground truth.
+
+    Colours are linear RGB unless said otherwise and not premultiplied except `scene` and `relit`;
+    normals are unit vectors in the axes of their camera.
     """
 
     image: Tensor

@@ -30,7 +30,7 @@ def smoke_test(pack: Path, folder: Path) -> None:
         RuntimeError: something is not as it should be.
     """
     train = CaptureFolder(folder / "captures", pack, 0, "train", None)
-    for index in train.fill((0, 5), workers=2):  # some poses and a animation
+    for index in train.fill((0, 5), workers=2):  # some poses and an animation
         _LOG.info("capture %d is rendered", index)
     list(replace(train, path=folder / "test", split="test").fill((0,), workers=1))
     plan = TrainingPlan(

@@ -1,5 +1,7 @@
-"""Real-looking pictures without truth: what their face mesh and person mask tell, and that a face
-stays the same however its picture was taken.
+"""The unlabelled set: images of faces without ground truth.
+
+Their face mesh and person mask teach normals and mask, and a face must stay the same however its
+image was taken.
 """
 
 from dataclasses import dataclass, replace
@@ -60,15 +62,16 @@ class UnlabelledBatch:
 
 
 def prepare_unlabelled_set(folder: Path, out: Path) -> int:
-    """Crops the faces of a folder of pictures into one file; pictures without exactly one face and
-    every fourth picture are left out.
+    """Crops the faces of a folder of images into one file.
+
+    Images without exactly one face and every fourth image are left out.
 
     Returns:
         How many there are in the file.
 
     Raises:
         OSError: the folder cannot be read or the file not written.
-        ValueError: there is no picture with one face.
+        ValueError: there are too few images with one face.
     """
     tracker, mapper, finder = FaceTracker(StageTimer()), NormalMapper(), HeadFinder()
     rows: list[dict[str, np.ndarray]] = []
@@ -196,7 +199,8 @@ def _shown(network: TriplaneNetwork, image: Tensor, pose: HeadPose, light: Tenso
 
 
 def _put(maps: Maps, light: Tensor, mask: Tensor) -> Tensor:
-    """`(B, 3, 128, 128)` natural logarithm of what relights the person, as bright as before.
+    """`(B, 3, 128, 128)` log gain that relights the person, as bright as before.
+
     Nothing is learnt through it: a network that can choose its own questions makes them easy.
     """
     gain = log_gain(maps, light).detach()

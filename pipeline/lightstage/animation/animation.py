@@ -1,4 +1,4 @@
-"""The acting: head motion, gaze, blinks and speech as exact functions of time, from a seed."""
+"""Animation: head motion, gaze, blinks and speech as exact functions of time, from a seed."""
 
 import math
 from dataclasses import dataclass
@@ -43,8 +43,9 @@ _MOST_GAZE = math.radians(24)
 
 
 def blink(since: float) -> float:
-    """How closed the lids are, 0..1, `since` seconds after they were shut: a fast closing and a
-    slower opening.
+    """How closed the lids are, 0..1, `since` seconds after they were shut.
+
+    A blink closes fast and opens more slowly.
     """
     width = _CLOSING if since < 0 else _OPENING
     return math.exp(-((abs(since) / width) ** 2.5))
@@ -83,7 +84,7 @@ class _Sway:
 
 
 class Animation:
-    """A few moments of one person before a webcam.
+    """The motion of one person before a webcam for a few moments.
 
     Args:
         seed: everything follows from it.

@@ -1,4 +1,4 @@
-"""One moment of a animation."""
+"""One moment of an animation."""
 
 from dataclasses import dataclass, field
 

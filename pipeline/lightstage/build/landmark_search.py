@@ -159,8 +159,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Finds the landmarks anew, says how well they fit people that were left out, and writes
-    them."""
+    """Finds the landmarks anew and writes them.
+
+    How well they fit is printed, for people that were left out of the search.
+    """
     pack, rasterizer, tracker = (
         AssetPack.open(arguments.pack),
         Rasterizer(),

@@ -22,12 +22,14 @@ _TOWARDS_CAMERA = np.array([0, 0, 1], np.float32)
 
 
 class Photographs:
-    """A folder of pictures, of which only what is beside the people in them is used."""
+    """A folder of images, of which only what is beside the people in them is used."""
 
     def __init__(self, folder: Path) -> None:
-        """Raises:
-        OSError: the folder cannot be read.
-        ValueError: it holds no JPEG, PNG or WebP pictures.
+        """Lists the folder.
+
+        Raises:
+            OSError: the folder cannot be read.
+            ValueError: it holds no JPEG, PNG or WebP images.
         """
         self._paths = sorted(p for p in folder.iterdir() if p.suffix.lower() in _SUFFIXES)
         if not self._paths:
@@ -72,7 +74,7 @@ def without_people(image: FloatArray, people: NDArray[np.bool_]) -> FloatArray:
     Painting them over instead leaves a blurred person's outline, which face detectors still find.
 
     Args:
-        picture: `(H, W, 3)`.
+        image: `(H, W, 3)`.
         people: `(H, W)`, a margin around them included.
 
     Returns:

@@ -44,8 +44,12 @@ def source_camera(
 
 
 def jittered_camera(rng: np.random.Generator, size: int, eyes: FloatArray) -> PinholeCamera:
-    """A source camera as crops of real webcam pictures vary: near or far, tight or wide, off the
-    middle.
+    """Draws a source camera: near or far, tight or wide, off the middle, as webcam crops are.
+
+    Args:
+        rng: the only source of chance.
+        size: of the square image in pixels.
+        eyes: `(3,)` midpoint between the eyes, dm.
     """
     shift = np.clip(rng.normal(0, 0.1, 2), -0.25, 0.25)
     return source_camera(
@@ -58,11 +62,12 @@ def jittered_camera(rng: np.random.Generator, size: int, eyes: FloatArray) -> Pi
 
 
 def orbit(camera: PinholeCamera, centre: FloatArray, yaw: float, pitch: float) -> PinholeCamera:
-    """The camera carried around a point that it goes on looking at.
+    """The camera moved around a point that it goes on looking at.
 
     Args:
+        camera: where it starts from.
         centre: `(3,)` dm.
-        yaw: degrees; positive moves it to the right of the picture (+x).
+        yaw: degrees; positive moves it to the right of the image (+x).
         pitch: degrees; positive moves it up.
     """
     a, e = math.radians(yaw), math.radians(pitch)
@@ -77,6 +82,6 @@ def orbit(camera: PinholeCamera, centre: FloatArray, yaw: float, pitch: float) -
 
 
 def head_centre(head: FloatArray) -> FloatArray:
-    """`(3,)` dm, of the `(4, 4)` transform of `Posed.head`."""
+    """`(3,)` centre of the head in dm, for the `(4, 4)` transform `Posed.head`."""
     result: FloatArray = (head @ _HEAD_CENTRE)[:3]
     return result

@@ -11,10 +11,10 @@ _FAR = -10.0
 
 
 class HeightField:
-    """A height field over a picture; shapes added to it melt into one another like flesh.
+    """A height field over an image; shapes added to it melt into one another like flesh.
 
-    Lengths are in picture heights, the origin is the picture's centre, x points right, y up and z
-    to the camera.
+    Lengths are in image heights, the origin is the image's centre, x points right, y up and z to
+    the camera.
     """
 
     def __init__(self, height: int, width: int) -> None:
@@ -27,8 +27,14 @@ class HeightField:
     def capsule(
         self, a: FloatArray, b: FloatArray, radius_a: float, radius_b: float, melt: float
     ) -> None:
-        """A rod with round ends from `a` to `b`, each `(3,)`; `melt` is the width over which it
-        flows into what is there.
+        """Adds a rod with round ends.
+
+        Args:
+            a: `(3,)` middle of one end.
+            b: `(3,)` middle of the other.
+            radius_a: of the end at `a`.
+            radius_b: of the end at `b`.
+            melt: width over which it flows into what is there.
         """
         reach = max(radius_a, radius_b) + melt + 2 * self._pixel
         low, high = np.minimum(a, b)[:2] - reach, np.maximum(a, b)[:2] + reach
@@ -50,7 +56,7 @@ class HeightField:
     def drum(
         self, centre: FloatArray, width: float, height: float, flat: float, corner: float
     ) -> None:
-        """An upright cylinder, or with `flat` 1 a board, with rounded corners."""
+        """Adds an upright cylinder, or with `flat` 1 a board, with rounded corners."""
         dx, dy = self.x - centre[0], self.y[:, None] - centre[1]
         over_x = np.maximum(np.abs(dx) - width / 2 + corner, 0)
         over_y = np.maximum(np.abs(dy) - height / 2 + corner, 0)

@@ -33,10 +33,12 @@ class Occluder:
     def __init__(
         self, rng: np.random.Generator, kind: Kind | None = None, skin: FloatArray | None = None
     ) -> None:
-        """Args:
-        rng: the only source of chance.
-        kind: drawn evenly if not given.
-        skin: `(3,)` linear RGB albedo of the hands, the person's own; drawn if not given.
+        """Draws what the thing is and how it moves.
+
+        Args:
+            rng: the only source of chance.
+            kind: drawn evenly if not given.
+            skin: `(3,)` linear RGB albedo of the hands, the person's own; drawn if not given.
         """
         self.kind: Kind = kind or get_args(Kind)[int(rng.integers(len(get_args(Kind))))]
         tone = float(rng.uniform(0, len(_TONES) - 1))
@@ -238,8 +240,13 @@ class _OccluderPainter:
         return HeightField(*self._size)
 
     def paint(self, field: HeightField, albedo: FloatArray, gloss: float, crease: float) -> None:
-        """Lays a field over what is there; `gloss` scales a highlight, `crease` is the width of
-        the hollows that light hardly reaches.
+        """Draws a height field over what is there.
+
+        Args:
+            field: the shapes.
+            albedo: linear RGB, `(3,)` or `(H, W, 3)`.
+            gloss: scale of the highlight.
+            crease: width of the hollows that light hardly reaches, in image heights.
         """
         window = field.window()
         normals = field.normals(window)

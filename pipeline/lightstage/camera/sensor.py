@@ -26,8 +26,18 @@ def expose(
     white_balance: FloatArray,
     index: int,
 ) -> FloatArray:
-    """Light `(H, W, 3)` linear RGB to what the processor gets, `(H, W, 3)` linear RGB with gains
-    applied, clipped at `camera.headroom`; may be a little below 0 where it is dark.
+    """Exposes the sensor.
+
+    Args:
+        camera: its parameters.
+        light: `(H, W, 3)` linear RGB.
+        exposure: linear gain.
+        white_balance: `(3,)` linear RGB gains.
+        index: frame of the clip; noise follows from it and the camera's seed.
+
+    Returns:
+        `(H, W, 3)` linear RGB with gains applied, clipped at `camera.headroom`; may be a little
+        below 0 where it is dark.
     """
     native = np.asarray(camera.sensor_gains, np.float32)
     raw = light * (np.float32(exposure) / native)

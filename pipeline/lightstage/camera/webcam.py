@@ -2,8 +2,8 @@
 
 The order is a camera's own: scene, lens, sensor (exposure, mosaic, noise, clipping), its processor
 (white balance, tone, sharpening), encoder, and the size that the crop of a face is scaled to. One
-`CameraParameters` is one camera in one room: draw it once per clip. No step moves a pixel, so normals,
-depth, flow and masks of the render stay true of the picture.
+`CameraParameters` is one camera in one room: draw it once per clip. No step moves a pixel, so
+normals, depth, flow and masks of the render stay true of the picture.
 """
 
 import math
@@ -277,8 +277,10 @@ def _finish(camera: CameraParameters, linear: FloatArray) -> FloatArray:
 
 
 def tone_curve(camera: CameraParameters) -> FloatArray:
-    """`(4096,)` encoded values at linear `(i / 4095)^2 * camera.headroom`: shoulder, sRGB's curve,
-    gamma, contrast, black level.
+    """The tone curve: shoulder, sRGB's curve, gamma, contrast and black level.
+
+    Returns:
+        `(4096,)` encoded values at linear `(i / 4095)^2 * camera.headroom`.
     """
     linear = (np.linspace(0, 1, _CURVE + 1) ** 2 * camera.headroom).astype(np.float32)
     if camera.headroom > 1:  # a shoulder that meets the straight part with the same slope

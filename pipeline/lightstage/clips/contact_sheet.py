@@ -1,4 +1,4 @@
-"""Contact sheets, for eyes: heads under lights, all channels of a frame, a animation."""
+"""Contact sheets, to look at: heads under lights, all channels of a frame, an animation."""
 
 import argparse
 import math
@@ -73,8 +73,11 @@ def run(arguments: argparse.Namespace) -> None:
 
 
 def channels(frame: RenderedFrame) -> BgrImage:
-    """Everything of one frame: a row for the source view, one for each novel view, and one of what
-    belongs to the frame.
+    """Draws all channels of one frame.
+
+    Returns:
+        A BGR image: a row for the source view, one for each novel view, and one of what belongs to
+        the frame.
     """
     rows = [_view_row(frame.source)] + [_view_row(view) for view in frame.novel]
     size = frame.source.depth.shape[0]
@@ -91,7 +94,7 @@ def channels(frame: RenderedFrame) -> BgrImage:
 
 
 def animation(frames: Sequence[RenderedFrame], count: int = 8) -> BgrImage:
-    """Some frames of a clip, side by side: under both lightings, and from elsewhere."""
+    """Draws some frames of a clip side by side: under both lightings, and in novel views."""
     shown = [frames[i] for i in np.linspace(0, len(frames) - 1, count).round().astype(int)]
     rows = [[_photo(f.source, k) for f in shown] for k in range(2)]
     rows += [[_photo(f.novel[k], 0) for f in shown] for k in range(len(shown[0].novel))]

@@ -1,4 +1,4 @@
-"""Light transport of every frame of a animation, from that of a few traced moments.
+"""Light transport of every frame of an animation, from that of a few traced moments.
 
 Heads move little in half a second, so transport is traced at key frames and mixed between, with
 the jaw up and the lids open. Mouths and lids are faster: one more trace, with the jaw down and the
@@ -100,8 +100,10 @@ def _progress(weights: NDArray[np.float64], index: int) -> np.float32:
 def _around(
     parts: Sequence[Part], posed: Posed, landmarks: Sequence[int], reach: float, also: Label
 ) -> FloatArray:
-    """`(V of all parts,)` 1 within `reach` dm of the landmarks, falling to 0 at twice that, on the
-    skin; inside the mouth, 1.
+    """`(V of all parts,)` blend weights of what moves around some landmarks.
+
+    On the skin 1 within `reach` dm of the landmarks, falling to 0 at twice that; inside the mouth
+    1.
     """
     tree = cKDTree(posed.landmarks[list(landmarks)])
     shares = []

@@ -1,6 +1,6 @@
 """What every renderer of the light stage draws: parts, their posed vertices, a camera.
 
-World space is the source camera's own orientation: x to the right of the unmirrored picture, y up,
+World space is the source camera's own orientation: x to the right of the unmirrored image, y up,
 z from the person to the camera; lights and normals use it, whatever camera looks. Its origin is the
 midpoint between the eyes of the person's neutral pose; its unit is the decimetre, MakeHuman's.
 """
@@ -102,8 +102,11 @@ class PinholeCamera:
     the source camera."""
 
     def project(self, points: FloatArray) -> FloatArray:
-        """World points `(..., 3)` to `(..., 3)` float32: x right and y down in pixels (the first
-        pixel's centre is at 0.5), and depth in dm along the optical axis, positive in front.
+        """Projects world points `(..., 3)`.
+
+        Returns:
+            `(..., 3)` float32: x right and y down in pixels (the first pixel's centre is at 0.5),
+            and depth in dm along the optical axis, positive in front.
         """
         local = (np.asarray(points) - self.position) @ self.rotation.T
         depth = -local[..., 2]

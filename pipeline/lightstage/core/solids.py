@@ -1,4 +1,4 @@
-"""Small meshes swept along curves, for the things that people wear."""
+"""Small meshes swept along curves: building blocks of accessories."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,8 +19,10 @@ _SIDES = 8
 
 @dataclass(frozen=True, slots=True)
 class Solid:
-    """A triangle mesh: positions (V, 3) in dm, triangles (N, 3) counter-clockwise seen from
-    outside, texture coordinates (V, 2) in 0..1, v up.
+    """A triangle mesh.
+
+    positions: (V, 3) in dm. triangles: (N, 3), counter-clockwise seen from outside. uvs: (V, 2)
+    texture coordinates in 0..1, v up.
     """
 
     positions: FloatArray
@@ -87,8 +89,12 @@ def sweep(
 
 
 def ellipsoid(centre: Reals, axes: Reals, rings: int) -> Solid:
-    """An ellipsoid; the rows of `axes` (3, 3) are its right-handed half axes, the
-    third from pole to pole with `rings` bands of faces between.
+    """An ellipsoid.
+
+    Args:
+        centre: (3,) dm.
+        axes: (3, 3) right-handed half axes as rows, the third from pole to pole.
+        rings: bands of faces between the poles.
     """
     polar = np.linspace(0, np.pi, rings + 1)
     azimuth = np.linspace(0, 2 * np.pi, 2 * rings + 1)
@@ -104,8 +110,9 @@ def ellipsoid(centre: Reals, axes: Reals, rings: int) -> Solid:
 
 
 def grid_triangles(rows: int, columns: int) -> Triangles:
-    """Triangles of a grid of vertices: front faces where columns x rows points outwards when rows
-    run down and columns to the right.
+    """Triangles of a grid of vertices.
+
+    Faces look to the side of columns x rows when rows run down and columns to the right.
     """
     index = np.arange(rows * columns).reshape(rows, columns)
     a, b, c, d = index[:-1, :-1], index[1:, :-1], index[1:, 1:], index[:-1, 1:]

@@ -8,12 +8,15 @@ import numpy as np
 
 
 class Grouped(Protocol):
-    """What has `faces` (F, 4) and the name of each face's group, `groups` (F,)."""
+    """A mesh whose faces are in named groups."""
 
     @property
-    def faces(self) -> np.ndarray: ...
+    def faces(self) -> np.ndarray:
+        """`(F, 4)` quads."""
+
     @property
-    def groups(self) -> np.ndarray: ...
+    def groups(self) -> np.ndarray:
+        """`(F,)` name of each face's group."""
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
-"""Renders one scene file with Blender's Cycles: `PYTHON cycles_render.py SCENE.npz OUT.npz`.
+"""Renders one scene file with Blender's Cycles: `PYTHON cycles_scene.py SCENE.npz OUT.npz`.
 
 It runs in an environment of its own, with PyPI's `bpy` 5.0 (which needs NumPy below 2), and so
-imports nothing of this project; `cycles_truth` writes the scene and reads what comes out.
+imports nothing of this project; `cycles_dataset` writes the scene and reads what comes out.
 """
 
 import math
@@ -53,6 +53,7 @@ def add_part(index: int, part: dict[str, np.ndarray]) -> None:
 
 
 def to_blender(vectors: np.ndarray) -> np.ndarray:
+    """`(N, 3)` world vectors (y up) in Blender's axes (z up)."""
     return np.stack([vectors[:, 0], -vectors[:, 2], vectors[:, 1]], axis=1)
 
 
@@ -82,6 +83,7 @@ def material_of(index: int, part: dict[str, np.ndarray]) -> "bpy.types.Material"
 
 
 def add_coat(material: "bpy.types.Material", roughness: float, ior: float) -> None:
+    """Makes a clear coat: glossy by Fresnel's law, else transparent."""
     nodes, links = material.node_tree.nodes, material.node_tree.links
     mix, clear = nodes.new("ShaderNodeMixShader"), nodes.new("ShaderNodeBsdfTransparent")
     gloss, fresnel = nodes.new("ShaderNodeBsdfAnisotropic"), nodes.new("ShaderNodeFresnel")
@@ -111,14 +113,16 @@ def image_of(name: str, pixels: np.ndarray, space: str) -> "bpy.types.Image":
 
 
 def to_blender_sky(light: np.ndarray) -> np.ndarray:
-    """A light map as Blender's environment texture, whose centre column is the direction -y, from
-    left to right clockwise seen from above; fine, for nearest neighbours.
+    """A light map as Blender's environment texture, fine enough for nearest neighbours.
+
+    Its centre column is the direction -y; columns run clockwise seen from above.
     """
     fine = np.repeat(np.repeat(light, 8, axis=0), 8, axis=1)
     return np.roll(fine, fine.shape[1] // 4, axis=1)[::-1]
 
 
 def add_camera(scene: dict[str, np.ndarray]) -> None:
+    """Adds the scene's camera and renders through it."""
     camera = bpy.data.cameras.new("camera")
     camera.sensor_fit = "VERTICAL"
     camera.angle = 2 * math.atan(0.5 / float(scene["focal"]))
@@ -133,6 +137,7 @@ def add_camera(scene: dict[str, np.ndarray]) -> None:
 
 
 def add_sky() -> "bpy.types.ShaderNodeTexEnvironment":
+    """Adds an environment texture, which the lights are put into one after the other."""
     world = bpy.data.worlds.new("sky")
     bpy.context.scene.world = world
     world.use_nodes = True
@@ -144,6 +149,7 @@ def add_sky() -> "bpy.types.ShaderNodeTexEnvironment":
 
 
 def set_up(arrays: dict[str, np.ndarray]) -> None:
+    """Sets Cycles up: samples, bounces, denoising, and linear float output with alpha."""
     scene = bpy.context.scene
     scene.render.engine = "CYCLES"
     scene.cycles.device = "CPU"

@@ -1,8 +1,8 @@
-"""The light stage's truth: one-light-at-a-time pictures and direct renders by mitsuba.
+"""The light stage's reference renderer: mitsuba, one light at a time and direct renders.
 
 It shares nothing with the rasterizer but the parts, their posed vertices and the reflection model
-of `glossy`. Visibility, to the camera and to each light, is traced and follows the textures' alpha;
-light that comes from another part of the person is traced too. Single lights are hard: their
+of `render.brdf`. Visibility, to the camera and to each light, is traced and follows the textures'
+alpha; light that comes from another part of the person is traced too. Single lights are hard: their
 shadows have no penumbra.
 
 Needs PyPI's `mitsuba` 3.9 and LLVM 19's shared library; importing it fails where they are missing.
@@ -38,7 +38,7 @@ _BOUNCES = 2
 
 @dataclass(frozen=True, slots=True)
 class Layers:
-    """What one picture shows, at the first surface that is no clear coat."""
+    """What one image shows, at the first surface that is no clear coat."""
 
     alpha: FloatArray
     """`(H, W)` in 0..1."""
@@ -85,10 +85,12 @@ class ReferenceRenderer:
     """One moment of a person before one camera."""
 
     def __init__(self, parts: tuple[Part, ...], posed: Posed, camera: PinholeCamera) -> None:
-        """Args:
-        parts: with `posed`, what is drawn.
-        posed: positions and normals per part.
-        camera: whose pictures are made.
+        """Builds mitsuba's scene.
+
+        Args:
+            parts: with `posed`, what is drawn.
+            posed: positions and normals per part.
+            camera: what the person is seen by.
         """
         self._camera = camera
         self._surface = Surface(parts, _MIN_ROUGHNESS)
@@ -283,8 +285,10 @@ class ReferenceRenderer:
         return points
 
     def _lift(self, hit: Any) -> Any:
-        """From flat triangles to the round surface that their normals stand for (Hanika 2021,
-        Hacking the shadow terminator): edges of triangles must not show where light grazes.
+        """From flat triangles to the round surface that their normals stand for.
+
+        Edges of triangles must not show where light grazes (Hanika 2021, Hacking the shadow
+        terminator).
         """
         seen = hit.is_valid()
         corners = list(self._mesh.face_indices(hit.prim_index, seen))

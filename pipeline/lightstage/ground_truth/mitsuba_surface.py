@@ -78,6 +78,7 @@ class Surface(mi.BSDF):  # type: ignore[misc]
         return dr.gather(mi.UInt32, self._part, si.prim_index, active)
 
     def eval(self, ctx: Any, si: Any, wo: Any, active: Any = True) -> Any:
+        """Reflected radiance times the cosine, see `mitsuba.BSDF.eval`."""
         albedo, alpha = self.look(si, active)
         width, f0 = self.gloss(si, active)
         half = dr.normalize(si.wi + wo)
@@ -87,18 +88,22 @@ class Surface(mi.BSDF):  # type: ignore[misc]
         return mi.Color3f(dr.select(active, value, 0.0))
 
     def pdf(self, ctx: Any, si: Any, wo: Any, active: Any = True) -> Any:
+        """Density with which `sample` draws `wo`."""
         _, alpha = self.look(si, active)
         return alpha * mi.warp.square_to_cosine_hemisphere_pdf(wo)
 
     def eval_pdf(self, ctx: Any, si: Any, wo: Any, active: Any = True) -> tuple[Any, Any]:
+        """`eval` and `pdf`."""
         return self.eval(ctx, si, wo, active), self.pdf(ctx, si, wo, active)
 
     def eval_null_transmission(self, si: Any, active: Any = True) -> Any:
+        """Share of light that passes straight through."""
         return mi.Color3f(1 - self.look(si, active)[1])
 
     def sample(
         self, ctx: Any, si: Any, sample1: Any, sample2: Any, active: Any = True
     ) -> tuple[Any, Any]:
+        """Passes through by alpha, else draws a cosine-weighted direction."""
         _, alpha = self.look(si, active)
         through = sample1 >= alpha
         sample = mi.BSDFSample3f()
@@ -115,6 +120,7 @@ class Surface(mi.BSDF):  # type: ignore[misc]
         return sample, dr.select(active & (sample.pdf > 0), weight, 0.0)
 
     def to_string(self) -> str:
+        """Its name in mitsuba's messages."""
         return "Surface[]"
 
 

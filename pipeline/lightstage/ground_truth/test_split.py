@@ -1,4 +1,4 @@
-"""Who sits for the rendered truth, how, and in which lights: balanced, fixed, never trained on."""
+"""Who is rendered as ground truth, how, and in which lights: balanced, fixed, never trained on."""
 
 import math
 from collections.abc import Iterator
@@ -67,10 +67,10 @@ class PosedSubject:
 
 
 def test_identities(start: int, number: int) -> Iterator[tuple[int, Identity]]:
-    """Indices and people from `start` on, of the test split; equal indices are equal people.
+    """Yields indices and people of the test split, from `start` on; equal indices are equal people.
 
-    All skin tones come in turn, women and men alternate, and most have glasses, a head covering
-    or a beard.
+    All skin tones come in turn, women and men alternate, and most have glasses, a head covering or
+    a beard.
     """
     taken: set[int] = set()
     for index in range(start + number):
@@ -116,11 +116,13 @@ def pose_subject(pack: AssetPack, name: str, index: int, identity: Identity) -> 
 
 
 def named_lights(pack: AssetPack) -> dict[str, NamedLight]:
-    """The named lights of the truth: held-out environments, each turned so that its main light
-    stands elsewhere, and studios. All give a face a mean irradiance of about pi.
+    """Makes the named lights of the ground truth.
+
+    They are the test split's environments, each turned so that its main light stands elsewhere, and
+    studios. All give a face a mean irradiance of about pi.
 
     Raises:
-        ValueError: the pack holds no held-out environment.
+        ValueError: the asset pack holds no environment of the test split.
     """
     environments = [item for item in pack.hdris if item.split == "test"]
     if not environments:
@@ -140,7 +142,7 @@ def named_lights(pack: AssetPack) -> dict[str, NamedLight]:
 
 
 def _fits(identity: Identity, index: int) -> bool:
-    """Whether a person is what the sitter of an index shall be."""
+    """Whether a person is what the subject of an index shall be."""
     low, high = ITA_BINS[index % len(ITA_BINS)]
     man = (index + index // len(ITA_BINS)) % 2 == 1
     wanted = _WANTED[index % len(_WANTED)]

@@ -1,4 +1,4 @@
-"""The pieces that lightings are made of, as light maps: lamps, panes, what a room gives back."""
+"""Building blocks of lightings, as light maps: lamps, windows, what a room reflects."""
 
 import colorsys
 import math
@@ -30,8 +30,13 @@ def any_lamp(rng: np.random.Generator, yaw: float, pitch: float) -> LightMap:
 
 
 def room(rng: np.random.Generator, light: LightMap, low: float, high: float) -> LightMap:
-    """What walls, ceiling and floor give back: `low`..`high` of the light's energy, evenly on a
-    logarithmic scale, brighter above or below.
+    """What walls, ceiling and floor reflect, brighter above or below.
+
+    Args:
+        rng: the only source of chance.
+        light: the light in the room.
+        low: least of its energy that is reflected, 0..1; drawn evenly on a logarithmic scale.
+        high: most of it, 0..1.
     """
     vectors, angle = map_directions()
     gradient = 1 + rng.uniform(-0.7, 0.7) * vectors[..., 1:2]

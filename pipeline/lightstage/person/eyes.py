@@ -88,8 +88,11 @@ class Lids:
         self._root_of = self._roots[nearest]
 
     def opening(self, positions: FloatArray, side: int, eyes: Eyes) -> tuple[float, float]:
-        """Upper and lower end, in radii above the eye's centre, of what is seen of an eyeball
-        from straight ahead between its lids, at the pupil; equal if it is shut.
+        """How far an eye is open.
+
+        Returns:
+            Upper and lower end, in radii above the eye's centre, of what is seen of the eyeball
+            from straight ahead between its lids, at the pupil; equal if it is shut.
         """
         centre, radius = eyes.centres[side], eyes.radii[side]
         corners = ((positions[self._covers[side]] - centre) / radius)[..., :2].astype(np.float64)
@@ -105,8 +108,11 @@ class Lids:
         return float(high), float(low)
 
     def closing(self, positions: FloatArray, blinks: tuple[Target, Target]) -> tuple[float, float]:
-        """Factors on the units `eyeBlink`, of each side, that just shut the eyes of neutral
-        positions (V, 3).
+        """Factors on the units `eyeBlink`, of each side, that just shut the eyes.
+
+        Args:
+            positions: (V, 3) neutral base mesh, dm.
+            blinks: the units of the left and the right eye.
         """
         eyes = Eyes.of(self._base, positions)
         factors = []
@@ -150,8 +156,11 @@ class Lids:
         self._carry_lashes(positions, before)
 
     def keep_distance(self, positions: FloatArray, distances: list[FloatArray]) -> None:
-        """Lets the lids glide: brings vertices back to `distances` (2 of (V,)) from the eyes'
-        centres, in place, those further from the lids less so.
+        """Lets the lids glide: keeps vertices at a distance from the eyes' centres, in place.
+
+        Args:
+            positions: (V, 3) base mesh, dm.
+            distances: for each eye (V,), dm; those further from the lids follow less.
         """
         eyes = Eyes.of(self._base, positions)
         for centre, radius, near, distance in zip(

@@ -50,13 +50,14 @@ class Figure:
         self._normals = [_Normals(rigged) for rigged in self._rigged]
 
     def base(self, pose: Pose) -> FloatArray:
-        """World positions `(19158, 3)` float32 in dm of the base mesh, not refined; vertices that
-        are never seen keep the template's shape.
+        """World positions `(19158, 3)` float32 in dm of the base mesh, not refined.
+
+        Vertices that are never seen keep the template's shape.
         """
         return _skinned(self._expressed(pose), self._base_bones, self._bones(pose))[0]
 
     def pose(self, pose: Pose) -> Posed:
-        """Where everything is."""
+        """Poses the person: where every part is."""
         expressed, bones = self._expressed(pose), self._bones(pose)
         change = expressed - self._neutral
         positions: list[FloatArray] = []

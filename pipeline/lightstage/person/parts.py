@@ -90,8 +90,10 @@ class _Surface:
         self._tree = cKDTree(self._points)
 
     def lifted(self, points: FloatArray, gap: float, reach: float) -> FloatArray:
-        """`points` (N, 3) with all that is lower than `reach` above the skin brought to between
-        `gap` and `reach`: layers keep their order. What is very deep inside is left there.
+        """Lifts points (N, 3) out of the skin, keeping the order of layers.
+
+        All that is lower than `reach` dm above the skin comes to between `gap` and `reach`. What is
+        very deep inside is left there.
         """
         result = points.astype(np.float64)
         span = reach - gap

@@ -56,8 +56,9 @@ class Glossy:
 
 @cache
 def _kernels() -> NDArray[np.complex64]:
-    """`(layers, frequencies, rows out, rows in)`: lobes are even along a row of the map, so that
-    blurring is a product in its Fourier domain.
+    """`(layers, frequencies, rows out, rows in)` blur kernels.
+
+    Lobes are even along a row of the map, so that blurring is a product in its Fourier domain.
     """
     directions, angle = map_directions()
     first = directions[:, 0].astype(np.float64)  # (rows, 3), one column
@@ -109,8 +110,11 @@ def _smith(cosine: NDArray[np.float64], alpha2: float) -> NDArray[np.float64]:
 
 @cache
 def _nearest(count: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """A table `(_TABLE, 2 _TABLE)`, laid out as a light map, of the nearest of `count` directions;
-    and the `(count, _NEAR)` nearest of each direction, itself first.
+    """The nearest of `count` directions.
+
+    Returns:
+        A table `(_TABLE, 2 _TABLE)`, laid out as a light map, of the nearest direction; and the
+        `(count, _NEAR)` nearest of each direction, itself first.
     """
     directions, _ = map_directions(_TABLE, 2 * _TABLE)
     lobes = sphere_directions(count)
@@ -130,7 +134,8 @@ def reflected_share(
     """How much of the light around the reflected ray is not hidden.
 
     Args:
-        positions, normals: `(V, 3)` world space.
+        positions: `(V, 3)` world space, dm.
+        normals: `(V, 3)` unit, world space.
         eye: `(3,)` where the camera is.
         roughness: of the surface.
         visible: `(V, L)` shares of 255 of each direction.

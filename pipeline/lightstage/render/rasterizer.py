@@ -222,8 +222,10 @@ class Rasterizer:
         )
 
     def load(self, parts: Sequence[Part]) -> None:
-        """Takes the parts that following drawings show, in the order that blended ones lie above
-        one another; what was loaded before is dropped.
+        """Uploads the parts that following drawings show; what was loaded before is dropped.
+
+        Args:
+            parts: blended ones in the order in which they lie above one another.
         """
         for drawn in self._parts:
             drawn.release()

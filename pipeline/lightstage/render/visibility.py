@@ -42,7 +42,7 @@ def cell_reach(count: int) -> float:
 
 @dataclass(frozen=True)
 class Sight:
-    """What was traced, of all parts in one."""
+    """What each vertex sees, of all parts in one."""
 
     visible: Shares
     vertex: NDArray[np.int64]
@@ -54,8 +54,12 @@ class Sight:
 
 
 def look_around(parts: tuple[Part, ...], posed: Posed, count: int) -> Sight:
-    """Traces one ray along each of `sphere_directions(count)` above each vertex's horizon, and more
-    where shadows begin.
+    """Traces a ray along each direction above each vertex's horizon, more where shadows begin.
+
+    Args:
+        parts: all that is drawn.
+        posed: one moment.
+        count: of `sphere_directions`.
     """
     blockers = _Blockers.of(parts, posed)
     normals = np.concatenate(posed.normals)
@@ -167,8 +171,10 @@ def _soften(
 
 
 def _spread(parts: tuple[Part, ...], posed: Posed, visible: Shares) -> None:
-    """Vertices that see nothing, such as those below a collar's edge, take after neighbours that
-    do, in place: triangles between the two would be half as bright in plain view.
+    """Lets vertices that see nothing take after neighbours that do, in place.
+
+    Those below a collar's edge see nothing; triangles between the two would be half as bright in
+    plain view.
     """
     firsts = np.cumsum([0] + [len(positions) for positions in posed.positions])
     corners = np.concatenate(

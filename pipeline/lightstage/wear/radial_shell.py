@@ -1,4 +1,4 @@
-"""A close surface around a head: a radius for every direction from a centre between the ears."""
+"""A radial shell: a close surface around a head, a radius for every direction from its centre."""
 
 import numpy as np
 from scipy.ndimage import gaussian_filter
@@ -52,8 +52,12 @@ class RadialShell:
         return result
 
     def at(self, directions: Reals, thickness: Reals | float, evenness: float = 1.5) -> Reals:
-        """Points (..., 3) `thickness` outside of the surface, which is evened out over some
-        `evenness` steps of the grid.
+        """Points (..., 3) at a distance outside of the surface, which is smoothed.
+
+        Args:
+            directions: (..., 3) unit vectors.
+            thickness: distance from the surface, dm.
+            evenness: width of the smoothing in steps of the grid.
         """
         radius = evened = self.radius(directions)
         # Smoothing may only push outwards.
