@@ -67,9 +67,10 @@ class Trainer:
         self.plan = plan
         torch.manual_seed(plan.seed)
         # On a CPU a third faster than the default layout.
-        network = TriplaneNetwork().to(memory_format=torch.channels_last)  # type:
-        ignore[call-overload] self.network: TriplaneNetwork = network.to(plan.device) self.average =
-        copy.deepcopy(self.network).eval() self.optimizer = torch.optim.AdamW(
+        network = TriplaneNetwork().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.network: TriplaneNetwork = network.to(plan.device)
+        self.average = copy.deepcopy(self.network).eval()
+        self.optimizer = torch.optim.AdamW(
             self.network.parameters(), lr=plan.rate, weight_decay=1e-4
         )
         self.step = 0

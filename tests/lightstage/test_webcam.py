@@ -186,8 +186,8 @@ def test_each_step_changes_what_it_should() -> None:
     grey = _flat(CameraParameters(black=0.06), 0.0)
     assert grey.min() >= 14
     assert _shoot(CameraParameters(glare=0.1)).image.min() > _shoot(CameraParameters()).image.min()
-    spread = [np.ptp(_shoot(CameraParameters(saturation=s)).image.astype(int), axis=2).mean() for s in
-              (0.6, 1.0, 1.4)]  # fmt: skip
+    coloured = [_shoot(CameraParameters(saturation=s)).image.astype(int) for s in (0.6, 1.0, 1.4)]
+    spread = [np.ptp(image, axis=2).mean() for image in coloured]
     assert spread == sorted(spread)
     assert _flat(CameraParameters(range_mistake="washed"), 0.0).min() == 16
     assert _flat(CameraParameters(range_mistake="crushed"), 0.004).max() == 0
