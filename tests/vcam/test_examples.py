@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from conftest import ROOT
 
+from examples import relight_track
 from examples.relight import SECONDS, light_at, main, with_sphere
 from support.clips import make_clip
 from support.demo import demo_frames
@@ -79,3 +80,17 @@ def test_what_is_wrong_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture
     ):
         assert main([str(source), str(tmp_path / "out"), str(light)]) == 1
         assert len([x for x in capsys.readouterr().err.splitlines() if "relight: " in x]) == 1
+
+
+def test_a_track_is_recorded_relit(tmp_path: Path) -> None:
+    make_clip(tmp_path / "talk.mp4", images=list(demo_frames(18, step=3)))
+    relight_track.main([str(tmp_path / "talk.mp4"), str(tmp_path / "out.mp4")])
+    with VideoReader.open(tmp_path / "out.mp4") as relit:
+        frames = [item for item in relit.items() if isinstance(item, Decoded)]
+    face = frames[0].image[300:450, 530:720].astype(float).mean(axis=(0, 2))
+    assert face[: len(face) // 2].mean() > face[len(face) // 2 :].mean() + 10
+
+
+def test_examples_use_the_public_api_alone() -> None:
+    for path in (ROOT / "examples").glob("*.py"):
+        assert "from vcam_relight." not in path.read_text(), path.name

@@ -20,7 +20,7 @@ from vcam_relight.pipeline.core.image import BgrImage
 from vcam_relight.vcam.cli.main import main
 from vcam_relight.vcam.core.errors import InputError
 from vcam_relight.vcam.media.frames import Colour
-from vcam_relight.vcam.media.video import convert
+from vcam_relight.vcam.media.video import convert_video
 
 ROOT = Path(__file__).parents[2]
 
@@ -44,7 +44,7 @@ def test_everything_but_the_pixels_is_kept(tmp_path: Path, ending: str) -> None:
         matrix=QUARTER_TURN,
         aspect=Fraction(4, 3),
     )
-    assert convert(source, target, same, quiet) == []
+    assert convert_video(source, target, same, quiet) == []
     before, after = contents(source), contents(target)
     assert after.times == before.times
     assert after.audio == before.audio and len(before.audio) > 10
@@ -66,7 +66,7 @@ def test_faces_stand_upright_when_the_phone_did(tmp_path: Path) -> None:
         changed[: len(changed) // 2] = 0
         return changed
 
-    convert(source, target, darken_the_upper_half, quiet)
+    convert_video(source, target, darken_the_upper_half, quiet)
     shown = contents(target).upright[0]
     assert shapes == {(320, 180, 3)}
     assert shown[:150].mean() < 10 < 60 < shown[170:].mean()
@@ -92,7 +92,7 @@ def test_colours_are_read_as_tagged(tmp_path: Path, colour: Colour) -> None:
         seen.append(upright)
         return upright
 
-    convert(source, target, look, quiet)
+    convert_video(source, target, look, quiet)
     after = contents(target)
     assert after.colour is not None
     assert (after.colour.matrix, after.colour.full_range) == (colour.matrix, colour.full_range)
@@ -103,9 +103,9 @@ def test_colours_are_read_as_tagged(tmp_path: Path, colour: Colour) -> None:
 def test_webm_in_and_out(tmp_path: Path) -> None:
     webm, mp4, again = tmp_path / "a.webm", tmp_path / "b.mp4", tmp_path / "c.webm"
     make_clip(mp4)
-    notes = convert(mp4, webm, same, quiet)
+    notes = convert_video(mp4, webm, same, quiet)
     assert notes == ["audio was converted from aac to libopus"]
-    assert convert(webm, again, same, quiet) == []
+    assert convert_video(webm, again, same, quiet) == []
     first, second = contents(webm), contents(again)
     assert (second.video_codec, second.audio_codecs) == ("vp9", ["opus"])
     assert second.audio == first.audio and second.times == first.times
@@ -122,7 +122,7 @@ def test_odd_sizes_grow_by_one(tmp_path: Path) -> None:
         sizes.add(upright.shape)
         return upright
 
-    convert(source, target, look, quiet)
+    convert_video(source, target, look, quiet)
     after = contents(target)
     assert sizes == {(91, 161, 3)} and after.size == (162, 92)
     assert psnr(after.stored[0][:91, :161], contents(source).stored[0]) > VIDEO_REENCODED_DB
@@ -144,7 +144,7 @@ def test_what_can_be_decoded_of_a_damaged_video_is_kept(
     source, target = tmp_path / "in.mkv", tmp_path / "out.mkv"
     make_clip(source, images=[image(number) for number in range(60)], audio=None)
     source.write_bytes(damage(source.read_bytes()))
-    notes = convert(source, target, same, quiet)
+    notes = convert_video(source, target, same, quiet)
     assert notes and not any("\n" in note for note in notes)
     assert 20 < len(contents(target).times) <= 60
 
@@ -212,7 +212,7 @@ def test_an_error_on_the_way_leaves_no_half_file(tmp_path: Path) -> None:
         return upright
 
     with pytest.raises(InputError, match="enough"):
-        convert(source, target, fail, quiet)
+        convert_video(source, target, fail, quiet)
     assert [path.name for path in tmp_path.iterdir() if path.is_file()] == ["in.mp4"]
 
 

@@ -38,7 +38,7 @@ _OWN_TAGS = {"encoder", "duration", "rotate", "major_brand", "minor_version", "c
 """Tags that describe the input file itself and would be wrong in the output."""
 
 
-def convert(
+def convert_video(
     source: Path,
     target: Path,
     change: Callable[[BgrImage, float], BgrImage],

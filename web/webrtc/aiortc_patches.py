@@ -1,7 +1,19 @@
 """Every change that this project makes to aiortc and aioice, in one place.
 
-Each has its reason and a check, so that a release that has mended the matter is left alone. They
-were read and measured against aiortc 1.16 and aioice 0.13 (pinned in pyproject.toml).
+Each patch says why it is there, where upstream discusses the matter, and which release makes it
+unnecessary; each checks for that itself, so that a release with a fix is left alone. They were read
+and measured against aiortc 1.16.0, the newest release, and aioice 0.13.0 (pinned in
+pyproject.toml); no release ends any of them yet. They change aiortc for the whole process, so the
+program applies them (`web.server`) and the library (`RelightTrack`) does not.
+
+| Patch | Upstream | Ends with |
+|---|---|---|
+| `offer_addresses` | aioice#2, aioice#57 (open) | an aioice that takes a filter of addresses |
+| `quick_consent` | aiortc#225, aiortc#934, aioice#58 | an aioice with the interval as an option |
+| `pin_bitrates` | aiortc#402, aiortc#980 (closed as stale) | an aiortc with bitrates as options |
+| `quick_vp8` | not reported yet | an aiortc with encoder options |
+| `marker_bit` | not reported yet | an aiortc whose buffer reads the marker bit |
+| `drain_jitter_buffer` | aiortc#1416 | the aiortc that fixes it |
 """
 
 import logging
@@ -39,8 +51,16 @@ def apply(loopback: bool) -> None:
 
 
 def offer_addresses(loopback: bool) -> None:
-    """Aioice offers every address but 127.0.0.1, which puts media sockets of a server that was
-    bound to loopback onto the LAN. There is no option for it.
+    """Keeps the media sockets of a server that is bound to loopback off the LAN.
+
+    aioice offers every address of the machine but 127.0.0.1, and has no option for it.
+
+    Upstream: aioice#2 asks for a choice of addresses; aioice#57 adds one by interface, and the
+    maintainer would rather have a callable that filters them. Both are open. Ends with the aioice
+    that has such a callable; aiortc has to hand it on.
+
+    Args:
+        loopback: offer 127.0.0.1 alone; False: what aioice offers by itself.
     """
     if not hasattr(aioice.ice, "get_host_addresses"):
         log.warning("this aioice chooses its addresses by itself")
@@ -54,8 +74,14 @@ def _loopback_addresses(use_ipv4: bool, use_ipv6: bool) -> list[str]:
 
 
 def quick_consent() -> None:
-    """A browser that was killed is noticed after 6 checks 5 s apart (aiortc#225, #934), and its
-    place and its inference thread stay taken as long; 3 checks 1 s apart find it in 4 s.
+    """Notices a browser that was killed after 4 s instead of 30.
+
+    aioice gives up after 6 consent checks 5 s apart; as long the peer's place and its inference
+    thread stay taken. Here it is 3 checks 1 s apart, more often than RFC 7675 (5.1) wants for the
+    open internet.
+
+    Upstream: aiortc#225 and aiortc#934 report the wait, aioice#58 discusses the same constants.
+    Ends with the aioice that has them as options.
     """
     if hasattr(aioice.ice, "CONSENT_INTERVAL") and hasattr(aioice.ice, "CONSENT_FAILURES"):
         aioice.ice.CONSENT_INTERVAL = min(aioice.ice.CONSENT_INTERVAL, 1)
@@ -63,8 +89,13 @@ def quick_consent() -> None:
 
 
 def pin_bitrates() -> None:
-    """Aiortc follows REMB between bounds that blur 720p (VP8: 1.5 Mb/s), and builds a new encoder,
-    with a new keyframe, at each step over 10%. Equal bounds keep one encoder at one rate.
+    """Keeps one encoder at one rate, `VIDEO_BITRATE`.
+
+    aiortc follows REMB between bounds that blur 720p (VP8: 1.5 Mb/s), and builds a new encoder,
+    with a new keyframe, at each step over 10%. Equal bounds leave nothing to follow.
+
+    Upstream: aiortc#402 asks for a target bitrate (the maintainer would take `b=AS:`), aiortc#980
+    for a maximum; both were closed as stale. Ends with the aiortc that has either.
     """
     for codec in (vpx, h264):
         for name in ("MIN_BITRATE", "DEFAULT_BITRATE", "MAX_BITRATE"):
@@ -73,9 +104,14 @@ def pin_bitrates() -> None:
 
 
 def quick_vp8() -> None:
-    """Aiortc's VP8 encoder is set up for small calls: 8.6 ms for a 720p frame, of which 3.6 go into
-    a finer search and a noise filter that a relit picture has no use for. The settings are local
-    to its `encode`, so they are exchanged on the codec before its first frame.
+    """Encodes a 720p frame in 5.0 ms instead of 8.6.
+
+    aiortc's VP8 encoder spends 3.6 ms on a finer search and a noise filter that a relit image has
+    no use for. The settings are local to its `encode`, so they are exchanged on the codec before
+    its first frame.
+
+    Upstream: not reported yet (the settings came with aiortc#1284). Ends with the aiortc that lets
+    its user choose them; the patch leaves an encoder without `cpu-used=-6` alone.
     """
     if hasattr(vpx.Vp8Encoder, "codec") or "-6" not in vpx.Vp8Encoder.encode.__code__.co_consts:
         return  # patched already, or no longer the settings that were measured
@@ -93,8 +129,13 @@ def quick_vp8() -> None:
 
 
 def marker_bit() -> None:
-    """Aiortc's jitter buffer gives a video frame only when the next one begins: 33 ms of delay.
-    The RTP marker bit says that a frame is complete (RFC 7741, section 4.1; RFC 6184, 5.1).
+    """Takes a video frame out of the jitter buffer when its last packet comes: 33 ms less delay.
+
+    aiortc's buffer gives a frame only when the next one begins, though the RTP marker bit says that
+    it is complete (RFC 7741, section 4.1; RFC 6184, 5.1).
+
+    Upstream: not reported yet. Ends with the aiortc for which `emits_on_marker(JitterBuffer)` is
+    true.
     """
     if emits_on_marker(JitterBuffer):
         return
@@ -134,9 +175,13 @@ _RECEIVER_PARTS = ("codecs", "decoder_queue", "decoder_thread", "jitter_buffer",
 
 
 def drain_jitter_buffer() -> None:
-    """The jitter buffer gives at most one frame for a packet. When a retransmission completes
-    several at once, all but one stay inside, and every later frame is late by as many, for ever
-    (aiortc#1416). So what is complete is taken out after each packet.
+    """Takes every complete frame out of the jitter buffer after each packet.
+
+    aiortc takes at most one a packet. When a retransmission completes several at once, all but one
+    stay inside, and every later frame is late by as many, for ever.
+
+    Upstream: aiortc#1416. Ends with the release that fixes it; the patch leaves a receiver that
+    looks different from 1.16's alone.
     """
     receiver_type = rtcrtpreceiver.RTCRtpReceiver
     stock = receiver_type._handle_rtp_packet

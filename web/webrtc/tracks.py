@@ -10,6 +10,7 @@ import numpy as np
 from aiortc import MediaStreamTrack
 from aiortc.mediastreams import MediaStreamError
 
+from vcam_relight.pipeline.core.image import BgrImage
 from vcam_relight.vcam.core.frame import TIME_BASE
 from vcam_relight.vcam.sinks import ProcessedFrame, Sink
 
@@ -27,6 +28,13 @@ async def drain(track: MediaStreamTrack, take: Callable[[av.VideoFrame], None]) 
             return
         if isinstance(frame, av.VideoFrame):
             take(frame)
+
+
+def i420(image: BgrImage) -> av.VideoFrame:
+    """`image` as what video encoders take: I420 (BT.601, limited range), whose sides are even."""
+    height, width = (side & ~1 for side in image.shape[:2])
+    planes = cv2.cvtColor(image[:height, :width], cv2.COLOR_BGR2YUV_I420)
+    return av.VideoFrame.from_ndarray(np.asarray(planes, np.uint8), format="yuv420p")
 
 
 class RelitTrack(MediaStreamTrack):
@@ -103,10 +111,7 @@ class TrackSink(Sink):
         track, loop, attached = target
         if frame.original.captured < attached:
             return  # it was on its way when another peer left: not for these eyes
-        image = frame.output.image
-        height, width = (side & ~1 for side in image.shape[:2])  # I420 has even sides
-        i420 = cv2.cvtColor(image[:height, :width], cv2.COLOR_BGR2YUV_I420)
-        encoded = av.VideoFrame.from_ndarray(np.asarray(i420, np.uint8), format="yuv420p")
+        encoded = i420(frame.output.image)
         encoded.pts = frame.output.pts
         encoded.time_base = TIME_BASE
         if not loop.is_closed():

@@ -35,7 +35,7 @@ def run(args: argparse.Namespace) -> int:
     from vcam_relight.pipeline.relighter import Relighter
     from vcam_relight.vcam.core.atomic_file import check_in_out
     from vcam_relight.vcam.media.files import encoder_of
-    from vcam_relight.vcam.media.video import convert
+    from vcam_relight.vcam.media.video import convert_video
 
     check_in_out(args.input, args.output)
     encoder_of(args.output)
@@ -64,7 +64,7 @@ def run(args: argparse.Namespace) -> int:
         bar.update()
 
     with bar, closing(engine), Relighter(engine) as relighter:
-        notes = convert(args.input, args.output, change, progress)
+        notes = convert_video(args.input, args.output, change, progress)
         bar.total = bar.n  # what the file stated may have been an estimate
         bar.refresh()
     if not changed and expects_change(engine, lighting, settings):
