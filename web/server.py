@@ -19,7 +19,8 @@ from aiortc.rtcicetransport import parse_stun_turn_uri
 from vcam_relight.vcam.core.errors import VcamError
 from vcam_relight.vcam.core.hosts import is_loopback
 from vcam_relight.vcam.stream.session import Session, SessionManager
-from vcam_relight.web.control import MAX_MESSAGE, Control, LagMeter
+from vcam_relight.web.control import LagMeter, RemoteControl
+from vcam_relight.web.messages import MAX_MESSAGE, SdpMessage, ServerState
 from vcam_relight.web.panel.preview import PreviewSink
 from vcam_relight.web.panel.socket import PanelSocket
 from vcam_relight.web.security import Guard, allowed_hosts, new_token
@@ -81,7 +82,7 @@ class WebServer:
         self.token = new_token()
         self._preview = preview
         self._lag = LagMeter()
-        self._control = Control(main.loop, self._lag)
+        self._control = RemoteControl(main.loop, self._lag)
         self._hub = PeerHub(sessions, main, peer_port, self._lag, config.ice_servers)
         self._sockets: set[web.WebSocketResponse] = set()
         self._runner: web.AppRunner | None = None
@@ -195,8 +196,12 @@ class WebServer:
         return web.json_response({"state": state}, status=503 if state == "stopped" else 200)
 
     async def _state(self, request: web.Request) -> web.Response:
-        more = {"peers": self._hub.peers, "ice_servers": list(self.config.ice_servers)}
-        return web.json_response(self._control.state() | more)
+        state = ServerState(
+            **self._control.state(),
+            peers=self._hub.peers,
+            ice_servers=list(self.config.ice_servers),
+        )
+        return web.json_response(state)
 
     async def _change(self, request: web.Request) -> web.Response:
         answer = self._control.change(
@@ -211,7 +216,8 @@ class WebServer:
         if len(sdp) > MAX_SDP:
             raise web.HTTPRequestEntityTooLarge(MAX_SDP, len(sdp))
         try:
-            return web.json_response({"type": "answer", "sdp": await self._hub.offer(sdp)})
+            answer = SdpMessage(type="answer", sdp=await self._hub.offer(sdp))
+            return web.json_response(answer)
         except PeerRefused as error:
             return web.json_response({"error": str(error)}, status=error.status)
 

@@ -5,7 +5,7 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypedDict
 
 import numpy as np
 
@@ -18,6 +18,16 @@ _LIGHT_KEYS = {"azimuth", "elevation", "temperature", "colour", "intensity", "so
 _LARGEST = 1e6
 """No angle, intensity or temperature is larger."""
 _PRESET_KEYS = {"title", "help", "mode", "light", "ambient", "controls"}
+
+
+class PresetSummary(TypedDict):
+    """What people choose a preset by."""
+
+    name: str
+    title: str
+    help: str
+    key: tuple[float, float] | None
+    """Azimuth and elevation of the key light in degrees; None where there is none to drag."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,16 +58,14 @@ class Preset:
             lights = (replace(lights[0], azimuth=aim[0], elevation=aim[1]), *lights[1:])
         return Lighting.from_sh(lights_to_sh(lights, self.ambient))
 
-    def to_json(self) -> dict[str, Any]:
-        """For the panel and `vcam presets --json`; `key` is where the key light stands, null where
-        there is none to drag.
-        """
+    def to_json(self) -> PresetSummary:
+        """For the panel and `vcam presets --json`."""
         key = self.lights[0] if self.lights else None
         return {
             "name": self.name,
             "title": self.title,
             "help": self.help,
-            "key": [key.azimuth, key.elevation] if key else None,
+            "key": (key.azimuth, key.elevation) if key else None,
         }
 
 

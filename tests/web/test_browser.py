@@ -225,11 +225,17 @@ async def test_a_refused_change_is_said_long_enough_to_be_read(browser: Any) -> 
         await see(page, "$('notice').hidden")
 
 
+class KeepingCamera(KeepingSink):
+    """Passes for a virtual camera."""
+
+    kind = "virtual-camera"
+
+
 async def test_the_panel_says_where_the_image_goes(browser: Any) -> None:
     async with running() as served, opened(browser, served.server.url) as page:
         await see(page, "$('route').innerText.startsWith('scene → preview only')")
         assert "vcam doctor" in await page.locator("#route").inner_text()
-    camera = KeepingSink("virtual camera")
+    camera = KeepingCamera("virtual camera")
     async with running(sinks=(camera,)) as served, opened(browser, served.server.url) as page:
         await see(page, "$('route').innerText === 'scene → virtual camera'")
 

@@ -4,20 +4,21 @@ import argparse
 import math
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import groupby
 from pathlib import Path
 
-from vcam_relight.pipeline.controls import CONTROLS, RelightSettings
+from vcam_relight.pipeline.controls import CONTROLS, Control, RelightSettings
 from vcam_relight.pipeline.engines.base import Engine
 from vcam_relight.pipeline.engines.registry import DEFAULT_ENGINE, ENGINES
 from vcam_relight.pipeline.lighting import Lighting
 from vcam_relight.pipeline.lighting.presets import load_presets
 from vcam_relight.pipeline.lighting.sh import load_sh
-from vcam_relight.vcam.core.errors import InputError, UsageError, VcamError
+from vcam_relight.vcam.core.errors import InputError, UsageError
 from vcam_relight.vcam.device import check_device, engine_on
 from vcam_relight.vcam.settings.persistence import presets_folder
+from vcam_relight.vcam.settings.store import check_supported
 
 DEFAULT_PRESET = "soft-front"
-_OPTIONS = ("strength", "background", "shadows", "highlights", "yaw", "pitch")
 
 
 def add_lighting_arguments(parser: argparse.ArgumentParser) -> None:
@@ -41,15 +42,21 @@ def add_lighting_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="DEG",
         help="turn the --hdri so that its light moves to the right of the picture",
     )
-    for name in _OPTIONS:
-        control = CONTROLS[name]
-        parser.add_argument(
-            f"--{name}",
-            type=_in_range(name),
-            metavar="DEG" if name in ("yaw", "pitch") else f"{control.low:g}..{control.high:g}",
-            help=control.help,
-        )
+    add_control_arguments(parser)
     add_engine_arguments(parser)
+
+
+def add_control_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds one option for each of `CONTROLS`; None means: not given."""
+    for title, controls in groupby(CONTROLS.items(), lambda item: item[1].group):
+        group = parser.add_argument_group(f"{title.lower()} controls")
+        for name, control in controls:
+            group.add_argument(
+                f"--{name}",
+                type=_in_range(control),
+                metavar=f"{control.low:g}..{control.high:g}",
+                help=control.help.replace("%", "%%"),
+            )
 
 
 def add_engine_arguments(parser: argparse.ArgumentParser, *, saved: bool = False) -> None:
@@ -68,32 +75,34 @@ def add_engine_arguments(parser: argparse.ArgumentParser, *, saved: bool = False
     )
 
 
+def controls_of_args(args: argparse.Namespace) -> dict[str, float]:
+    """The controls that were given, by name."""
+    return {name: value for name in CONTROLS if (value := getattr(args, name)) is not None}
+
+
 def lighting_of_args(args: argparse.Namespace) -> tuple[Lighting, RelightSettings]:
     """The light and the controls asked for; a preset's own controls give way to options.
 
     Raises:
-        InputError: a file is unusable.
+        InputError: a file is unusable, or a control was given that the engine does not support.
         UsageError: an unknown preset, or options that do not go together.
     """
     if args.rotate is not None and args.hdri is None:
         raise UsageError("--rotate goes with --hdri only")
     lighting, settings = _lighting(args)
-    given = {name: getattr(args, name) for name in _OPTIONS if getattr(args, name) is not None}
+    given = controls_of_args(args)
+    check_supported(args.engine, given, settings)
     return lighting, replace(settings, **given)
 
 
-def engine_of_args(args: argparse.Namespace, settings: RelightSettings) -> Engine:
+def engine_of_args(args: argparse.Namespace) -> Engine:
     """Loads the engine.
 
     Raises:
-        VcamError: it does not load, or cannot show the view asked for.
+        VcamError: it does not load.
     """
     check_device(args.device, args.engine)
-    engine = engine_on(args.engine, args.device)
-    for name in sorted(ENGINES[engine.name].unsupported_controls):
-        if getattr(settings, name) != CONTROLS[name].default:
-            raise VcamError(f"the engine {engine.name!r} has no {name}", f"leave out --{name}")
-    return engine
+    return engine_on(args.engine, args.device)
 
 
 def expects_change(engine: Engine, lighting: Lighting, settings: RelightSettings) -> bool:
@@ -113,7 +122,7 @@ def _lighting(args: argparse.Namespace) -> tuple[Lighting, RelightSettings]:
     if name not in presets:
         wrong = "".join(f" ({problem})" for problem in problems)
         raise UsageError(
-            f"there is no preset called {name!r}{wrong}", f"choose of {', '.join(presets)}"
+            f"there is no preset called {name!r}{wrong}", f"choose one of {', '.join(presets)}"
         )
     return presets[name].lighting(), presets[name].controls
 
@@ -158,9 +167,7 @@ def _degrees(text: str) -> float:
 _degrees.__name__ = "number of degrees"  # argparse names the type in its message
 
 
-def _in_range(name: str) -> Callable[[str], float]:
-    control = CONTROLS[name]
-
+def _in_range(control: Control) -> Callable[[str], float]:
     def parse(text: str) -> float:
         try:
             value = float(text)

@@ -18,7 +18,7 @@ LARGEST_FILE = 64 * 1024
 """Bytes of saved settings that are read; the program writes less than 1 KiB."""
 
 _ALONE = ("mirror", "engine")
-"""Settings that are saved one by one; all others make up the look, which is saved whole."""
+"""Settings that are saved one by one; all others make up the look, which is saved as a whole."""
 
 
 def config_folder() -> Path:
@@ -44,8 +44,9 @@ def restore(store: SettingsStore) -> dict[str, Any]:
     """
     saved = _read()
     usable, problems = {}, []
-    # The preset goes first, since it brings values for the others.
-    for name in sorted(saved, key=lambda name: name != "preset"):
+    # The preset goes first, since it brings values for the others; the engine last, since it need
+    # not support all that was set for another one.
+    for name in sorted(saved, key=lambda name: (name != "preset", name == "engine")):
         try:
             store.change({name: saved[name]})
             usable[name] = saved[name]
@@ -59,9 +60,9 @@ def restore(store: SettingsStore) -> dict[str, Any]:
 def save_changes(saved: Mapping[str, Any], before: Settings, after: Settings) -> None:
     """Saves what was changed while the program ran.
 
-    The look is saved whole once a part of it was changed, so with a preset that the command line
-    asked for; other wishes of the command line are not saved. A file that cannot be written is one
-    warning.
+    The look is saved as a whole once a part of it was changed, so together with the preset and the
+    controls that the command line asked for; nothing else that it asked for is saved. A file that
+    cannot be written is one warning.
 
     Args:
         saved: what `restore` returned.

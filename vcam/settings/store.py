@@ -18,14 +18,14 @@ class Settings:
 
     preset: str
     aim: tuple[float, float] | None = None
-    """Azimuth and elevation in degrees to which the user dragged the key light (see
-    `pipeline.lighting.lights.direction`); None: where the preset has it."""
+    """The direction that overrides the preset's for the key light: azimuth and elevation in degrees
+    (see `pipeline.lighting.lights.direction`)."""
     mirror: bool = False
     engine: str = DEFAULT_ENGINE
     relight: RelightSettings = field(default_factory=RelightSettings)
 
     def to_json(self) -> dict[str, Any]:
-        """Flat: the controls beside the rest, as the panel and `SettingsStore.change` use them."""
+        """Flat, the controls beside the rest: as in messages, the saved file and `change`."""
         flat = asdict(self)
         controls: dict[str, Any] = flat.pop("relight")
         return flat | controls
@@ -46,7 +46,7 @@ class SettingsStore:
     def __init__(self, presets: Mapping[str, Preset], settings: Settings) -> None:
         self.presets = presets
         self._lock = threading.Lock()
-        self._current = Snapshot(1, settings, self._lighting(settings))
+        self._current = self._snapshot(1, settings)
 
     @property
     def current(self) -> Snapshot:
@@ -56,54 +56,79 @@ class SettingsStore:
     def change(self, changes: Mapping[str, Any]) -> Snapshot:
         """Applies `changes` (keys of `Settings.to_json`) at once or not at all.
 
-        A new preset brings its own controls and light directions; other keys given along with it
-        win over the preset's.
+        A new preset brings what `preset_changes` says; other keys given along with it win.
 
         Raises:
-            InputError: an unknown key, or a value of the wrong type or outside its range.
+            InputError: an unknown key, a value of the wrong type or outside its range, or a control
+                that the engine does not support.
         """
+        asked = {name: _parse(name, value, self.presets) for name, value in changes.items()}
         with self._lock:
-            settings = _apply(self._current.settings, changes, self.presets)
-            self._current = Snapshot(self._current.id + 1, settings, self._lighting(settings))
+            now = self._current
+            preset = self.presets[asked.get("preset", now.settings.preset)]
+            check_supported(asked.get("engine", now.settings.engine), asked, preset.controls)
+            values = preset_changes(preset) | asked if "preset" in asked else asked
+            controls = {name: values.pop(name) for name in CONTROLS if name in values}
+            try:
+                relight = replace(now.settings.relight, **controls)
+            except ValueError as error:
+                raise InputError(str(error)) from error
+            settings = replace(now.settings, **values, relight=relight)
+            self._current = self._snapshot(now.id + 1, settings)
             return self._current
 
-    def _lighting(self, settings: Settings) -> Lighting:
-        preset = self.presets.get(settings.preset)
-        if preset is None:
-            names = ", ".join(self.presets)
-            raise InputError(f"there is no preset called {settings.preset!r}", f"choose of {names}")
-        return preset.lighting(settings.aim)
+    def _snapshot(self, number: int, settings: Settings) -> Snapshot:
+        preset = self.presets[_choice("preset", settings.preset, self.presets)]
+        return Snapshot(number, settings, preset.lighting(settings.aim))
 
 
-def _apply(now: Settings, changes: Mapping[str, Any], presets: Mapping[str, Preset]) -> Settings:
-    unknown = set(changes) - {"preset", "aim", "mirror", "engine", *CONTROLS}
-    if unknown:
-        raise InputError(f"there is no setting called {sorted(unknown)[0]!r}")
-    if "preset" in changes:
-        name = changes["preset"]
-        if not isinstance(name, str) or name not in presets:
-            raise InputError(
-                f"there is no preset called {name!r}", f"choose of {', '.join(presets)}"
-            )
-        now = replace(now, preset=name, aim=None, relight=presets[name].controls)
-    if "aim" in changes:
-        now = replace(now, aim=_aim(changes["aim"]))
-    if "mirror" in changes:
-        if not isinstance(changes["mirror"], bool):
-            raise InputError("mirror must be true or false")
-        now = replace(now, mirror=changes["mirror"])
-    if "engine" in changes:
-        engine = changes["engine"]
-        if not isinstance(engine, str) or engine not in ENGINES:
-            raise InputError(
-                f"there is no engine called {engine!r}", f"choose of {', '.join(ENGINES)}"
-            )
-        now = replace(now, engine=engine)
-    controls = {name: _number(name, changes[name]) for name in CONTROLS if name in changes}
-    try:
-        return replace(now, relight=replace(now.relight, **controls))
-    except ValueError as error:
-        raise InputError(str(error)) from error
+def preset_changes(preset: Preset) -> dict[str, Any]:
+    """What choosing `preset` changes, as `SettingsStore.change` takes it.
+
+    That is every control, and the key light goes back to where the preset has it.
+    """
+    return {"preset": preset.name, "aim": None, **asdict(preset.controls)}
+
+
+def check_supported(engine: str, asked: Mapping[str, object], preset: RelightSettings) -> None:
+    """Refuses controls that would change nothing.
+
+    Args:
+        engine: the name of an engine.
+        asked: what is asked for; keys that are no controls are left alone.
+        preset: the chosen preset's controls, which may be asked for all the same.
+
+    Raises:
+        InputError: `engine` does not support a control whose value is neither its default nor the
+            preset's.
+    """
+    for name in sorted(ENGINES[engine].unsupported_controls & set(asked)):
+        default = CONTROLS[name].default
+        if asked[name] not in (default, getattr(preset, name)):
+            raise InputError(f"the engine {engine!r} has no {name}", f"leave it at {default:g}")
+
+
+def _parse(name: str, value: object, presets: Mapping[str, Preset]) -> Any:
+    if name in CONTROLS:
+        return _number(name, value)
+    match name:
+        case "preset":
+            return _choice("preset", value, presets)
+        case "aim":
+            return _aim(value)
+        case "mirror":
+            return _boolean("mirror", value)
+        case "engine":
+            return _choice("engine", value, ENGINES)
+    raise InputError(f"there is no setting called {name!r}")
+
+
+def _choice(what: str, value: object, choices: Mapping[str, object]) -> str:
+    if not isinstance(value, str) or value not in choices:
+        raise InputError(
+            f"there is no {what} called {value!r}", f"choose one of {', '.join(choices)}"
+        )
+    return value
 
 
 def _number(name: str, value: object) -> float:
@@ -122,5 +147,11 @@ def _aim(value: object) -> tuple[float, float] | None:
         raise InputError("aim must be null or [azimuth, elevation] in degrees")
     azimuth, elevation = (_number("aim", part) for part in value)
     if not (-180 <= azimuth <= 180 and -90 <= elevation <= 90):
-        raise InputError("aim must be an azimuth within +-180 and an elevation within +-90 degrees")
+        raise InputError("aim must be an azimuth within ±180 and an elevation within ±90 degrees")
     return azimuth, elevation
+
+
+def _boolean(name: str, value: object) -> bool:
+    if not isinstance(value, bool):
+        raise InputError(f"{name} must be true or false")
+    return value

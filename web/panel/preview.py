@@ -11,6 +11,7 @@ import cv2
 from vcam_relight.pipeline.core.image import BgrImage
 from vcam_relight.vcam.core.errors import SinkError
 from vcam_relight.vcam.sinks import ProcessedFrame, Sink
+from vcam_relight.web.messages import FrameHeader
 
 QUALITY = 80
 LONGEST_SIDE = 1280
@@ -76,9 +77,8 @@ class PreviewSink(Sink):
     def write(self, frame: ProcessedFrame) -> None:
         """Sends one frame to each viewer that has shown its last one.
 
-        The message: 4 bytes big-endian, the length of the header; the header as JSON (`frame`,
-        `width`, `height`, `settings_id`, `parts`: the bytes of each JPEG); the relit JPEG; for
-        those who asked, the original's JPEG.
+        The message: 4 bytes big-endian, the length of the header; the header (`FrameHeader`) as
+        JSON; the relit image as JPEG; for those who asked, the original as JPEG.
 
         Raises:
             SinkError: the picture cannot be encoded.
@@ -93,19 +93,26 @@ class PreviewSink(Sink):
             original = relit if same else self._encode(frame.original.image)
         self._number += 1
         height, width = _preview_size(frame.output.image)
-        head = {
-            "frame": self._number,
-            "width": width,
-            "height": height,
-            "settings_id": frame.settings_id,
-        }
-        plain = _message(head, relit)
-        both = _message(head, relit, original) if original else plain
+
+        def message(*parts: bytes) -> bytes:
+            return _message(
+                {
+                    "frame": self._number,
+                    "width": width,
+                    "height": height,
+                    "settings_id": frame.settings_id,
+                    "parts": [len(part) for part in parts],
+                },
+                *parts,
+            )
+
+        plain = message(relit)
+        both = message(relit, original) if original else plain
         for viewer in takers:
             viewer.ready = False
-            message = both if viewer.original and original else plain
+            data = both if viewer.original and original else plain
             if not viewer.loop.is_closed():
-                viewer.loop.call_soon_threadsafe(viewer.deliver, message)
+                viewer.loop.call_soon_threadsafe(viewer.deliver, data)
 
     def close(self) -> None:
         """Nothing to close."""
@@ -130,6 +137,6 @@ def _preview_size(image: BgrImage) -> tuple[int, int]:
     return max(1, round(height * scale)), max(1, round(width * scale))
 
 
-def _message(head: dict[str, int], *parts: bytes) -> bytes:
-    header = json.dumps(head | {"parts": [len(part) for part in parts]}).encode()
-    return b"".join((struct.pack(">I", len(header)), header, *parts))
+def _message(header: FrameHeader, *parts: bytes) -> bytes:
+    text = json.dumps(header).encode()
+    return b"".join((struct.pack(">I", len(text)), text, *parts))

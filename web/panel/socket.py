@@ -2,12 +2,11 @@
 
 import asyncio
 import contextlib
-from collections.abc import Mapping
-from typing import Any
 
 from aiohttp import WSMsgType, web
 
-from vcam_relight.web.control import Control
+from vcam_relight.web.control import RemoteControl
+from vcam_relight.web.messages import PreviewMessage, ServerMessage
 from vcam_relight.web.panel.preview import PreviewSink, Viewer
 
 
@@ -15,13 +14,12 @@ class PanelSocket:
     """Runs from the handshake to the end of the connection."""
 
     def __init__(
-        self, response: web.WebSocketResponse, control: Control, preview: PreviewSink
+        self, response: web.WebSocketResponse, control: RemoteControl, preview: PreviewSink
     ) -> None:
         self._response = response
         self._control = control
         self._preview = preview
         self._viewer = Viewer(self._deliver)
-        self._handlers = {"shown": self._shown, "view": self._view}
         self._frame: bytes | None = None
         self._arrived = asyncio.Event()
 
@@ -38,7 +36,7 @@ class PanelSocket:
             async for message in self._response:
                 if message.type is not WSMsgType.TEXT:
                     continue
-                if answer := self._control.answer(message.data, self._handlers):
+                if answer := self._control.answer(message.data, self._on_preview):
                     await self._send(answer)
         except ConnectionError:
             pass
@@ -62,11 +60,11 @@ class PanelSocket:
             if frame is not None:
                 await self._response.send_bytes(frame)
 
-    async def _send(self, message: dict[str, Any]) -> None:
+    async def _send(self, message: ServerMessage) -> None:
         await self._response.send_json(message)
 
-    def _shown(self, message: Mapping[str, Any]) -> None:
-        self._viewer.ready = True
-
-    def _view(self, message: Mapping[str, Any]) -> None:
-        self._viewer.view(message.get("visible") is True, message.get("original") is True)
+    def _on_preview(self, message: PreviewMessage) -> None:
+        if message["type"] == "view":
+            self._viewer.view(message["visible"], message["original"])
+        else:
+            self._viewer.ready = True

@@ -1,3 +1,4 @@
+// @ts-check
 // The server of this page, and the token that lets us talk to it.
 
 export const token = new URLSearchParams(location.hash.slice(1)).get("token") ?? "";
@@ -5,28 +6,47 @@ export const token = new URLSearchParams(location.hash.slice(1)).get("token") ??
 // A new link pasted into the same tab brings a new token.
 addEventListener("hashchange", () => location.reload());
 
-/** `path` with the token, for links between our pages. */
+/**
+ * `path` with the token, for links between our pages.
+ * @param {string} path
+ */
 export const withToken = (path) => `${path}#token=${token}`;
 
-/** GET, or POST of a JSON `body`. Returns the answer; throws an Error with the server's words. */
-export async function api(path, body) {
-  const headers = { Authorization: `Bearer ${token}` };
-  if (body !== undefined) headers["Content-Type"] = "application/json";
-  const response = await fetch(path, {
-    method: body === undefined ? "GET" : "POST",
-    headers,
-    body: body === undefined ? undefined : JSON.stringify(body),
-  });
-  const answer = await response.json().catch(() => ({}));
-  if (!response.ok) {
-    const error = new Error(answer.error ?? `the server answered ${response.status}`);
-    error.status = response.status;
-    throw error;
+/** The server refused a request, in its own words. */
+export class ApiError extends Error {
+  /**
+   * @param {string} message
+   * @param {number} status of HTTP
+   */
+  constructor(message, status) {
+    super(message);
+    this.status = status;
   }
-  return answer;
 }
 
-/** A WebSocket to `path`, with the token among its subprotocols. */
+/**
+ * GET, or POST of a JSON `body`. Returns the answer; throws an `ApiError`.
+ * @param {string} path
+ * @param {object} [body]
+ */
+export async function api(path, body) {
+  const authorization = { Authorization: `Bearer ${token}` };
+  const response = await (body
+    ? fetch(path, {
+        method: "POST",
+        headers: { ...authorization, "Content-Type": "application/json" },
+        body: JSON.stringify(body),
+      })
+    : fetch(path, { headers: authorization }));
+  const answer = await response.json().catch(() => ({}));
+  if (response.ok) return answer;
+  throw new ApiError(answer.error ?? `the server answered ${response.status}`, response.status);
+}
+
+/**
+ * A WebSocket to `path`, with the token among its subprotocols.
+ * @param {string} path
+ */
 export function openSocket(path) {
   const url = new URL(path, location.href);
   url.protocol = url.protocol.replace("http", "ws");

@@ -1,39 +1,74 @@
+// @ts-check
 // The light that is dragged on the picture. Its place is its direction: the picture's centre is
 // the camera, `REACH` of the way to the left and right edge is 90 degrees to the side, `REACH` of
 // the way to the upper and lower edge is 60 degrees up or down. Lights from behind rest at the edge.
+
+/** @import { SettingsSync } from "./settings.js" */
+/** @typedef {[number, number]} Pair two numbers, as each function says */
 
 const REACH = 0.86;
 const SIDE = 90;
 const UP = 60;
 const KEY_STEP = 5;
+/** Key -> steps to the right and up in the picture. */
+const ARROWS = new Map([
+  ["ArrowRight", [1, 0]],
+  ["ArrowLeft", [-1, 0]],
+  ["ArrowUp", [0, 1]],
+  ["ArrowDown", [0, -1]],
+]);
 
+/** @type {(value: number, bound: number) => number} */
 const limit = (value, bound) => Math.min(bound, Math.max(-bound, value));
 
-/** Azimuth and elevation in degrees -> place in the picture, each 0..1 from its upper left. */
+/**
+ * Azimuth and elevation in degrees -> place in the picture, each 0..1 from its upper left.
+ * @param {Pair} direction
+ * @param {boolean} mirror
+ * @returns {Pair}
+ */
 export function place([azimuth, elevation], mirror) {
   const x = (limit(azimuth, SIDE) / SIDE) * (mirror ? -1 : 1);
   const y = limit(elevation, UP) / UP;
   return [0.5 + (x * REACH) / 2, 0.5 - (y * REACH) / 2];
 }
 
-/** Place in the picture -> azimuth and elevation in whole degrees. */
+/**
+ * Place in the picture -> azimuth and elevation in whole degrees.
+ * @param {Pair} place
+ * @param {boolean} mirror
+ * @returns {Pair}
+ */
 export function aimAt([x, y], mirror) {
   const side = limit(((x - 0.5) * 2) / REACH, 1) * (mirror ? -1 : 1);
   return [Math.round(side * SIDE), Math.round(limit(((0.5 - y) * 2) / REACH, 1) * UP)];
 }
 
-/** The direction as it is seen in the picture, mirrored or not. */
-function words([azimuth, elevation], mirror) {
-  const side = azimuth > 0 === Boolean(mirror) ? "left" : "right";
+/**
+ * The direction as it is seen in the picture, mirrored or not.
+ * @param {Pair} direction
+ * @param {boolean} mirror
+ */
+export function words([azimuth, elevation], mirror) {
+  const side = azimuth > 0 === mirror ? "left" : "right";
   const across = azimuth ? `${Math.abs(azimuth)}° ${side}` : "centre";
   const height = elevation ? `${Math.abs(elevation)}° ${elevation > 0 ? "up" : "down"}` : "level";
   return `${across}, ${height}`;
 }
 
-/** Makes `handle` (a button inside `stage`, which the picture fills) move the key light. Under a
- * preset without one (off, auto) there is nothing to drag, and no handle. */
+/**
+ * Makes `handle` (a button inside `stage`, which the picture fills) move the key light. Under a
+ * preset without one (off, auto) there is nothing to drag, and no handle.
+ * @param {SettingsSync} settings
+ * @param {HTMLElement} stage
+ * @param {HTMLButtonElement} handle
+ * @param {HTMLElement} readout
+ */
 export function wireLight(settings, stage, handle, readout) {
-  const aim = () => settings.preset?.key && (settings.current.aim ?? settings.preset.key);
+  const aim = () => {
+    const key = settings.preset?.key;
+    return key && (settings.current?.aim ?? key);
+  };
 
   function refresh() {
     handle.disabled = !settings.connected;
@@ -51,6 +86,7 @@ export function wireLight(settings, stage, handle, readout) {
     handle.dataset.aim = to.join(" ");
   }
 
+  /** @type {Pair | null} */
   let grip = null;
   handle.addEventListener("pointerdown", (event) => {
     if (event.button !== 0) return;
@@ -60,12 +96,13 @@ export function wireLight(settings, stage, handle, readout) {
     handle.classList.add("held");
   });
   handle.addEventListener("pointermove", (event) => {
-    if (!grip) return;
+    const held = aim();
+    if (!grip || !held) return;
     const box = stage.getBoundingClientRect();
     const x = (event.clientX - grip[0] - box.x) / box.width;
     const y = (event.clientY - grip[1] - box.y) / box.height;
-    const next = aimAt([x, y], settings.current?.mirror);
-    if (next.join() !== aim().join()) settings.set({ aim: next });
+    const next = aimAt([x, y], settings.current?.mirror ?? false);
+    if (next.join() !== held.join()) settings.set({ aim: next });
   });
   for (const type of ["pointerup", "pointercancel", "lostpointercapture"]) {
     handle.addEventListener(type, () => {
@@ -77,15 +114,12 @@ export function wireLight(settings, stage, handle, readout) {
   handle.addEventListener("keydown", (event) => {
     const step = event.shiftKey || event.ctrlKey ? 1 : KEY_STEP;
     const flip = settings.current?.mirror ? -1 : 1;
-    const [azimuth, elevation] = aim();
-    const moved = {
-      ArrowRight: [azimuth + step * flip, elevation],
-      ArrowLeft: [azimuth - step * flip, elevation],
-      ArrowUp: [azimuth, elevation + step],
-      ArrowDown: [azimuth, elevation - step],
-    }[event.key];
-    if (moved) settings.set({ aim: [limit(moved[0], 180), limit(moved[1], 90)] });
-    else if (event.key === "Home" || event.key === "Delete") settings.set({ aim: null });
+    const held = aim();
+    const [right, up] = ARROWS.get(event.key) ?? [0, 0];
+    if (held && (right || up)) {
+      const [azimuth, elevation] = [held[0] + right * step * flip, held[1] + up * step];
+      settings.set({ aim: [limit(azimuth, 180), limit(elevation, 90)] });
+    } else if (event.key === "Home" || event.key === "Delete") settings.set({ aim: null });
     else return;
     event.preventDefault();
   });

@@ -1,9 +1,13 @@
+// @ts-check
 // The panel: the preview and everything that can be set while the camera runs.
+
+/** @import { ClientMessage } from "./messages.js" */
 
 import { api, openSocket, withToken } from "./api.js";
 import { buildControls } from "./controls.js";
+import { $, byId, isFor } from "./dom.js";
 import { wireLight } from "./light.js";
-import { Settings } from "./settings.js";
+import { SettingsSync } from "./settings.js";
 import { parseFrame, Stage } from "./stage.js";
 import { numbers, REFUSED, route, showNotice, showState, STOPPED } from "./status.js";
 import { wireTheme } from "./theme.js";
@@ -12,19 +16,20 @@ const RETRY_MS = [250, 500, 1000, 2000, 4000, 8000];
 const LOST = "The connection to the camera program is lost. Trying again…";
 const GOING_AWAY = 1001; // the close code of a server that shuts down (RFC 6455, 7.4.1)
 
-const $ = (id) => document.getElementById(id);
 const indicator = { pill: $("state"), banner: $("banner") };
+/** @type {WebSocket | null} */
 let socket = null;
 let tries = 0;
 let stopped = false;
 
-const send = (message) => {
+const send = (/** @type {ClientMessage} */ message) => {
   if (socket?.readyState !== WebSocket.OPEN) return false;
   socket.send(JSON.stringify(message));
   return true;
 };
-const settings = new Settings(send);
-const stage = new Stage({ stage: $("stage"), canvas: $("picture"), wipe: $("wipe") }, sendView);
+const settings = new SettingsSync(send);
+const canvas = byId("picture", HTMLCanvasElement);
+const stage = new Stage({ stage: $("stage"), canvas, wipe: $("wipe") }, sendView);
 
 function sendView() {
   send({ type: "view", visible: !document.hidden, original: stage.needsOriginal });
@@ -67,28 +72,26 @@ async function reconnect() {
 }
 
 settings.addEventListener("state", () => {
-  const { state, reason } = settings.state;
-  showState(indicator, state, reason || (state === "stopped" ? STOPPED : ""));
-  const { line, detail } = numbers(settings.state);
+  const news = settings.state;
+  if (!news) return;
+  showState(indicator, news.state, news.reason || (news.state === "stopped" ? STOPPED : ""));
+  const { line, detail } = numbers(news);
   $("numbers").textContent = line;
   $("numbers").title = detail;
-  $("route").textContent = route(settings.state);
+  $("route").textContent = route(news);
 });
-settings.addEventListener("error", ({ detail }) => showNotice($("notice"), detail));
+settings.addEventListener("error", (event) => {
+  if (event instanceof CustomEvent) showNotice($("notice"), event.detail);
+});
 
-buildControls(settings, {
-  presets: $("presets"),
-  sliders: $("sliders"),
-  mirror: $("mirror"),
-  engine: $("engine"),
-});
-wireLight(settings, $("stage"), $("light"), $("aim"));
-wireTheme($("theme"));
-$("peer-link").href = withToken("/peer");
+buildControls(settings);
+wireLight(settings, $("stage"), byId("light", HTMLButtonElement), $("aim"));
+wireTheme(byId("theme", HTMLButtonElement));
+byId("peer-link", HTMLAnchorElement).href = withToken("/peer");
 document.addEventListener("visibilitychange", sendView);
 
 const compare = $("compare");
-const hold = (on) => {
+const hold = (/** @type {boolean} */ on) => {
   stage.compare(on);
   compare.ariaPressed = String(on);
 };
@@ -105,13 +108,16 @@ wipeButton.addEventListener("click", () => {
   wipeButton.ariaPressed = String(stage.wiping);
 });
 
-/** C, Space where it presses nothing else, or Space and Enter on the compare button itself. */
-const isCompareKey = ({ key, target }) => {
-  if (target === compare) return ["c", " ", "Enter"].includes(key);
-  return key === "c" || (key === " " && !target.matches("button, a, select"));
+/**
+ * C, Space where it presses nothing else, or Space and Enter on the compare button itself.
+ * @param {KeyboardEvent} event
+ */
+const isCompareKey = (event) => {
+  if (event.target === compare) return ["c", " ", "Enter"].includes(event.key);
+  return event.key === "c" || (event.key === " " && !isFor(event, "button, a, select"));
 };
 addEventListener("keydown", (event) => {
-  if (event.ctrlKey || event.metaKey || event.altKey || event.target.matches("select")) return;
+  if (event.ctrlKey || event.metaKey || event.altKey || isFor(event, "select")) return;
   if (isCompareKey(event)) {
     event.preventDefault();
     if (!event.repeat) hold(true);

@@ -1,52 +1,73 @@
+// @ts-check
 // The peer page: this browser's camera goes to the engine over WebRTC and comes back relit.
 
-import { api, withToken } from "./api.js";
+/** @import { SdpMessage, ServerState } from "./messages.js" */
+/**
+ * @typedef {object} Session one run of the camera; the connection comes after the camera
+ * @property {MediaStream} stream
+ * @property {RTCPeerConnection} [connection]
+ * @property {RTCDataChannel} [channel]
+ * @property {ReturnType<typeof setInterval>} [timer]
+ */
+
+import { api, ApiError, withToken } from "./api.js";
 import { buildControls } from "./controls.js";
+import { $, byId } from "./dom.js";
 import { wireLight } from "./light.js";
-import { Settings } from "./settings.js";
+import { SettingsSync } from "./settings.js";
 import { numbers, REFUSED, showNotice, showState } from "./status.js";
 import { wireTheme } from "./theme.js";
 
-const $ = (id) => document.getElementById(id);
+const startButton = byId("start", HTMLButtonElement);
+const original = byId("original", HTMLVideoElement);
+const relit = byId("relit", HTMLVideoElement);
 const indicator = { pill: $("state"), banner: $("banner") };
 const GATHER_MS = 2000;
 const STATS_MS = 1000;
 const CAMERA = { width: { ideal: 1280 }, height: { ideal: 720 }, frameRate: { ideal: 30 } };
-const CAMERA_ERRORS = {
-  NotAllowedError: "The browser may not use the camera. Allow it in the address bar, then start again.",
-  NotFoundError: "No camera was found. Connect one, then start again.",
-  NotReadableError: "The camera is in use by another program. Close that, then start again.",
-};
+/** Name of a DOMException -> what to do. */
+const CAMERA_ERRORS = new Map([
+  ["NotAllowedError", "The browser may not use the camera. Allow it in the address bar, then start again."],
+  ["NotFoundError", "No camera was found. Connect one, then start again."],
+  ["NotReadableError", "The camera is in use by another program. Close that, then start again."],
+]);
 
-let session = null; // {stream, connection, channel, timer}
+/** @type {Session | null} */
+let session = null;
 
-const settings = new Settings((message) => {
-  if (session?.channel?.readyState !== "open") return false;
-  session.channel.send(JSON.stringify(message));
+const settings = new SettingsSync((message) => {
+  const channel = session?.channel;
+  if (channel?.readyState !== "open") return false;
+  channel.send(JSON.stringify(message));
   return true;
 });
 
 async function start() {
-  $("start").disabled = true;
+  startButton.disabled = true;
   showState(indicator, "connecting");
   try {
     await open();
   } catch (error) {
     fail(error);
   }
-  $("start").disabled = false;
+  startButton.disabled = false;
   refreshButton();
 }
 
+/** @param {unknown} error */
 function fail(error) {
-  if (error.status === 401) stop("refused", `${REFUSED} From there, go to Browser camera.`);
-  else stop("ended", CAMERA_ERRORS[error.name] ?? error.message);
+  if (error instanceof ApiError && error.status === 401) {
+    stop("refused", `${REFUSED} From there, go to Browser camera.`);
+  } else if (error instanceof Error) {
+    stop("ended", CAMERA_ERRORS.get(error.name) ?? error.message);
+  }
 }
 
 async function open() {
   if (!navigator.mediaDevices) {
     throw new Error("Browsers allow the camera only on https pages and on this machine itself.");
   }
+  /** @type {ServerState} */
   const { ice_servers } = await api("/api/state");
   const stream = await navigator.mediaDevices.getUserMedia({ video: CAMERA, audio: false });
   session = { stream }; // from here on, `stop` turns the camera off
@@ -59,7 +80,7 @@ async function open() {
   session = { connection, channel, stream, timer };
   channel.addEventListener("message", ({ data }) => settings.receive(JSON.parse(data)));
   connection.addEventListener("track", ({ track }) => {
-    $("relit").srcObject = new MediaStream([track]);
+    relit.srcObject = new MediaStream([track]);
   });
   connection.addEventListener("connectionstatechange", () => {
     const state = connection.connectionState;
@@ -73,24 +94,32 @@ async function open() {
   const [track] = stream.getVideoTracks();
   track.contentHint = "motion";
   track.addEventListener("ended", () => stop("ended", "The camera has stopped."));
-  $("original").srcObject = stream;
+  original.srcObject = stream;
   connection.addTransceiver(track, { direction: "sendrecv", streams: [stream] });
   await connection.setLocalDescription(await connection.createOffer());
   await gathered(connection);
-  const answer = await api("/api/offer", { type: "offer", sdp: connection.localDescription.sdp });
+  /** @type {SdpMessage} */
+  const offer = { type: "offer", sdp: connection.localDescription?.sdp ?? "" };
+  /** @type {SdpMessage} */
+  const answer = await api("/api/offer", offer);
   await connection.setRemoteDescription(answer);
 }
 
-function gathered(connection) {
-  if (connection.iceGatheringState === "complete") return undefined;
-  return new Promise((done) => {
+/**
+ * Resolves when all candidates are known, or it has taken long enough.
+ * @param {RTCPeerConnection} connection
+ */
+async function gathered(connection) {
+  if (connection.iceGatheringState === "complete") return;
+  await new Promise((done) => {
     setTimeout(done, GATHER_MS);
     connection.addEventListener("icegatheringstatechange", () => {
-      if (connection.iceGatheringState === "complete") done();
+      if (connection.iceGatheringState === "complete") done(undefined);
     });
   });
 }
 
+/** @param {Parameters<typeof showState>[1]} state */
 function stop(state = "ended", reason = "") {
   const ending = session;
   session = null;
@@ -100,7 +129,7 @@ function stop(state = "ended", reason = "") {
     ending.stream.getTracks().forEach((track) => track.stop());
     ending.connection?.close();
   }
-  $("original").srcObject = $("relit").srcObject = null;
+  original.srcObject = relit.srcObject = null;
   $("connection").textContent = "not connected";
   $("numbers").textContent = "";
   document.body.classList.remove("connected");
@@ -109,11 +138,13 @@ function stop(state = "ended", reason = "") {
 }
 
 function refreshButton() {
-  $("start").textContent = session ? "Stop camera" : "Start camera";
+  startButton.textContent = session ? "Stop camera" : "Start camera";
 }
 
+/** @param {RTCPeerConnection} connection */
 async function showNumbers(connection) {
-  const reports = await connection.getStats();
+  /** @type {Map<string, any>} the values depend on the report's `type` */
+  const reports = new Map(/** @type {any} */ (await connection.getStats()));
   if (session?.connection !== connection) return;
   const parts = [];
   for (const report of reports.values()) {
@@ -132,35 +163,33 @@ async function showNumbers(connection) {
 }
 
 settings.addEventListener("state", () => {
+  if (!settings.state) return;
   document.body.classList.add("connected");
   showState(indicator, settings.state.state, settings.state.reason);
 });
 settings.addEventListener("change", () => {
-  $("original").classList.toggle("mirrored", Boolean(settings.current?.mirror));
+  original.classList.toggle("mirrored", Boolean(settings.current?.mirror));
 });
-settings.addEventListener("error", ({ detail }) => showNotice($("notice"), detail));
-for (const video of [$("original"), $("relit")]) {
+settings.addEventListener("error", (event) => {
+  if (event instanceof CustomEvent) showNotice($("notice"), event.detail);
+});
+for (const video of [original, relit]) {
   // the box takes the picture's shape, so that the light's place in it is its place in the picture
   video.addEventListener("resize", () => {
-    if (video.videoWidth) video.style.aspectRatio = video.videoWidth / video.videoHeight;
+    if (video.videoWidth) video.style.aspectRatio = String(video.videoWidth / video.videoHeight);
   });
 }
 let frames = 0;
 function count() {
-  $("relit").dataset.frames = ++frames;
-  $("relit").requestVideoFrameCallback(count);
+  relit.dataset.frames = String(++frames);
+  relit.requestVideoFrameCallback(count);
 }
-$("relit").requestVideoFrameCallback?.(count);
+relit.requestVideoFrameCallback?.(count);
 
-buildControls(settings, {
-  presets: $("presets"),
-  sliders: $("sliders"),
-  mirror: $("mirror"),
-  engine: $("engine"),
-});
-wireLight(settings, $("stage"), $("light"), $("aim"));
-wireTheme($("theme"));
-$("panel-link").href = withToken("/");
-$("start").addEventListener("click", () => (session ? stop() : start()));
+buildControls(settings);
+wireLight(settings, $("stage"), byId("light", HTMLButtonElement), $("aim"));
+wireTheme(byId("theme", HTMLButtonElement));
+byId("panel-link", HTMLAnchorElement).href = withToken("/");
+startButton.addEventListener("click", () => (session ? stop() : start()));
 addEventListener("pagehide", () => stop());
 api("/api/state").catch(fail); // a link that cannot work is said before anyone tries

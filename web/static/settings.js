@@ -1,44 +1,66 @@
+// @ts-check
 // The settings as the server has them, with the user's latest changes laid over until they are
 // acknowledged. One change is on its way at a time; meanwhile newer ones are merged (newest wins).
+
+/**
+ * @import { AckMessage, HelloMessage, ServerMessage, SetMessage, Settings, StateMessage }
+ *   from "./messages.js"
+ */
 
 const ACK_TIMEOUT_MS = 2000;
 
 /** Events: `hello`, `change` (settings), `state`, `error` (detail: text). */
-export class Settings extends EventTarget {
-  /** @param send takes a message object; returns false when there is no connection. */
+export class SettingsSync extends EventTarget {
+  /** @param {(message: SetMessage) => boolean} send returns false when there is no connection */
   constructor(send) {
     super();
     this.send = send;
-    this.connected = false; // from the server's hello to the end of the connection
+    /** From the server's hello to the end of the connection. */
+    this.connected = false;
+    /** @type {HelloMessage | null} */
     this.hello = null;
+    /** @type {StateMessage | null} */
     this.state = null;
     this.acknowledged = 0;
+    /** @type {Settings | null} */
     this.server = null;
+    /** @type {Partial<Settings> | null} */
     this.queued = null;
+    /** @type {{ id: number, changes: Partial<Settings>, timer: ReturnType<typeof setTimeout> } | null} */
     this.inFlight = null;
+    this.flushing = false;
     this.nextId = 1;
   }
 
-  /** The settings to show. */
+  /**
+   * The settings to show.
+   * @returns {Settings | null}
+   */
   get current() {
     if (!this.server) return null;
-    return { ...this.server, ...this.inFlight?.shown, ...this.shown(this.queued) };
+    return { ...this.server, ...this.inFlight?.changes, ...this.queued };
   }
 
-  /** The preset that is chosen, with the values it brings. */
+  /** The preset that is chosen, with the settings it brings. */
   get preset() {
     return this.hello?.presets.find((preset) => preset.name === this.current?.preset);
   }
 
-  /** Asks for changes, e.g. `{warmth: 0.3}`. */
+  /**
+   * Asks for changes, e.g. `{warmth: 0.3}`, or a preset's `settings`.
+   * @param {Partial<Settings>} changes
+   */
   set(changes) {
     if (!this.connected) return;
-    this.queued = "preset" in changes ? { ...changes } : { ...this.queued, ...changes };
+    this.queued = { ...this.queued, ...changes };
     this.dispatchEvent(new Event("change"));
     this.flushSoon();
   }
 
-  /** A message of the server. */
+  /**
+   * Takes a message of the server.
+   * @param {ServerMessage} message
+   */
   receive(message) {
     if (message.type === "hello") {
       this.hello = message;
@@ -68,6 +90,7 @@ export class Settings extends EventTarget {
     this.dispatchEvent(new Event("change"));
   }
 
+  /** @param {AckMessage | StateMessage} message */
   adopt({ settings, settings_id }) {
     if (settings_id < this.acknowledged) return;
     const news = settings_id !== this.acknowledged || !this.server;
@@ -76,6 +99,7 @@ export class Settings extends EventTarget {
     if (news) this.dispatchEvent(new Event("change"));
   }
 
+  /** @param {number | null} id */
   settle(id) {
     if (this.inFlight?.id !== id) return;
     clearTimeout(this.inFlight.timer);
@@ -101,13 +125,6 @@ export class Settings extends EventTarget {
     this.queued = null;
     if (!this.send({ type: "set", id, changes })) return;
     const timer = setTimeout(() => this.settle(id), ACK_TIMEOUT_MS);
-    this.inFlight = { id, timer, shown: this.shown(changes) };
-  }
-
-  /** What `changes` will look like: a preset brings its own sliders and light. */
-  shown(changes) {
-    if (!changes?.preset) return changes;
-    const preset = this.hello?.presets.find(({ name }) => name === changes.preset);
-    return { aim: null, ...preset?.controls, ...changes };
+    this.inFlight = { id, changes, timer };
   }
 }

@@ -1,8 +1,17 @@
+// @ts-check
 // Draws preview frames, and compares: the whole original while held, or both sides of a wipe.
 
-/** A preview message (see PreviewSink.write) -> {head, parts: [ArrayBuffer views]}. */
+/** @import { FrameHeader } from "./messages.js" */
+/** @typedef {{ head: FrameHeader, parts: Uint8Array<ArrayBuffer>[] }} PreviewFrame */
+
+/**
+ * Reads a preview message (see `PreviewSink.write`).
+ * @param {ArrayBuffer} buffer
+ * @returns {PreviewFrame}
+ */
 export function parseFrame(buffer) {
   const length = new DataView(buffer).getUint32(0);
+  /** @type {FrameHeader} */
   const head = JSON.parse(new TextDecoder().decode(new Uint8Array(buffer, 4, length)));
   let offset = 4 + length;
   const parts = head.parts.map((size) => {
@@ -13,18 +22,27 @@ export function parseFrame(buffer) {
   return { head, parts };
 }
 
+/** @param {Uint8Array<ArrayBuffer>} part */
 const decode = (part) => createImageBitmap(new Blob([part], { type: "image/jpeg" }));
 
-/** The picture. `onNeeds` is called when it begins or stops to need originals. */
+/** The picture. */
 export class Stage {
+  /**
+   * @param {{ stage: HTMLElement, canvas: HTMLCanvasElement, wipe: HTMLElement }} elements
+   * @param {() => void} onNeeds is called when it begins or stops to need originals
+   */
   constructor(elements, onNeeds) {
-    this.elements = elements; // {stage, canvas, wipe}
-    this.context = elements.canvas.getContext("2d", { alpha: false });
+    this.elements = elements;
+    this.context = /** @type {CanvasRenderingContext2D} */ (
+      elements.canvas.getContext("2d", { alpha: false })
+    );
     this.onNeeds = onNeeds;
     this.comparing = false;
     this.wiping = false;
     this.split = 0.5;
+    /** @type {ImageBitmap | null} */
     this.relit = null;
+    /** @type {ImageBitmap | null} */
     this.original = null;
     this.frames = 0;
     this.wireWipe();
@@ -35,7 +53,10 @@ export class Stage {
     return this.comparing || this.wiping;
   }
 
-  /** Decodes and draws a frame; resolves when it is on the canvas. */
+  /**
+   * Decodes and draws a frame; resolves when it is on the canvas.
+   * @param {PreviewFrame} frame
+   */
   async show({ head, parts }) {
     const [relit, original] = await Promise.all(parts.map(decode));
     this.relit?.close();
@@ -49,25 +70,32 @@ export class Stage {
     if (canvas.width !== head.width || canvas.height !== head.height) {
       canvas.width = head.width;
       canvas.height = head.height;
-      stage.style.setProperty("--ratio", head.width / head.height);
+      stage.style.setProperty("--ratio", String(head.width / head.height));
     }
     this.frames += 1;
-    canvas.dataset.frames = this.frames;
-    canvas.dataset.settingsId = head.settings_id;
+    canvas.dataset.frames = String(this.frames);
+    canvas.dataset.settingsId = String(head.settings_id);
     stage.classList.add("live");
     this.draw();
   }
 
-  /** Holds the original in view, or lets go. */
+  /**
+   * Holds the original in view, or lets go.
+   * @param {boolean} on
+   */
   compare(on) {
     this.change(() => (this.comparing = on));
   }
 
-  /** Shows both sides of a divider, or not. */
+  /**
+   * Shows both sides of a divider, or not.
+   * @param {boolean} on
+   */
   wipe(on) {
     this.change(() => (this.wiping = on));
   }
 
+  /** @param {() => void} make */
   change(make) {
     const before = this.needsOriginal;
     make();
@@ -87,8 +115,8 @@ export class Stage {
   draw() {
     if (!this.relit) return;
     const { width, height } = this.elements.canvas;
-    const whole = this.comparing && this.original;
-    this.context.drawImage(whole ? this.original : this.relit, 0, 0, width, height);
+    const whole = this.comparing ? this.original : null;
+    this.context.drawImage(whole ?? this.relit, 0, 0, width, height);
     this.elements.canvas.dataset.shows = whole ? "original" : "relit";
     if (this.wiping && !this.comparing && this.original) {
       const edge = Math.round(width * this.split);
@@ -104,9 +132,9 @@ export class Stage {
 
   wireWipe() {
     const { stage, wipe } = this.elements;
-    const set = (split) => {
+    const set = (/** @type {number} */ split) => {
       this.split = Math.min(1, Math.max(0, split));
-      stage.style.setProperty("--split", this.split);
+      stage.style.setProperty("--split", String(this.split));
       wipe.ariaValueNow = String(Math.round(this.split * 100));
       this.draw();
     };

@@ -1,4 +1,8 @@
+// @ts-check
 // Words for the loop's state: the pill, the banner, the line of numbers.
+
+/** @import { StateMessage } from "./messages.js" */
+/** @typedef {{ pill: HTMLElement, banner: HTMLElement }} Indicator */
 
 const STATES = {
   connecting: "Connecting",
@@ -18,31 +22,51 @@ export const STOPPED = "The camera has stopped. Start vcam again.";
 
 const NOTICE_MS = 6000;
 
-/** Shows for a while why one's own change was refused, apart from the state's reason. */
+/** @type {ReturnType<typeof setTimeout> | undefined} */
+let noticeTimer;
+
+/** @param {string} text */
+const sentence = (text) => text.charAt(0).toUpperCase() + text.slice(1);
+
+/**
+ * Shows for a while why one's own change was refused, apart from the state's reason.
+ * @param {HTMLElement} element
+ * @param {string} text
+ */
 export function showNotice(element, text) {
-  element.textContent = text.charAt(0).toUpperCase() + text.slice(1);
+  element.textContent = sentence(text);
   element.hidden = false;
-  clearTimeout(element.timer);
-  element.timer = setTimeout(() => (element.hidden = true), NOTICE_MS);
+  clearTimeout(noticeTimer);
+  noticeTimer = setTimeout(() => (element.hidden = true), NOTICE_MS);
 }
 
-/** Shows `state` in the pill; `reason`, if any, in the banner. */
+/**
+ * Shows `state` in the pill; `reason`, if any, in the banner.
+ * @param {Indicator} indicator
+ * @param {keyof typeof STATES} state
+ */
 export function showState({ pill, banner }, state, reason = "") {
-  pill.textContent = STATES[state] ?? state;
+  pill.textContent = STATES[state];
   pill.dataset.state = state;
-  const text = reason.charAt(0).toUpperCase() + reason.slice(1);
+  const text = sentence(reason);
   banner.hidden = !text;
   if (banner.textContent !== text) banner.textContent = text;
 }
 
-/** From where to where the picture goes, and how to get a virtual camera if there is none. */
+/**
+ * From where to where the picture goes, and how to get a virtual camera if there is none.
+ * @param {Pick<StateMessage, "source" | "sinks">} state
+ */
 export function route({ source, sinks }) {
   const line = `${source} → ${sinks.map(({ label }) => label).join(", ") || "preview only"}`;
   if (sinks.some(({ kind }) => kind === "virtual-camera")) return line;
   return `${line}: no virtual camera. To get one, run “vcam doctor”.`;
 }
 
-/** The line of numbers of a state message, and details for its tooltip. */
+/**
+ * The line of numbers of a state message, and details for its tooltip.
+ * @param {Pick<StateMessage, "stats" | "size">} state
+ */
 export function numbers({ stats, size }) {
   const drops = Object.values(stats.drops).reduce((sum, count) => sum + count, 0);
   const parts = [`${Math.round(stats.fps_out)} fps`];

@@ -1,3 +1,4 @@
+// @ts-check
 // Dark or light: the system's choice, until the user makes another.
 
 const system = matchMedia("(prefers-color-scheme: dark)");
@@ -12,13 +13,17 @@ function stored() {
 
 const theme = () => stored() ?? (system.matches ? "dark" : "light");
 
+/** @param {HTMLButtonElement} button */
 function apply(button) {
   document.documentElement.dataset.theme = theme();
   const other = theme() === "dark" ? "light" : "dark";
   button.ariaLabel = button.title = `Switch to the ${other} theme`;
 }
 
-/** Makes `button` switch between the themes. */
+/**
+ * Makes `button` switch between the themes.
+ * @param {HTMLButtonElement} button
+ */
 export function wireTheme(button) {
   button.addEventListener("click", () => {
     const other = theme() === "dark" ? "light" : "dark";

@@ -20,7 +20,8 @@ from vcam_relight.vcam.core.errors import VcamError
 from vcam_relight.vcam.settings.store import SettingsStore
 from vcam_relight.vcam.sources.peer import PeerSource
 from vcam_relight.vcam.stream.session import Session, SessionLimitError, SessionManager
-from vcam_relight.web.control import Control, LagMeter
+from vcam_relight.web.control import LagMeter, RemoteControl
+from vcam_relight.web.messages import ServerMessage
 from vcam_relight.web.webrtc.sdp import with_bitrates, without_local_candidates
 from vcam_relight.web.webrtc.tracks import RelitTrack, TrackSink, drain
 
@@ -76,7 +77,7 @@ class PeerConnection:
         """
         self.session = session
         self._port = port
-        self._control = Control(session.loop, lag)
+        self._control = RemoteControl(session.loop, lag)
         self._ended = ended
         servers = [RTCIceServer(url) for url in ice_servers]
         # Without a configuration aiortc asks a public STUN server who we are.
@@ -162,11 +163,11 @@ class PeerConnection:
             return
         self._has_channel = True
 
-        def send(message: dict[str, Any]) -> None:
+        def send(message: ServerMessage) -> None:
             if channel.readyState == "open" and channel.bufferedAmount < MAX_BUFFERED:
                 channel.send(json.dumps(message))
 
-        async def send_state(message: dict[str, Any]) -> None:
+        async def send_state(message: ServerMessage) -> None:
             send(message)
 
         def on_message(message: str | bytes) -> None:

@@ -37,7 +37,7 @@ def run(args: argparse.Namespace) -> int:
     writer_of(args.output)
     lighting, settings = lighting_of_args(args)
     file = read_image(args.input)
-    engine = engine_of_args(args, settings)
+    engine = engine_of_args(args)
     with closing(engine), Relighter(engine) as relighter:
         image = relighter.still(file.image, lighting, settings)
     notes = write_image(args.output, replace(file, image=image))

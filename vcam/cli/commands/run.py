@@ -9,7 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from vcam_relight.vcam.cli.commands import frame_rate, port, seconds, size
-from vcam_relight.vcam.cli.lighting_arguments import DEFAULT_PRESET, add_engine_arguments
+from vcam_relight.vcam.cli.lighting_arguments import (
+    DEFAULT_PRESET,
+    add_control_arguments,
+    add_engine_arguments,
+    controls_of_args,
+)
 from vcam_relight.vcam.core.errors import InputError, UsageError, VcamError
 from vcam_relight.vcam.core.frame import VideoMode
 from vcam_relight.vcam.sinks.registry import AUTO, open_sink, sink_forms
@@ -59,6 +64,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--always-on", action="store_true", help="keep the camera on also while nobody looks"
     )
     parser.add_argument("--preset", metavar="NAME", help="the light; `vcam presets` lists them")
+    add_control_arguments(parser)
     add_engine_arguments(parser, saved=True)
     parser.add_argument(
         "--mirror", action=argparse.BooleanOptionalAction, help="mirror the picture"
@@ -200,8 +206,9 @@ def _settings(args: argparse.Namespace) -> "tuple[SettingsStore, dict[str, Any]]
     )
     saved = restore(store)
     wishes = {"preset": args.preset, "engine": args.engine, "mirror": args.mirror}
+    given = {name: wish for name, wish in wishes.items() if wish is not None}
     try:
-        store.change({name: wish for name, wish in wishes.items() if wish is not None})
+        store.change(given | controls_of_args(args))
     except InputError as error:
         raise UsageError(error.what, error.hint) from None
     return store, saved

@@ -40,7 +40,7 @@ def run(args: argparse.Namespace) -> int:
     check_in_out(args.input, args.output)
     encoder_of(args.output)
     lighting, settings = lighting_of_args(args)
-    engine = engine_of_args(args, settings)
+    engine = engine_of_args(args)
     changed = False
 
     def change(image: BgrImage, seconds: float) -> BgrImage:

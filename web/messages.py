@@ -1,0 +1,202 @@
+"""The messages between the server and its pages, as JSON objects.
+
+Panel (WebSocket) and peer page (data channel) get `hello`, `state`, `ack` and `error`, and send
+`set`; the panel also sends `view` and `shown`, and gets frames with a `FrameHeader`. The pages have
+these types from `static/messages.d.ts`, which `web.declarations` makes of this module.
+"""
+
+import json
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, TypedDict
+
+from vcam_relight.pipeline.lighting.presets import PresetSummary
+from vcam_relight.vcam.core.errors import InputError
+from vcam_relight.vcam.stream.loop import State
+
+MAX_MESSAGE = 4096
+"""Bytes of a message from a client; the longest honest one has about 300."""
+
+# Annotations that are text: the type's name in TypeScript.
+SettingsJson = Annotated[dict[str, Any], "Settings"]
+"""What `Settings.to_json` gives."""
+ChangesJson = Annotated[dict[str, Any], "Partial<Settings>"]
+"""Some of its keys."""
+PresetChangesJson = Annotated[dict[str, Any], 'Omit<Settings, "mirror" | "engine">']
+"""What `preset_changes` gives."""
+ControlsJson = Annotated[Mapping[str, Any], "Record<ControlName, Control>"]
+"""`CONTROLS`, each with the fields of `Control`."""
+ControlNames = Annotated[list[str], "ControlName[]"]
+Percentiles = Annotated[dict[str, float], "{ p50?: number; p99?: number }"]
+"""Milliseconds; empty before the first value."""
+
+
+class PresetInfo(PresetSummary):
+    """A preset, and all that choosing it changes."""
+
+    settings: PresetChangesJson
+
+
+class HelloMessage(TypedDict):
+    """First of all: what can be chosen."""
+
+    type: Literal["hello"]
+    presets: list[PresetInfo]
+    controls: ControlsJson
+    engines: list[str]
+
+
+class SinkInfo(TypedDict):
+    """A sink other than our own pages."""
+
+    kind: str
+    """`virtual-camera`, `recorder` and the like: see `vcam.sinks`."""
+    label: str
+
+
+class SinkStats(TypedDict):
+    """How a sink fares."""
+
+    fps: float
+    problem: str
+    """Empty when all is well."""
+
+
+class StatsInfo(TypedDict):
+    """What the loop has counted and measured: frames per second, frames, milliseconds."""
+
+    fps_in: float
+    fps_out: float
+    frames_in: int
+    frames_out: int
+    drops: dict[str, int]
+    """Frames that were replaced by newer ones, by the step they waited for."""
+    sinks: dict[str, SinkStats]
+    """By label."""
+    latency_ms: Percentiles
+    stages_ms: dict[str, Percentiles]
+    event_loop_lag_ms: Percentiles
+
+
+class StateMessage(TypedDict):
+    """Twice a second and after each change: what is so now."""
+
+    type: Literal["state"]
+    state: State
+    reason: str
+    """Why it is degraded or stopped; empty when all is well."""
+    applied: int
+    """`settings_id` of the newest frame."""
+    size: tuple[int, int] | None
+    """Width and height of the newest frame in pixels."""
+    settings_id: int
+    settings: SettingsJson
+    source: str
+    sinks: list[SinkInfo]
+    unsupported_controls: ControlNames
+    """Controls that the chosen engine does not support."""
+    stats: StatsInfo
+
+
+class ServerState(StateMessage):
+    """The answer to `GET /api/state`."""
+
+    peers: int
+    ice_servers: list[str]
+
+
+class AckMessage(TypedDict):
+    """A `set` was accepted: the settings as they are now."""
+
+    type: Literal["ack"]
+    id: int | None
+    settings_id: int
+    settings: SettingsJson
+
+
+class ErrorMessage(TypedDict):
+    """A message was refused; nothing has changed."""
+
+    type: Literal["error"]
+    id: int | None
+    """The refused `set`'s; None where it had none or could not be read."""
+    error: str
+
+
+class SetMessage(TypedDict):
+    """Asks for changes of the settings."""
+
+    type: Literal["set"]
+    id: int | None
+    """Comes back in `ack` or `error`."""
+    changes: ChangesJson
+
+
+class ViewMessage(TypedDict):
+    """What the panel shows: whether it is visible, and whether it needs originals."""
+
+    type: Literal["view"]
+    visible: bool
+    original: bool
+
+
+class ShownMessage(TypedDict):
+    """The panel has shown a frame and can take the next one."""
+
+    type: Literal["shown"]
+    frame: int
+
+
+class FrameHeader(TypedDict):
+    """Stands before the JPEGs of a frame of the preview."""
+
+    frame: int
+    width: int
+    height: int
+    settings_id: int
+    parts: list[int]
+    """Bytes of each JPEG: the relit image, then the original where it was asked for."""
+
+
+class SdpMessage(TypedDict):
+    """An offer to `POST /api/offer`, or its answer."""
+
+    type: Literal["offer", "answer"]
+    sdp: str
+
+
+ServerMessage = HelloMessage | StateMessage | AckMessage | ErrorMessage
+PreviewMessage = ViewMessage | ShownMessage
+ClientMessage = SetMessage | PreviewMessage
+
+
+def parse_message(text: str) -> ClientMessage:
+    """One message of a client.
+
+    Raises:
+        InputError: too long, not a JSON object, or of no known type and form.
+    """
+    if len(text.encode(errors="replace")) > MAX_MESSAGE:
+        raise InputError(f"a message has at most {MAX_MESSAGE} bytes")
+    try:
+        message = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise InputError("the message is not JSON") from error
+    if not isinstance(message, dict):
+        raise InputError("a message is a JSON object")
+    match message:
+        case {"type": "set", "changes": dict(changes)}:
+            number = message.get("id")
+            return SetMessage(
+                type="set", id=number if isinstance(number, int) else None, changes=changes
+            )
+        case {"type": "set"}:
+            raise InputError("changes must be a JSON object")
+        case {"type": "view"}:
+            return ViewMessage(
+                type="view",
+                visible=message.get("visible") is True,
+                original=message.get("original") is True,
+            )
+        case {"type": "shown", "frame": int(frame)}:
+            return ShownMessage(type="shown", frame=frame)
+    raise InputError("there is no message of that type and form")

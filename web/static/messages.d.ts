@@ -1,0 +1,184 @@
+// Made by `python -m vcam_relight.web.declarations` from web/messages.py, pipeline/controls.py and
+// vcam/settings/store.py: change those.
+
+/** How a value is written for people: `value * scale`, then `unit`. */
+export interface NumberFormat {
+  unit: string;
+  scale: number;
+  decimals: number;
+  signed: boolean;
+}
+
+/** All that is known of one control but its name, which is its field's. */
+export interface Control {
+  label: string;
+  help: string;
+  group: "Light" | "Blend" | "View";
+  low: number;
+  high: number;
+  default: number;
+  step: number;
+  format: NumberFormat;
+  optional: boolean;
+}
+
+/** A value for each of the user's controls, in the order in which the panel shows them. */
+export interface RelightSettings {
+  intensity: number;
+  warmth: number;
+  fill: number;
+  shadows: number;
+  highlights: number;
+  background: number;
+  strength: number;
+  yaw: number;
+  pitch: number;
+}
+
+export type ControlName = keyof RelightSettings;
+
+/** Everything the user can change while the camera runs. */
+export interface Settings extends RelightSettings {
+  preset: string;
+  aim: [number, number] | null;
+  mirror: boolean;
+  engine: string;
+}
+
+/** What people choose a preset by. */
+export interface PresetSummary {
+  name: string;
+  title: string;
+  help: string;
+  key: [number, number] | null;
+}
+
+/** A preset, and all that choosing it changes. */
+export interface PresetInfo {
+  name: string;
+  title: string;
+  help: string;
+  key: [number, number] | null;
+  settings: Omit<Settings, "mirror" | "engine">;
+}
+
+/** First of all: what can be chosen. */
+export interface HelloMessage {
+  type: "hello";
+  presets: PresetInfo[];
+  controls: Record<ControlName, Control>;
+  engines: string[];
+}
+
+/** A sink other than our own pages. */
+export interface SinkInfo {
+  kind: string;
+  label: string;
+}
+
+/** How a sink fares. */
+export interface SinkStats {
+  fps: number;
+  problem: string;
+}
+
+/** What the loop has counted and measured: frames per second, frames, milliseconds. */
+export interface StatsInfo {
+  fps_in: number;
+  fps_out: number;
+  frames_in: number;
+  frames_out: number;
+  drops: Record<string, number>;
+  sinks: Record<string, SinkStats>;
+  latency_ms: { p50?: number; p99?: number };
+  stages_ms: Record<string, { p50?: number; p99?: number }>;
+  event_loop_lag_ms: { p50?: number; p99?: number };
+}
+
+/** Twice a second and after each change: what is so now. */
+export interface StateMessage {
+  type: "state";
+  state: "starting" | "running" | "degraded" | "idle" | "stopped";
+  reason: string;
+  applied: number;
+  size: [number, number] | null;
+  settings_id: number;
+  settings: Settings;
+  source: string;
+  sinks: SinkInfo[];
+  unsupported_controls: ControlName[];
+  stats: StatsInfo;
+}
+
+/** The answer to `GET /api/state`. */
+export interface ServerState {
+  type: "state";
+  state: "starting" | "running" | "degraded" | "idle" | "stopped";
+  reason: string;
+  applied: number;
+  size: [number, number] | null;
+  settings_id: number;
+  settings: Settings;
+  source: string;
+  sinks: SinkInfo[];
+  unsupported_controls: ControlName[];
+  stats: StatsInfo;
+  peers: number;
+  ice_servers: string[];
+}
+
+/** A `set` was accepted: the settings as they are now. */
+export interface AckMessage {
+  type: "ack";
+  id: number | null;
+  settings_id: number;
+  settings: Settings;
+}
+
+/** A message was refused; nothing has changed. */
+export interface ErrorMessage {
+  type: "error";
+  id: number | null;
+  error: string;
+}
+
+/** Asks for changes of the settings. */
+export interface SetMessage {
+  type: "set";
+  id: number | null;
+  changes: Partial<Settings>;
+}
+
+/** What the panel shows: whether it is visible, and whether it needs originals. */
+export interface ViewMessage {
+  type: "view";
+  visible: boolean;
+  original: boolean;
+}
+
+/** The panel has shown a frame and can take the next one. */
+export interface ShownMessage {
+  type: "shown";
+  frame: number;
+}
+
+/** Stands before the JPEGs of a frame of the preview. */
+export interface FrameHeader {
+  frame: number;
+  width: number;
+  height: number;
+  settings_id: number;
+  parts: number[];
+}
+
+/** An offer to `POST /api/offer`, or its answer. */
+export interface SdpMessage {
+  type: "offer" | "answer";
+  sdp: string;
+}
+
+export type ServerMessage = HelloMessage | StateMessage | AckMessage | ErrorMessage;
+
+export type PreviewMessage = ViewMessage | ShownMessage;
+
+export type ClientMessage = SetMessage | ViewMessage | ShownMessage;
