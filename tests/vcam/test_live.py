@@ -58,7 +58,7 @@ def test_it_ends_at_once_while_an_engine_is_busy_loading() -> None:
 import sys
 import torch
 sys.path.insert(0, {str(ROOT)!r})
-from vcam_relight.pipeline.engines.base import ENGINES, EngineInfo
+from vcam_relight.pipeline.engines.registry import ENGINES, EngineInfo
 from vcam_relight.vcam.cli.main import program
 
 def load(device: str) -> None:
