@@ -1,5 +1,6 @@
-"""Lays our pictures beside those that the paper's authors publish with their code:
-`python -m scripts.compare_with_paper FOLDER OUT.jpg`.
+"""Lays our images beside those that the paper's authors publish with their code.
+
+    python -m scripts.compare_with_paper FOLDER OUT.jpg
 
 FOLDER is the example of their repository: `cropped_image.png`, the network's reconstruction of it
 `recon_image.png`, its `relighting.mp4` and `example_lightings.npy`. Each lighting is shown twice,
@@ -31,7 +32,7 @@ SIDE = 288
 
 
 def main() -> None:
-    """Writes the sheet and prints what the reconstructions are worth."""
+    """Writes the contact sheet and prints what the reconstructions are worth."""
     folder, out = Path(sys.argv[1]), Path(sys.argv[2])
     image, theirs = _read(folder / "cropped_image.png"), _read(folder / "recon_image.png")
     frames = _frames(folder / "relighting.mp4")

@@ -21,10 +21,10 @@ def main() -> int:
         prog="python -m vcam_relight.pipeline.lightstage", description=__doc__
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    asked = next((word for word in sys.argv[1:] if word in _COMMANDS), None)
+    chosen_name = next((word for word in sys.argv[1:] if word in _COMMANDS), None)
     for name, (module, text) in _COMMANDS.items():
         command = commands.add_parser(name, help=text, description=text)
-        if name == asked:
+        if name == chosen_name:
             # Only the command that is asked for is imported: others may lack their extra.
             try:
                 chosen = importlib.import_module(f"vcam_relight.pipeline.lightstage.{module}")

@@ -36,13 +36,15 @@ class _Parser(argparse.ArgumentParser):
 def main(arguments: list[str] | None = None) -> int:
     """Runs one command; returns the exit status."""
     parser = _parser()
-    asked = parser.parse_args(arguments)
+    options = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-    if asked.smoke_test is None and asked.command is None:
+    if options.smoke_test is None and options.command is None:
         parser.error("say what to do: captures, unlabelled, fit, export, or --smoke-test")
-    run: Callable[[argparse.Namespace], None] = _smoke_test if asked.command is None else asked.run
+    run: Callable[[argparse.Namespace], None] = (
+        _smoke_test if options.command is None else options.run
+    )
     try:
-        run(asked)
+        run(options)
     except (OSError, ValueError, BrokenProcessPool) as error:
         print(f"{parser.prog}: {error}", file=sys.stderr)
         return 1
@@ -78,10 +80,10 @@ def _parser() -> argparse.ArgumentParser:
         help="processes (default: one for each core, %(default)s)",
     )  # fmt: skip
     command.add_argument(
-        "--portraits", type=Path, metavar="DIR", help="pictures that serve as backdrops, too"
+        "--backdrops", type=Path, metavar="DIR", help="images that serve as backdrops, too"
     )
 
-    command = commands.add_parser("unlabelled", help="crop unlabelled pictures of faces")
+    command = commands.add_parser("unlabelled", help="crop unlabelled images of faces")
     command.set_defaults(run=_unlabelled)
     command.add_argument("--images", type=Path, required=True, metavar="DIR")
     command.add_argument("--out", type=Path, required=True, metavar="FILE")
@@ -91,7 +93,7 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--captures", type=Path, required=True, metavar="DIR")
     command.add_argument("--test", type=Path, required=True, metavar="DIR",
                          help="captures of the split `test`")  # fmt: skip
-    command.add_argument("--portraits", type=Path, metavar="FILE", help="of `portraits`")
+    command.add_argument("--unlabelled", type=Path, metavar="FILE", help="what `unlabelled` wrote")
     command.add_argument("--out", type=Path, required=True, metavar="DIR",
                          help="the run's folder: what is there is gone on with")  # fmt: skip
     command.add_argument("--steps", type=_natural, required=True)
@@ -113,44 +115,46 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _captures(asked: argparse.Namespace) -> None:
+def _captures(options: argparse.Namespace) -> None:
     os.environ.update(_ONE_THREAD)  # the workers inherit it
-    folder = CaptureFolder(asked.out, asked.pack, asked.seed, asked.split, asked.portraits)
-    for _ in tqdm(folder.fill(range(asked.count), asked.workers), total=asked.count):
+    folder = CaptureFolder(
+        options.out, options.pack, options.seed, options.split, options.backdrops
+    )
+    for _ in tqdm(folder.fill(range(options.count), options.workers), total=options.count):
         pass
 
 
-def _unlabelled(asked: argparse.Namespace) -> None:
-    print(f"{prepare_unlabelled_set(asked.images, asked.out)} portraits in {asked.out}")
+def _unlabelled(options: argparse.Namespace) -> None:
+    print(f"{prepare_unlabelled_set(options.images, options.out)} faces in {options.out}")
 
 
-def _fit(asked: argparse.Namespace) -> None:
-    if asked.device == "cuda" and not torch.cuda.is_available():
+def _fit(options: argparse.Namespace) -> None:
+    if options.device == "cuda" and not torch.cuda.is_available():
         raise ValueError("PyTorch finds no CUDA device here; `--device cpu` trains without one")
-    cuda = asked.device != "cpu" and torch.cuda.is_available()
+    cuda = options.device != "cpu" and torch.cuda.is_available()
     plan = TrainingPlan(
-        asked.captures,
-        asked.test,
-        asked.portraits,
-        asked.out,
-        asked.steps,
-        asked.decay,
-        asked.rate,
-        asked.seed,
+        options.captures,
+        options.test,
+        options.unlabelled,
+        options.out,
+        options.steps,
+        options.decay,
+        options.rate,
+        options.seed,
         device=torch.device("cuda" if cuda else "cpu"),
     )
-    end = time.monotonic() + 60 * asked.minutes
+    end = time.monotonic() + 60 * options.minutes
     Trainer(plan).run(stop=lambda: time.monotonic() > end)
 
 
-def _export(asked: argparse.Namespace) -> None:
-    digest = export(asked.folder, asked.out)
-    print(f"{digest}  {asked.out}")
+def _export(options: argparse.Namespace) -> None:
+    digest = export(options.folder, options.out)
+    print(f"{digest}  {options.out}")
 
 
-def _smoke_test(asked: argparse.Namespace) -> None:
+def _smoke_test(options: argparse.Namespace) -> None:
     with tempfile.TemporaryDirectory() as folder:
-        smoke_test.smoke_test(asked.smoke_test, Path(folder))
+        smoke_test.smoke_test(options.smoke_test, Path(folder))
 
 
 def _natural(text: str) -> int:

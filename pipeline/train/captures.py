@@ -57,7 +57,7 @@ _EVERY = 6
 _PEOPLE = 1_000_000
 """Identity seeds of one seed, before they meet those of the next."""
 _OCCLUDED = 0.12
-"""Share of pictures with something before the face."""
+"""Share of images with something before the face."""
 _LARGEST_HALF = 6e4
 Capture = dict[str, np.ndarray]
 """The arrays that `render` returns."""
@@ -97,14 +97,14 @@ def render(
         Arrays of N = 6 frames each. Colours are linear RGB, premultiplied by alpha, except shading:
         `input` `(N, 2, 256, 256, 3)` uint8 BGR as a webcam delivers it, under both lightings;
         `occluded` `(N, 2, 128, 128)` uint8, 255 where something covers the person;
-        `gain` `(N, 2, 3)` linear RGB, from the scene to the webcam's picture;
+        `gain` `(N, 2, 3)` linear RGB, from the scene to the webcam's image;
         `images`, `shading` `(N, 2, 128, 128, 3)`, `albedo`, `normal` `(N, 128, 128, 3)`,
         `alpha`, `depth` (dm, 0 where nothing is) `(N, 128, 128)` float16;
         `sh` `(N, 2, 9, 3)`; `landmarks` `(N, 468, 3)` x and y in pixels of the input and depth in
-        dm; `camera` `(N, 4)` position and focal length in picture heights, its axes the world's;
+        dm; `camera` `(N, 4)` position and focal length in image heights, its axes the world's;
         `novel_albedo`, `novel_normal` (world) `(N, 64, 64, 3)`, `novel_alpha`, `novel_depth`
         `(N, 64, 64)`, `novel_camera` `(N, 13)` position, rotation and focal length;
-        `flow` `(N, 128, 128, 2)` in pixels of the truth, from each frame to the next, and
+        `flow` `(N, 128, 128, 2)` in pixels of the target size, from each frame to the next, and
         `flow_valid`, of animations only.
     """
     rng = np.random.default_rng([seed, index, int(split == "test")])
@@ -112,7 +112,7 @@ def render(
         recipe = ClipRecipe(INPUT, split, _LENGTH, _LENGTH)
         frames = list(render_clip(pack, rasterizer, ClipPlan.of(pack, recipe, seed, index), recipe))
         moments = [_of_clip(frame) for frame in frames]
-        # For each moment its pictures under both lightings, by a webcam each.
+        # For each moment its images under both lightings, by a webcam each.
         webcam = list(zip(*(_filmed(rng, moments, k, photographs) for k in range(2)), strict=True))
         flow = np.stack([_half(frame.flow, TARGET) for frame in frames])
         motion = {
@@ -241,7 +241,7 @@ class CaptureFolder:
     seed: int
     split: Split
     photographs: Path | None
-    """A folder of pictures that serve as backdrops beside the painted ones."""
+    """A folder of images that serve as backdrops beside the painted ones."""
 
     def fill(self, indices: Sequence[int], workers: int) -> Iterator[int]:
         """Renders the captures that are not there yet, and gives each index when it is.

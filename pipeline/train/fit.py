@@ -44,7 +44,7 @@ class TrainingPlan:
     test_captures: Path
     unlabelled: Path | None
     out: Path
-    """A folder: `last.pt` to go on from, `best.pt` by held-out score, `curve.csv`."""
+    """A folder: `last.pt` to go on from, `best.pt` by error on the test split, `curve.csv`."""
     steps: int
     decay: int
     """Steps at the end over which the learning rate falls to nothing."""
@@ -135,13 +135,13 @@ class Trainer:
         parts = step_losses(self.network, self._placed(step), novel=self.step % 2 == 0)
         if self._unlabelled is not None and self.step % 4 == 0:
             rng = np.random.default_rng([self.plan.seed, self.step, 1])
-            portraits = moved(self._unlabelled.sample(rng), self.plan.device)
-            light = step.frames[0].light[: len(portraits.image)].to(self.plan.device)
-            parts |= unlabelled_losses(self.network, portraits, light, rng)
+            unlabelled = moved(self._unlabelled.sample(rng), self.plan.device)
+            light = step.frames[0].light[: len(unlabelled.image)].to(self.plan.device)
+            parts |= unlabelled_losses(self.network, unlabelled, light, rng)
         return parts
 
     def _placed(self, step: TrainingStep) -> TrainingStep:
-        """On the network's device, pictures in the memory layout of its weights."""
+        """On the network's device, images in the memory layout of its weights."""
         frames = []
         for batch in step.frames:
             there = moved(batch, self.plan.device)
@@ -162,8 +162,8 @@ class Trainer:
 
     def _check(self, means: dict[str, float]) -> None:
         """Writes a row of the curve and keeps the averaged network if it is the best so far."""
-        score = test_error(self.average, self.plan.test_captures, self.plan.device)
-        _LOG.info("step %d: held-out relit error %.4f", self.step, score)
+        score = score_on_test_split(self.average, self.plan.test_captures, self.plan.device)
+        _LOG.info("step %d: relit error on the test split %.4f", self.step, score)
         curve = self.plan.out / "curve.csv"
         fresh = not curve.exists()
         with curve.open("a", newline="") as file:
@@ -203,7 +203,7 @@ class Trainer:
 
 
 @torch.no_grad()
-def test_error(network: TriplaneNetwork, folder: Path, device: torch.device) -> float:
+def score_on_test_split(network: TriplaneNetwork, folder: Path, device: torch.device) -> float:
     """Mean absolute error of `relit_errors` on the test split."""
     finder, errors = HeadFinder(), []
     for index, path in enumerate(sorted(folder.glob("*.npz"))):

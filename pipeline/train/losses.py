@@ -67,11 +67,11 @@ def log_gain(maps: Maps, light: Tensor) -> Tensor:
 
 
 def losses(network: TriplaneNetwork, batch: Batch, maps: Maps, volume: Volume) -> dict[str, Tensor]:
-    """Those of single frames against rendered truth, unweighted, by name.
+    """Those of single frames against rendered ground truth, unweighted, by name.
 
     Args:
         network: whose heads read the volume.
-        batch: what was shown, and its truth.
+        batch: what was shown, and its ground truth.
         maps: the network's.
         volume: the network's.
     """
@@ -132,7 +132,7 @@ def mean(values: Tensor, weight: Tensor) -> Tensor:
 
 
 def centred(values: Tensor, weight: Tensor) -> Tensor:
-    """The values without each picture's mean: exposure is nobody's fault."""
+    """The values without each image's mean: exposure is nobody's fault."""
     total = (values * weight).sum((1, 2, 3), keepdim=True)
     return values - total / (values.shape[1] * weight.sum((1, 2, 3), keepdim=True) + 1)
 

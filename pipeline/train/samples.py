@@ -45,12 +45,12 @@ class Batch:
     alpha: Tensor
     """`(B, 1, 128, 128)` the person's share; -1 where something before the person hides it."""
     scene: Tensor
-    """`(B, 3, 128, 128)` the person under the present light, in the webcam's exposure and white
+    """`(B, 3, 128, 128)` the person under the source lighting, in the webcam's exposure and white
     balance."""
     relit: Tensor
-    """`(B, 3, 128, 128)` the same under the asked light, as a neutral camera sees it."""
+    """`(B, 3, 128, 128)` the same under the target lighting, as a neutral camera sees it."""
     shading: Tensor
-    """`(B, 3, 128, 128)` irradiance / pi of the asked light."""
+    """`(B, 3, 128, 128)` irradiance / pi of the target lighting."""
     albedo: Tensor
     """`(B, 3, 128, 128)`."""
     normal: Tensor
@@ -59,7 +59,7 @@ class Batch:
     """`(B, 1, 128, 128)` dm of head space towards the camera from the head's origin; of the
     background anything."""
     light: Tensor
-    """`(B, 9, 3)` SH of the asked light."""
+    """`(B, 9, 3)` SH of the target lighting."""
     novel_pose: HeadPose
     """Of the heads seen by the novel cameras."""
     novel_albedo: Tensor
@@ -104,7 +104,7 @@ def samples(
     Args:
         capture: as `read` gives it.
         frames: which.
-        lights: for each, which of the two is present; the other is asked for.
+        lights: for each, which of the two is the source; the other is the target.
         finder: of poses.
     """
     return joined([_one(capture, f, k, finder) for f, k in zip(frames, lights, strict=True)])
@@ -152,7 +152,7 @@ def _one(capture: Capture, frame: int, k: int, finder: HeadFinder) -> Batch:
 
 
 def _find(landmarks: FloatArray, camera: PinholeCamera, finder: HeadFinder) -> tuple[Head, float]:
-    """The head in the picture, and the picture's pixels per dm at the face."""
+    """The head in the image, and the image's pixels per dm at the face."""
     per_dm = camera.focal * camera.height / float(landmarks[:, 2].mean())
     return finder.find(landmarks * np.array([1, 1, per_dm], np.float32)), per_dm
 

@@ -56,7 +56,7 @@ def smoke_test(pack: Path, folder: Path) -> None:
             for network in (load_network(shipped), resumed.average)
         )
     close = torch.allclose(there.albedo, here.albedo, atol=1e-4)
-    _require(close, "the exported network gives other pictures than the one in training")
+    _require(close, "the exported network gives other images than the one in training")
 
 
 @torch.no_grad()

@@ -37,11 +37,11 @@ from vcam_relight.pipeline.train.samples import mirrored_pose
 _COUNT = 3
 """Unlabelled images of a step."""
 _KEPT_OUT = 4
-"""Of so many pictures the first is not trained on, but left to look at results."""
+"""Of so many images the first is not trained on, but left to look at results."""
 _TINT = 0.25
 """Largest natural logarithm of the gains by which a colour channel is changed."""
 _GAIN = 2.0
-"""Largest natural logarithm of the gains by which a portrait is relit."""
+"""Largest natural logarithm of the gains by which an image is relit."""
 _CLIPPED = 0.97
 """Linear light from which on a pixel does not tell how bright it is."""
 
@@ -82,7 +82,7 @@ def prepare_unlabelled_set(folder: Path, out: Path) -> int:
             row = _row(np.asarray(image, np.uint8), tracker, mapper, finder)
             rows += [row] if row else []
     if len(rows) < _COUNT:
-        raise ValueError(f"{folder} has {len(rows)} pictures with one face; {_COUNT} are the least")
+        raise ValueError(f"{folder} has {len(rows)} images with one face; {_COUNT} are the least")
     arrays: dict[str, Any] = {name: np.stack([row[name] for row in rows]) for name in rows[0]}
     with out.open("wb") as file:
         np.savez(file, **arrays)
@@ -101,7 +101,7 @@ def _row(
     normals, own = mapper.normals(state, resize(state.mask, grid_size(*state.size)))
     maps = {"normal": normals, "face": own, "mask": state.mask}
     return {
-        "picture": crop.cut(image, INPUT),
+        "image": crop.cut(image, INPUT),
         "rotation": pose.rotation[0].numpy(),
         "scale": pose.scale[0].numpy(),
         "shift": pose.shift[0].numpy(),
@@ -124,13 +124,13 @@ class UnlabelledSet:
 
     def sample(self, rng: np.random.Generator) -> UnlabelledBatch:
         """A few of them, all mirrored or none."""
-        chosen = rng.choice(len(self._arrays["picture"]), _COUNT, replace=False)
+        chosen = rng.choice(len(self._arrays["image"]), _COUNT, replace=False)
 
         def tensor(name: str) -> Tensor:
             return torch.from_numpy(self._arrays[name][chosen].astype(np.float32))
 
         result = UnlabelledBatch(
-            tensor("picture").permute(0, 3, 1, 2).flip(1) / 127.5 - 1,
+            tensor("image").permute(0, 3, 1, 2).flip(1) / 127.5 - 1,
             HeadPose(tensor("rotation"), tensor("scale"), tensor("shift")),
             tensor("normal").permute(0, 3, 1, 2),
             tensor("face")[:, None],
@@ -139,55 +139,53 @@ class UnlabelledSet:
         return _mirrored(result) if rng.random() < 0.5 else result
 
 
-def _mirrored(portrait: UnlabelledBatch) -> UnlabelledBatch:
-    flipped = mapped(portrait, lambda t: t.flip(3) if t.dim() == 4 else t)
-    across = portrait.normal.new_tensor([-1, 1, 1])[:, None, None]
-    return replace(flipped, pose=mirrored_pose(portrait.pose), normal=flipped.normal * across)
+def _mirrored(batch: UnlabelledBatch) -> UnlabelledBatch:
+    flipped = mapped(batch, lambda t: t.flip(3) if t.dim() == 4 else t)
+    across = batch.normal.new_tensor([-1, 1, 1])[:, None, None]
+    return replace(flipped, pose=mirrored_pose(batch.pose), normal=flipped.normal * across)
 
 
 def unlabelled_losses(
-    network: TriplaneNetwork, portraits: UnlabelledBatch, light: Tensor, rng: np.random.Generator
+    network: TriplaneNetwork, batch: UnlabelledBatch, light: Tensor, rng: np.random.Generator
 ) -> dict[str, Tensor]:
-    """Losses without rendered truth, unweighted, by name.
+    """Losses without ground truth, unweighted, by name.
 
     `face`: normals as the mesh has them, where it is the face's. `person`: the mask. `whole`: the
-    picture is albedo times present light. Then the portraits are relit by what the network says,
-    and given another exposure and white balance. `same`: albedo and normals stay. `back`: the
-    present shading of the relit picture is the light that was asked for, so that taking it out
-    again returns the first picture.
+    image is albedo times the shading of the source lighting. Then the images are relit by what the
+    network says, and given another exposure and white balance. `same`: albedo and normals stay.
+    `back`: the shading found in the relit image is that of the target lighting, so that taking it
+    out again returns the first image.
 
     Args:
         network: in training.
-        portraits: B of them.
-        light: `(B, 9, 3)` what they are relit by, radiance in camera space.
+        batch: of B images.
+        light: `(B, 9, 3)` target lighting, radiance in camera space.
         rng: what exposure and white balance are drawn from.
     """
-    maps = _shown(network, portraits.image, portraits.pose, light)
+    maps = _shown(network, batch.image, batch.pose, light)
     gains = np.exp(rng.uniform(-_TINT, _TINT, (len(light), 3, 1, 1)))
-    tint = torch.from_numpy(gains).to(portraits.image)
-    weight = (portraits.mask > 0.9).float()
-    put = _put(maps, light, portraits.mask)
+    tint = torch.from_numpy(gains).to(batch.image)
+    weight = (batch.mask > 0.9).float()
+    put = _put(maps, light, batch.mask)
     relit = (
-        linear(portraits.image)
+        linear(batch.image)
         * tint
         * functional.interpolate(
             torch.exp(put), scale_factor=2.0, mode="bilinear", align_corners=False
         )
     )
-    again = _shown(network, encoded(relit.clamp(0, 1)), portraits.pose, light)
+    again = _shown(network, encoded(relit.clamp(0, 1)), batch.pose, light)
     unclipped = functional.avg_pool2d((relit.amax(1, keepdim=True) < _CLIPPED).float(), 2)
     lasting = weight * (unclipped == 1)
-    seen = functional.interpolate(linear(portraits.image), scale_factor=0.5, mode="area")
+    seen = functional.interpolate(linear(batch.image), scale_factor=0.5, mode="area")
     whole = log_light(seen) - log_light(maps.albedo) - maps.present
     back = maps.present.detach() + put + tint.log() - again.present
     same = (again.albedo - maps.albedo).abs() + 0.3 * (again.normal - maps.normal).abs()
-    cosine = (maps.normal * functional.normalize(portraits.normal, dim=1)).sum(1, keepdim=True)
-    face = portraits.face * weight
+    cosine = (maps.normal * functional.normalize(batch.normal, dim=1)).sum(1, keepdim=True)
+    face = batch.face * weight
     return {
         "face": ((1 - cosine) * face).sum() / (face.sum() + 1),
-        "person": functional.binary_cross_entropy_with_logits(
-            maps.mask, portraits.mask.clamp(0, 1)
-        ),
+        "person": functional.binary_cross_entropy_with_logits(maps.mask, batch.mask.clamp(0, 1)),
         "whole": mean(centred(whole, weight).abs(), weight),
         "same": mean(same, lasting),
         "back": mean(centred(back, lasting).abs(), lasting),

@@ -35,7 +35,7 @@ _SEED = 1
 _LIGHT_STEP = 5
 _CAMERA_DISTANCE = 7.0
 _FRAME_HEIGHT = 3.65
-# The eyes sit this far above the picture's centre, dm.
+# The eyes sit this far above the image's centre, dm.
 _EYE_HEIGHT = 0.3
 _BLUR = 11.0
 

@@ -1,6 +1,6 @@
 """The room's light: an HDRI as importance-sampled lights, irradiance, reflections and backdrop.
 
-World axes: x to the right of the picture, y up, z towards the camera.
+World axes: x to the right of the image, y up, z towards the camera.
 """
 
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import OpenEXR
 
-# Longitude of the picture's centre in the HDRI, as a share of its width: a
+# Longitude of the image's centre in the HDRI, as a share of its width: a
 # plain wall, which puts the room's window behind the camera, a little aside.
 _FORWARD = 0.152
 # Ceiling lamps are clipped to this radiance: they would cast hard shadows.
@@ -109,7 +109,7 @@ class DemoEnvironment:
         rows, columns = self._pixels.shape[:2]
         source_x = ((_FORWARD + azimuth / (2 * np.pi)) % 1 * columns - 0.5).astype(np.float32)
         source_y = ((0.5 - elevation / np.pi) * rows - 0.5).astype(np.float32)
-        picture = cv2.remap(
+        image = cv2.remap(
             np.minimum(self._pixels, 4.0),
             source_x,
             source_y,
@@ -119,7 +119,7 @@ class DemoEnvironment:
         radius = int(np.ceil(blur))
         grid = np.hypot(*np.mgrid[-radius : radius + 1, -radius : radius + 1])
         disc = np.clip(blur + 0.5 - grid, 0, 1).astype(np.float32)
-        blurred = cv2.filter2D(picture, -1, disc / disc.sum(), borderType=cv2.BORDER_REPLICATE)
+        blurred = cv2.filter2D(image, -1, disc / disc.sum(), borderType=cv2.BORDER_REPLICATE)
         # A last soft pass hides the coarse pixels of the map.
         return np.maximum(cv2.GaussianBlur(blurred, (0, 0), blur / 3), 0)
 

@@ -38,7 +38,7 @@ measured): the islands show the same place with texels of different size, and sk
 one code."""
 
 FRAME_TOUCH_DM = 0.02
-"""How far spectacle frames may press into the skin at the temples: 2 mm, skin gives."""
+"""How far frames of glasses may press into the skin at the temples: 2 mm, skin gives."""
 
 BAKED_SHADING = 0.1
 """Of the luminance beside the nose against that of the cheeks, 0.6 to 0.76 in the photographs:

@@ -19,11 +19,11 @@ require(
 )
 
 from vcam_relight.pipeline.lightstage.ground_truth.mitsuba_reference import ReferenceRenderer  # noqa: E402
-from vcam_relight.pipeline.lightstage.ground_truth.test_split import (  # noqa: E402
+from vcam_relight.pipeline.lightstage.ground_truth.subjects import (  # noqa: E402
     PosedSubject,
+    identities,
     named_lights,
     pose_subject,
-    test_identities,
 )
 from vcam_relight.pipeline.lightstage.render.rasterizer import Rasterizer  # noqa: E402
 from vcam_relight.pipeline.lightstage.render.transfer import trace  # noqa: E402
@@ -41,21 +41,21 @@ noisy and also follows light that is mirrored before it is scattered (1% of it).
 
 LOBES_DB = 25.0
 """PSNR on the person, encoded, of 64 lights for a soft lamp against the lamp itself: a shadow's
-edge comes in as many steps as there are lights, and the lamp's picture is noisy."""
+edge comes in as many steps as there are lights, and the lamp's image is noisy."""
 
 SIZE = 128
 SOFT = ("apartment", "soft front")
 """A room with a window, and a studio's large soft box."""
 
 
-def psnr(image: FloatArray, truth: FloatArray, person: np.ndarray) -> float:
-    """Of linear pictures, encoded as they are looked at."""
-    difference = encode_srgb(image)[person] - encode_srgb(truth)[person]
+def psnr(image: FloatArray, reference: FloatArray, person: np.ndarray) -> float:
+    """Of linear images, encoded as they are looked at."""
+    difference = encode_srgb(image)[person] - encode_srgb(reference)[person]
     return float(-10 * np.log10(np.mean(difference**2)))
 
 
 def subject(pack: Any, index: int, size: int = SIZE) -> PosedSubject:
-    found = pose_subject(pack, "test", *next(test_identities(index, 1)))
+    found = pose_subject(pack, "test", *next(identities(index, 1)))
     return replace(found, camera=replace(found.camera, width=size, height=size))
 
 
@@ -75,8 +75,8 @@ def test_the_rasterizer_agrees_with_mitsuba_under_soft_light(pack: Any, index: i
     stack, layers = reference(person).olat(sphere_directions(LOBES), samples=8)
     seen = layers.alpha > 0.5
     for light, image in zip(lights, drawn.images, strict=True):
-        truth = np.einsum("lc,lhwc->hwc", to_lobes(light), stack)
-        assert psnr(image, truth, seen) > RENDERERS_DB
+        summed = np.einsum("lc,lhwc->hwc", to_lobes(light), stack)
+        assert psnr(image, summed, seen) > RENDERERS_DB
     # Not only the sum: what the channels say is the same too.
     inside = (layers.alpha > 0.99) & (drawn.alpha > 0.99)
     assert np.abs(drawn.albedo - layers.albedo)[inside].mean() < RENDERERS_ALBEDO

@@ -150,7 +150,7 @@ def inside(buffers: Buffers) -> np.ndarray:
 
 
 def middle(weight: FloatArray) -> FloatArray:
-    """The centre of mass of a picture `(H, W)`, x and y in pixels."""
+    """The centre of mass of an image `(H, W)`, x and y in pixels."""
     height, width = weight.shape
     x, y = np.meshgrid(np.arange(width) + 0.5, np.arange(height) + 0.5)
     return np.array([(weight * x).sum(), (weight * y).sum()]) / weight.sum()
@@ -192,15 +192,15 @@ def test_a_small_light_shades_a_sphere_by_the_cosine(rasterizer):
     directions, angle = map_directions()
     normals = buffers.normal[inside(buffers)]
     weight = (light[..., 0] * angle).ravel()
-    truth = np.maximum(normals @ directions.reshape(-1, 3).T, 0) @ weight / math.pi
-    error = np.abs(buffers.shading[0, ..., 0][inside(buffers)] - truth)
+    reference = np.maximum(normals @ directions.reshape(-1, 3).T, 0) @ weight / math.pi
+    error = np.abs(buffers.shading[0, ..., 0][inside(buffers)] - reference)
     assert error.max() < tolerances.LOBES
     assert error.mean() < tolerances.LOBES / 3
 
 
 def test_light_from_the_right_brightens_the_right(rasterizer):
-    """Every way to say where light comes from, on drawn pictures."""
-    # an environment map as a person sees it: its left half is at their left, the picture's right
+    """Every way to say where light comes from, on drawn images."""
+    # an environment map as a person sees it: its left half is at their left, the image's right
     seen = np.zeros((32, 64, 3), np.float32)
     seen[6:14, 10:22] = 1.0
     ball = sphere()
@@ -366,10 +366,10 @@ def test_gloss_matches_the_model_integrated_over_the_light(rasterizer):
     depth = buffers.depth[use]
     scale = depth / (CAMERA.focal * 96)
     points = np.stack([(columns + 0.5 - 48) * scale, (48 - rows - 0.5) * scale, 8 - depth], 1)
-    truth = reflected(normals, CAMERA.position - points, light, material)
+    reference = reflected(normals, CAMERA.position - points, light, material)
     drawn = buffers.specular[0][use].mean(1)
-    assert np.abs(drawn - truth).mean() < SPLIT_SUM * truth.mean()
-    assert np.abs(middle_of(rows, columns, drawn) - middle_of(rows, columns, truth)).max() < 1.5
+    assert np.abs(drawn - reference).mean() < SPLIT_SUM * reference.mean()
+    assert np.abs(middle_of(rows, columns, drawn) - middle_of(rows, columns, reference)).max() < 1.5
 
 
 def middle_of(rows: FloatArray, columns: FloatArray, weight: FloatArray) -> FloatArray:

@@ -37,7 +37,7 @@ from vcam_relight.pipeline.lightstage.light.light_sampler import sample_light  #
 from vcam_relight.pipeline.lightstage.light.light_shapes import rotate  # noqa: E402
 
 HALF_FLOATS = 0.002
-"""Of the brightest pixel: picture, albedo, shading and highlights are rounded to half floats, whose
+"""Of the brightest pixel: image, albedo, shading and highlights are rounded to half floats, whose
 step is 1/2048 of a value, each on its own."""
 
 FLOW_DB = 30.0
@@ -49,8 +49,8 @@ NOVEL_NORMAL_DEG = 3.0
 pixels of other sizes."""
 
 LANDMARK_PX = 4.5
-"""Mean distance, in pixels of 256, of MediaPipe's landmarks from those that come with a picture: it
-finds 2 to 3 on people of its own kind of picture, and its own noise is part of that."""
+"""Mean distance, in pixels of 256, of MediaPipe's landmarks from those that come with an image: it
+finds 2 to 3 on people of its own kind of image, and its own noise is part of that."""
 
 SMALL = ClipRecipe(size=64, shortest=2, longest=2)
 SINGLE = ClipRecipe(size=64, shortest=1, longest=1, views=0)
@@ -153,7 +153,7 @@ def unproject(view: RenderedView) -> tuple[FloatArray, np.ndarray]:
 
 
 def test_a_face_is_found_where_the_landmarks_say(pack: AssetPack) -> None:
-    """MediaPipe, looking at the picture, agrees with the landmarks that came with it."""
+    """MediaPipe, looking at the image, agrees with the landmarks that came with it."""
     tracker = FaceTracker(StageTimer())
     errors = []
     for made in ClipStream(

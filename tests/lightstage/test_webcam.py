@@ -1,4 +1,4 @@
-"""The light stage's webcam: what it does to a picture is what a camera would do, and is known."""
+"""The light stage's webcam: what it does to an image is what a camera would do, and is known."""
 
 from dataclasses import fields, replace
 from functools import cache
@@ -25,11 +25,11 @@ from vcam_relight.pipeline.lightstage.camera.parameters import CameraParameters,
 from vcam_relight.pipeline.lightstage.camera.webcam import WebcamFrame, apply, film
 
 GAIN_UNDONE = 0.03
-"""Of the mean linear colour of a webcam picture after its reported gains are undone: highlights
+"""Of the mean linear colour of a webcam image after its reported gains are undone: highlights
 clip, noise around black is cut off, and 8 bits are rounded."""
 
 OCCLUDED_LEVELS = 1
-"""Of 255, by which a picture may change where nothing is in front: the blur's tail."""
+"""Of 255, by which an image may change where nothing is in front: the blur's tail."""
 
 SCREEN_ENERGY = 0.7
 """Least share of a screen's irradiance on normals of the front half: it is 45 degrees wide and may
@@ -53,7 +53,7 @@ def _scene() -> _Scene:
     return linear.astype(np.float32), alpha, np.tile(ramp, (SIZE, 1, 3))
 
 
-def _truth() -> FloatArray:
+def _composited() -> FloatArray:
     linear, alpha, backdrop = _scene()
     return linear + (1 - alpha[..., None]) * backdrop
 
@@ -79,7 +79,7 @@ def _front_light() -> FloatArray:
 
 
 def test_strength_zero_is_plain_encoding() -> None:
-    plain = np.rint(encode_srgb(_truth())[..., ::-1] * 255)
+    plain = np.rint(encode_srgb(_composited())[..., ::-1] * 255)
     for seed in range(5):
         frame = _shoot(sample_camera(np.random.default_rng(seed), strength=0.0))
         assert np.abs(frame.image - plain).max() <= 1
@@ -112,8 +112,8 @@ def test_same_seed_same_bytes(codec: str) -> None:
 
 
 def test_gains_are_reported_exactly() -> None:
-    """Undoing the reported gains gives back the mean of the linear truth."""
-    truth = _truth().mean((0, 1))
+    """Undoing the reported gains gives back the mean of the linear scene."""
+    scene = _composited().mean((0, 1))
     for seed in range(8):
         drawn = sample_camera(np.random.default_rng(seed))
         camera = CameraParameters(
@@ -133,7 +133,7 @@ def test_gains_are_reported_exactly() -> None:
         frame = _shoot(camera, index=5, light=0.6)
         seen = decode_srgb((frame.image[..., ::-1] / np.float32(255)).astype(np.float32))
         undone = (seen.mean((0, 1)) / frame.gain - frame.veil) / (1 - camera.glare)
-        assert undone / 0.6 == pytest.approx(truth, rel=GAIN_UNDONE)
+        assert undone / 0.6 == pytest.approx(scene, rel=GAIN_UNDONE)
 
 
 def test_auto_exposure_lifts_dark_scenes_with_their_noise() -> None:
@@ -294,7 +294,7 @@ def test_backdrops_follow_the_light() -> None:
 
 
 def test_surroundings_are_those_behind_the_person() -> None:
-    """The map's edge column is behind; +x is on its left half, and on the picture's right."""
+    """The map's edge column is behind; +x is on its left half, and on the image's right."""
     vectors, _ = map_directions()
     light = np.zeros((32, 64, 3), np.float32)
     light[(vectors[..., 2] < 0) & (vectors[..., 0] > 0)] = (1, 0, 0)

@@ -74,7 +74,7 @@ def test_every_face_is_found_where_the_person_is(subjects: list[RenderedSubject]
 
 
 def test_a_light_from_the_right_lights_the_right_side(subjects: list[RenderedSubject]) -> None:
-    """Right is right in the unmirrored picture, for both renderers."""
+    """Right is right in the unmirrored image, for both renderers."""
     for subject in subjects:
         right, left = (brightness(subject.lit(f"key {side}")) for side in ("right", "left"))
         x = subject.normal[..., 0] * subject.alpha

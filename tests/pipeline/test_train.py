@@ -43,7 +43,7 @@ _ACROSS = np.array([-1, 1, 1], np.float32)
 
 
 def _capture(seed: int) -> Capture:
-    """Noise where pictures would be, but true heads, cameras and lights."""
+    """Noise where images would be, but true heads, cameras and lights."""
     rng = np.random.default_rng(seed)
     rows = [_frame(rng) for _ in range(_FRAMES)]
     return {name: np.stack([row[name] for row in rows]) for name in rows[0]}
@@ -159,8 +159,8 @@ def test_a_mirrored_batch_is_a_batch_of_the_mirrored_world() -> None:
     capture, finder = _capture(7), HeadFinder()
     lights = [0, 1] * 3
     flipped = mirrored(samples(capture, range(_FRAMES), lights, finder))
-    truth = samples(_in_a_mirror(capture), range(_FRAMES), lights, finder)
-    for (name, ours), (_, theirs) in zip(_tensors(flipped), _tensors(truth), strict=True):
+    reference = samples(_in_a_mirror(capture), range(_FRAMES), lights, finder)
+    for (name, ours), (_, theirs) in zip(_tensors(flipped), _tensors(reference), strict=True):
         assert (ours - theirs).abs().max() < MIRRORED, name
 
 
@@ -208,19 +208,19 @@ def test_a_step_that_is_not_a_number_changes_nothing(plan: TrainingPlan) -> None
     assert any(not torch.equal(v, before[n]) for n, v in trainer.network.state_dict().items())
 
 
-def test_portraits_are_found_and_ask_for_the_face_that_is_there(tmp_path: Path) -> None:
+def test_unlabelled_faces_are_found_and_ask_for_the_face_that_is_there(tmp_path: Path) -> None:
     for index, frame in enumerate(demo_frames(4)):
         cv2.imwrite(str(tmp_path / f"{index}.png"), frame)
     assert (
-        prepare_unlabelled_set(tmp_path, tmp_path / "portraits.npz") == 3
+        prepare_unlabelled_set(tmp_path, tmp_path / "unlabelled.npz") == 3
     )  # the first is kept out
     rng = np.random.default_rng(0)
-    portrait = UnlabelledSet(tmp_path / "portraits.npz").sample(rng)
-    inside = portrait.face[0, 0] > 0.9
-    assert inside.float().mean() > 0.05 and portrait.normal[0, 2][inside].mean() > 0.7
-    assert portrait.mask[0, 0][inside].mean() > 0.9
+    batch = UnlabelledSet(tmp_path / "unlabelled.npz").sample(rng)
+    inside = batch.face[0, 0] > 0.9
+    assert inside.float().mean() > 0.05 and batch.normal[0, 2][inside].mean() > 0.7
+    assert batch.mask[0, 0][inside].mean() > 0.9
     network = TriplaneNetwork()
-    first = mapped(portrait, lambda tensor: tensor[:1])
+    first = mapped(batch, lambda tensor: tensor[:1])
     parts = unlabelled_losses(network, first, torch.from_numpy(AMBIENT)[None], rng)
     assert set(parts) <= set(WEIGHTS)
     for name in ("same", "back"):
@@ -236,7 +236,7 @@ def test_portraits_are_found_and_ask_for_the_face_that_is_there(tmp_path: Path) 
         ("fit --captures {0} --test {0} --out {0}/x --steps 5 --decay 1", "no captures in"),
         ("fit --captures {0} --test {0} --out {0}/x --steps 0 --decay 1", "not 1 or more"),
         ("export --run {0}", "no best.pt"),
-        ("unlabelled --images {0} --out {0}/p.npz", "pictures with one face"),
+        ("unlabelled --images {0} --out {0}/p.npz", "images with one face"),
     ],
 )
 def test_what_is_wrong_is_one_line(

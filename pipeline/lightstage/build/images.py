@@ -1,4 +1,4 @@
-"""Pictures on their way into the asset pack: read, made smaller, freed of their colour, encoded."""
+"""Images on their way into the asset pack: read, made smaller, freed of their colour, encoded."""
 
 from pathlib import Path
 
@@ -11,14 +11,14 @@ from vcam_relight.pipeline.lightstage.core.scene import Texture
 
 
 def read_image(path: Path) -> Texture:
-    """The picture as RGBA; it is opaque if it says nothing else.
+    """The image as RGBA; it is opaque if it says nothing else.
 
     Raises:
         OSError: it cannot be read.
     """
     image = cv2.imread(str(path), cv2.IMREAD_UNCHANGED)
     if image is None:
-        raise OSError(f"{path}: no picture that can be read")
+        raise OSError(f"{path}: no image that can be read")
     if image.ndim == 2:
         image = cv2.cvtColor(image, cv2.COLOR_GRAY2BGR)
     code = cv2.COLOR_BGRA2RGBA if image.shape[2] == 4 else cv2.COLOR_BGR2RGBA

@@ -1,7 +1,7 @@
 """Finds where MediaPipe's 468 face mesh points lie on MakeHuman's base mesh.
 
 People without beards, glasses and headwear are rendered in many poses, MediaPipe's landmark model
-looks at the pictures, and for each landmark the point of the skin is kept that lies closest to it
+looks at the images, and for each landmark the point of the skin is kept that lies closest to it
 in all of them.
 """
 
@@ -72,7 +72,7 @@ def fit(sightings: list[Sighting], triangles: NDArray[np.int32]) -> Corresponden
     """The points on `triangles` `(T, 3)` of the base mesh nearest to what was found.
 
     Minimises, for each landmark, the sum over all sightings of Geman and McClure's robust function
-    of the distance in the picture.
+    of the distance in the image.
     """
     weights = _grid(_STEPS)
     projected = []
@@ -176,7 +176,7 @@ def run(arguments: argparse.Namespace) -> None:
         transfer = trace(figure.parts, figure.pose(Pose()))
         seen = (look(figure, rasterizer, tracker, transfer, pose) for pose in _poses())
         people.append([sighting for sighting in seen if sighting is not None])
-        print(f"person {seed + 1} of {arguments.people}: {len(people[-1])} pictures", flush=True)
+        print(f"person {seed + 1} of {arguments.people}: {len(people[-1])} images", flush=True)
     triangles = _face(pack)
     left_out = [p for k, p in enumerate(people) if k % 4 == 0]
     kept = [p for k, p in enumerate(people) if k % 4]

@@ -33,7 +33,7 @@ class Photographs:
         """
         self._paths = sorted(p for p in folder.iterdir() if p.suffix.lower() in _SUFFIXES)
         if not self._paths:
-            raise ValueError(f"{folder} holds no JPEG, PNG or WebP pictures")
+            raise ValueError(f"{folder} holds no JPEG, PNG or WebP images")
         self._segmenter = PersonSegmenter()
         self._load = lru_cache(maxsize=64)(self._read)
 
@@ -52,7 +52,7 @@ class Photographs:
         path = self._paths[index]
         image = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_COLOR)
         if image is None:
-            raise ValueError(f"{path} is damaged or no picture")
+            raise ValueError(f"{path} is damaged or not an image")
         width = max(16, round(image.shape[1] * _WORK / image.shape[0]))
         small = np.asarray(
             cv2.resize(image, (width, _WORK), interpolation=cv2.INTER_AREA), np.uint8
@@ -123,8 +123,8 @@ def sample_backdrop(
         rng: the only source of chance.
         size: height and width.
         light: what the person is lit by; the backdrop gets its brightness and colour from it.
-        focal: the camera's, in picture heights; how much of the surroundings is seen.
-        photographs: pictures to use for about half of all backdrops.
+        focal: the camera's, in image heights; how much of the surroundings is seen.
+        photographs: images to use for about half of all backdrops.
 
     Returns:
         `(H, W, 3)` float32 linear RGB in the render's units.
@@ -146,8 +146,8 @@ def surroundings(radiance: FloatArray, size: tuple[int, int], focal: float) -> F
 
     Args:
         radiance: `(R, 2R, 3)` environment in the convention of `pipeline.lighting.hdri`.
-        size: height and width of the picture.
-        focal: in picture heights.
+        size: height and width of the image.
+        focal: in image heights.
 
     Returns:
         `(H, W, 3)` radiance.
@@ -224,7 +224,7 @@ def _wall(rng: np.random.Generator, size: tuple[int, int], light: LightMap) -> F
 
 
 def _furnished(rng: np.random.Generator, size: tuple[int, int], light: LightMap) -> FloatArray:
-    """A wall with shelves, pictures, a door or a window, more or less out of focus."""
+    """A wall with shelves, paintings, a door or a window, more or less out of focus."""
     height, width = size
     scene = _wall(rng, size, light)
     level = _level(light)

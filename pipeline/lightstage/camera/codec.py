@@ -1,4 +1,4 @@
-"""What a webcam's or a call's encoder leaves of a picture: real JPEG, real H.264."""
+"""What a webcam's or a call's encoder leaves of an image: real JPEG, real H.264."""
 
 from collections.abc import Sequence
 from fractions import Fraction

@@ -11,10 +11,10 @@ from vcam_relight.pipeline.lightstage.core.scene import PinholeCamera
 DISTANCE = 8.0
 """dm from the eyes to the camera, as at a desk."""
 HEIGHT = 3.2
-"""dm of the person that the picture shows at the eyes' distance: head, hair and shoulders, about
+"""dm of the person that the image shows at the eyes' distance: head, hair and shoulders, about
 the crop of EG3D (Chan et al. 2022)."""
 BELOW_EYES = 0.35
-"""dm from the eyes down to the picture's middle."""
+"""dm from the eyes down to the image's middle."""
 YAW, PITCH = 30.0, 15.0
 """Degrees within which novel views are looked from."""
 _HEAD_CENTRE = np.array([0.0, -0.3, -0.8, 1.0], np.float32)
@@ -32,10 +32,10 @@ def source_camera(
     """A camera that looks straight at a face; its axes are the world's.
 
     Args:
-        size: of the square picture in pixels.
+        size: of the square image in pixels.
         eyes: `(3,)` midpoint between the eyes, dm; that of the neutral pose unless given.
         distance: dm from the eyes.
-        height: dm that the picture shows there.
+        height: dm that the image shows there.
         shift: dm by which the camera stands too far right and too high.
     """
     middle = np.zeros(3, np.float32) if eyes is None else np.asarray(eyes, np.float32)

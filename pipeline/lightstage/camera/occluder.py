@@ -123,7 +123,7 @@ class Occluder:
             self._cuff(painter, wrist, angle)
 
     def _joints(self, finger: int) -> FloatArray:
-        """`(4, 3)` of one finger: bent forwards, its picture gets shorter."""
+        """`(4, 3)` of one finger: bent forwards, its projection gets shorter."""
         curl = min(max(self._curl + float(self._fingers[finger]), 0.0), 1.0)
         spread = (finger - 1.5) * -0.11 * (1 - curl) + float(self._fingers[finger]) * 0.4
         joints = [np.array([*_KNUCKLES[finger], 0.03])]
@@ -250,7 +250,7 @@ class _OccluderPainter:
         """
         window = field.window()
         normals = field.normals(window)
-        if not normals.size:  # outside the picture
+        if not normals.size:  # outside the image
             return
         if albedo.ndim == 3:
             albedo = albedo[window]
@@ -285,7 +285,7 @@ class _OccluderPainter:
         return np.asarray(colour * np.exp(self._smooth(0.004) * 0.5)[..., None], np.float32)
 
     def _smooth(self, scale: float) -> Map:
-        """`(H, W)` noise of variance about 1 with features of `scale` picture heights."""
+        """`(H, W)` noise of variance about 1 with features of `scale` image heights."""
         cell = scale * self._size[0]
         rows, columns = (max(4, round(side / cell)) for side in self._size)
         coarse = self._rng.standard_normal((rows, columns), np.float32)

@@ -17,7 +17,7 @@ RangeMistake = Literal["none", "crushed", "washed"]
 class CameraParameters:
     """What stays the same over a clip. The defaults are a perfect camera: the plain sRGB encoding.
 
-    Lengths are in pixels of a picture of 256 rows.
+    Lengths are in pixels of an image of 256 rows.
     """
 
     seed: int = 0
@@ -25,15 +25,15 @@ class CameraParameters:
     exposure: float = 0.0
     """Error in stops, -1.5..1.2."""
     auto_exposure: float = 0.0
-    """0..1, how much of the way to a mid-grey picture the camera goes by itself."""
+    """0..1, how much of the way to a mid-grey image the camera goes by itself."""
     drift: float = 0.0
     """Stops by which exposure wanders over some seconds, 0..0.12."""
     white_balance: Triple = (1.0, 1.0, 1.0)
     """Linear RGB gains of the error, luminance 1."""
     auto_white_balance: float = 0.0
-    """0..0.7, how much of the way to a grey picture the camera goes by itself."""
+    """0..0.7, how much of the way to a grey image the camera goes by itself."""
     glare: float = 0.0
-    """0..0.12, share of the light that the lens scatters over the whole picture (veiling glare)."""
+    """0..0.12, share of the light that the lens scatters over the whole image (veiling glare)."""
     glare_colour: Triple = (1.0, 1.0, 1.0)
     """Linear RGB of that light, luminance about 1: a window's, a screen's."""
     vignette: float = 0.0
@@ -47,7 +47,7 @@ class CameraParameters:
     shake_angle: float = 0.0
     """Its direction in radians."""
     scale: float = 1.0
-    """0.3..1, pixels of the sensor per pixel of the picture: small faces are scaled up."""
+    """0.3..1, pixels of the sensor per pixel of the image: small faces are scaled up."""
     crisp: bool = True
     """Scaled up by a cubic rather than a linear kernel."""
     mosaic: bool = False
@@ -172,7 +172,7 @@ def _error(mired: float, tint: float) -> Triple:
 
 
 def _tint(rng: np.random.Generator) -> Triple:
-    """The colour of a bright thing outside the picture: mostly white, at times a screen's."""
+    """The colour of a bright thing outside the image: mostly white, at times a screen's."""
     saturation = 0.8 * float(rng.random()) ** 2
     colour = 1 - saturation + saturation * rng.random(3) * 2
     return (float(colour[0]), float(colour[1]), float(colour[2]))

@@ -3,7 +3,7 @@
 The order is a camera's own: scene, lens, sensor (exposure, mosaic, noise, clipping), its processor
 (white balance, tone, sharpening), encoder, and the size that the crop of a face is scaled to. One
 `CameraParameters` is one camera in one room: draw it once per clip. No step moves a pixel, so
-normals, depth, flow and masks of the render stay true of the picture.
+normals, depth, flow and masks of the render stay true of the image.
 """
 
 import math
@@ -25,13 +25,13 @@ Colours = NDArray[np.float16] | NDArray[np.float32]
 
 _LUMA = LUMA_BGR[::-1].reshape(1, 3).copy()
 _GREY = 0.2
-"""Linear luminance that auto-exposure aims the picture's middle at."""
+"""Linear luminance that auto-exposure aims the image's middle at."""
 _AUTO_STOPS = (-3.0, 3.0)
 _AUTO_TINT = (0.4, 2.5)
 _METER_FRAMES = 12.0
 """Time constant of auto-exposure in frames."""
 _REFERENCE = 256.0
-"""Lengths of a camera are in pixels of a picture of this height."""
+"""Lengths of `CameraParameters` are in pixels of an image of this height."""
 _CURVE = 4095
 
 
@@ -50,14 +50,14 @@ class Metering:
     """What the camera's automatics go by."""
 
     level: float
-    """Linear luminance of the picture, the middle counting most."""
+    """Linear luminance of the image, the middle counting most."""
     colour: FloatArray
     """`(3,)` its mean linear RGB."""
 
 
 @dataclass(frozen=True, slots=True)
 class WebcamFrame:
-    """A picture and what was done to it."""
+    """An image and what was done to it."""
 
     image: BgrImage
     """`(H, W, 3)` uint8 BGR, sRGB."""
@@ -70,7 +70,7 @@ class WebcamFrame:
     """`(3,)` linear RGB gains, those of a neutral grey of luminance 1."""
     veil: FloatArray
     """`(3,)` linear RGB of the light scattered in the lens, before the gains. Up to vignetting,
-    noise, clipping and the tone curve, the picture is
+    noise, clipping and the tone curve, the image is
     `(scene * (1 - camera.glare) + veil) * gain`."""
 
     @property
@@ -90,8 +90,9 @@ def apply(
     """One frame by itself; H.264 then is a keyframe, and the automatics go by this frame.
 
     Args:
-        camera: the camera.
-        linear: `(H, W, 3)` linear RGB of the person, premultiplied by alpha: a `View`'s picture.
+        camera: its parameters.
+        linear: `(H, W, 3)` linear RGB of the person, premultiplied by alpha: a `RenderedView`'s
+            image.
         alpha: `(H, W)` in 0..1.
         backdrop: `(H, W, 3)` linear RGB of what is behind, as `lightstage.camera.backdrop` draws.
         frame_index: place in the clip; noise, shake and drift follow from it and the camera's seed.
@@ -114,7 +115,7 @@ def film(
     """A clip: the automatics follow with delay, and H.264 predicts each frame from those before.
 
     Args:
-        camera: the camera.
+        camera: its parameters.
         frames: `linear`, `alpha`, `backdrop` and `front` of each, as `apply` takes them.
         first_index: place of the first frame in its clip.
 
@@ -139,7 +140,7 @@ def meter(scene: FloatArray) -> Metering:
     small = cv2.resize(scene, (16, 16), interpolation=cv2.INTER_AREA)
     place = (np.arange(16, dtype=np.float32) - 7.5) / 8
     weight = np.exp(-1.5 * (place[:, None] ** 2 + place**2))[..., None]
-    # what is far beyond white counts as just beyond it, else a lamp would turn the picture black
+    # what is far beyond white counts as just beyond it, else a lamp would turn the image black
     colour = (np.minimum(small, 3.0) * weight).sum((0, 1)) / weight.sum()
     return Metering(max(luminance(colour), 1e-5), colour.astype(np.float32))
 
@@ -172,7 +173,7 @@ def _compose(
 def _develop(
     camera: CameraParameters, scene: FloatArray, occluded: Map, index: int, metered: Metering
 ) -> WebcamFrame:
-    """All up to the encoder; the picture has the sensor's size."""
+    """All up to the encoder; the image has the sensor's size."""
     rng = np.random.default_rng((camera.seed, 0, index))
     shake = camera.shake * float(rng.uniform(0.3, 1.0))
     angle = camera.shake_angle + float(rng.normal(0, 0.3))
@@ -220,7 +221,7 @@ def vignette(camera: CameraParameters, height: int, width: int) -> Map:
 
 
 def _sensor_size(camera: CameraParameters, shape: tuple[int, ...]) -> tuple[int, int]:
-    """Width and height, even unless they are the picture's own."""
+    """Width and height, even unless they are the image's own."""
     height, width = shape[:2]
     if camera.scale >= 1:
         return width, height

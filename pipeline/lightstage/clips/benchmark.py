@@ -16,7 +16,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--pack", type=Path, default=default_pack_path(), help="the asset pack")
     parser.add_argument("--clips", type=int, default=8, help="how many clips to render")
     parser.add_argument("--workers", type=int, default=os.cpu_count() or 1, help="processes")
-    parser.add_argument("--size", type=int, default=256, help="pixels of a picture's side")
+    parser.add_argument("--size", type=int, default=256, help="pixels of an image's side")
     parser.add_argument("--views", type=int, default=1, help="novel views of each frame")
     parser.add_argument("--seed", type=int, default=0)
 

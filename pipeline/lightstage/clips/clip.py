@@ -41,7 +41,7 @@ class ClipRecipe:
     """What clips are made of."""
 
     size: int = 256
-    """Pixels of the square pictures."""
+    """Pixels of the square images."""
     split: Split = "train"
     """People and environments of the two splits are disjoint."""
     shortest: int = 16
@@ -62,9 +62,9 @@ class ClipRecipe:
 
 @dataclass(frozen=True, slots=True)
 class RenderedView:
-    """All channels of one picture, H x W; colours are linear sRGB.
+    """All channels of one image, H x W; colours are linear sRGB.
 
-    pictures = albedo x shading + specular, up to the rounding of half floats.
+    images = albedo x shading + specular, up to the rounding of half floats.
     """
 
     camera: PinholeCamera
@@ -102,7 +102,7 @@ class RenderedFrame:
     novel: tuple[RenderedView, ...]
     """From yaw -30..30 and pitch -15..15 degrees about the head."""
     flow: Halves
-    """`(H, W, 2)` pixels right and down, from the source picture to the next frame's; 0 in a clip's
+    """`(H, W, 2)` pixels right and down, from the source image to the next frame's; 0 in a clip's
     last frame."""
     flow_valid: NDArray[np.bool_]
     """`(H, W)` whether the same surface is seen in the next frame; nowhere in the last."""

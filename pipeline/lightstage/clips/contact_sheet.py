@@ -46,7 +46,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, required=True, help="folder for the pages")
     parser.add_argument("--heads", type=int, default=100, help="how many people")
     parser.add_argument("--lights", type=int, default=6, help="lightings of each")
-    parser.add_argument("--size", type=int, default=192, help="pixels of one picture")
+    parser.add_argument("--size", type=int, default=192, help="pixels of one image")
     parser.add_argument("--seed", type=int, default=0, help="of people and lights")
     parser.add_argument("--split", choices=("train", "test"), default="train")
 

@@ -94,7 +94,7 @@ class PinholeCamera:
     position: FloatArray
     """`(3,)` world position in dm."""
     focal: float
-    """Focal length in picture heights."""
+    """Focal length in image heights."""
     width: int
     height: int
     rotation: FloatArray = field(default_factory=lambda: np.eye(3, dtype=np.float32))

@@ -1,4 +1,4 @@
-"""Renders truth with Blender's Cycles: light that scatters in the skin, other held-out people.
+"""Renders ground truth with Blender's Cycles: light scatters in the skin; other people.
 
 Cycles runs in an environment of its own, which `--blender` names: python3.11 -m venv blender,
 blender/bin/pip install bpy==5.0.1 'numpy<2', and then --blender blender/bin/python.
@@ -19,18 +19,18 @@ from tqdm import tqdm
 from vcam_relight.pipeline.core.image import FloatArray
 from vcam_relight.pipeline.evaluate.ground_truth import save_lights, save_subject
 from vcam_relight.pipeline.lightstage.assets.asset_pack import AssetPack, default_pack_path
-from vcam_relight.pipeline.lightstage.ground_truth.test_split import (
+from vcam_relight.pipeline.lightstage.ground_truth.subjects import (
     SIZE,
     PosedSubject,
+    identities,
     named_lights,
     pose_subject,
-    test_identities,
 )
 
 FIRST = 20
-"""Index of the first sitter: those before pose_subject for mitsuba."""
+"""Index of the first person: those before are mitsuba's."""
 CRF = 2.0
-"""x265's quality of the pictures."""
+"""x265's quality of the images."""
 _LIGHTS = ("courtyard", "apartment", "key left", "key right")
 _SCRIPT = Path(__file__).with_name("cycles_scene.py")
 _LAYER_SAMPLES = 48
@@ -39,7 +39,7 @@ _LAYER_SAMPLES = 48
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the command's options."""
     parser.add_argument("--pack", type=Path, default=default_pack_path(), help="asset pack")
-    parser.add_argument("--out", type=Path, required=True, help="folder of the truth")
+    parser.add_argument("--out", type=Path, required=True, help="folder of the ground truth")
     parser.add_argument("--blender", type=Path, required=True, help="Python that has bpy")
     parser.add_argument("--heads", type=int, default=8, help="number of people (8)")
     parser.add_argument("--samples", type=int, default=32, help="rays a pixel and light (32)")
@@ -49,7 +49,7 @@ def run(arguments: argparse.Namespace) -> None:
     """Renders what is missing.
 
     Raises:
-        OSError: the pack cannot be read, Blender fails, or the folder cannot be written.
+        OSError: the asset pack cannot be read, Blender fails, or the folder cannot be written.
         ImportError: mitsuba or LLVM 19, which give normals and albedo, are missing.
     """
     from vcam_relight.pipeline.lightstage.ground_truth.mitsuba_reference import ReferenceRenderer
@@ -58,7 +58,7 @@ def run(arguments: argparse.Namespace) -> None:
     lights = named_lights(pack)
     save_lights(arguments.out, lights)
     radiance = np.stack([lights[name].radiance for name in _LIGHTS])
-    for index, identity in tqdm(test_identities(FIRST, arguments.heads), total=arguments.heads):
+    for index, identity in tqdm(identities(FIRST, arguments.heads), total=arguments.heads):
         path = arguments.out / f"cycles-{index:04d}.npz"
         if path.exists():
             continue

@@ -17,7 +17,7 @@ SCATTER_RATIOS = (1.0, 0.36, 0.2)  # of the mean free paths of red, green and bl
 
 
 def main() -> None:
-    """Reads the scene, renders it under each of its lights and writes the pictures."""
+    """Reads the scene, renders it under each of its lights and writes the images."""
     with np.load(sys.argv[1], allow_pickle=False) as archive:
         scene = {name: archive[name] for name in archive.files}
     bpy.ops.wm.read_factory_settings(use_empty=True)

@@ -1,4 +1,4 @@
-"""Renders one-light-at-a-time truth with mitsuba: held-out people, 64 directions, hard shadows.
+"""Renders one-light-at-a-time ground truth with mitsuba: 64 directions, hard shadows.
 
 Existing subjects are kept, so that the command can be stopped and started again. On two cores a
 subject takes about 40 seconds: the 20 of the committed set a quarter of an hour, 1,000 take
@@ -13,10 +13,10 @@ from tqdm import tqdm
 from vcam_relight.pipeline.evaluate.ground_truth import OLAT, save_lights, save_subject
 from vcam_relight.pipeline.lighting.light_map import sphere_directions
 from vcam_relight.pipeline.lightstage.assets.asset_pack import AssetPack, default_pack_path
-from vcam_relight.pipeline.lightstage.ground_truth.test_split import (
+from vcam_relight.pipeline.lightstage.ground_truth.subjects import (
+    identities,
     named_lights,
     pose_subject,
-    test_identities,
 )
 
 CRF = 0.0
@@ -26,7 +26,7 @@ CRF = 0.0
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Adds the command's options."""
     parser.add_argument("--pack", type=Path, default=default_pack_path(), help="asset pack")
-    parser.add_argument("--out", type=Path, required=True, help="folder of the truth")
+    parser.add_argument("--out", type=Path, required=True, help="folder of the ground truth")
     parser.add_argument("--heads", type=int, default=20, help="number of people (20)")
     parser.add_argument("--samples", type=int, default=64, help="rays a pixel and light (64)")
 
@@ -35,7 +35,7 @@ def run(arguments: argparse.Namespace) -> None:
     """Renders what is missing.
 
     Raises:
-        OSError: the pack cannot be read or the folder not be written.
+        OSError: the asset pack cannot be read or the folder not be written.
         ImportError: mitsuba or LLVM 19 is missing.
     """
     from vcam_relight.pipeline.lightstage.ground_truth.mitsuba_reference import ReferenceRenderer
@@ -43,7 +43,7 @@ def run(arguments: argparse.Namespace) -> None:
     pack = AssetPack.open(arguments.pack)
     lights = named_lights(pack)
     save_lights(arguments.out, lights)
-    for index, identity in tqdm(test_identities(0, arguments.heads), total=arguments.heads):
+    for index, identity in tqdm(identities(0, arguments.heads), total=arguments.heads):
         path = arguments.out / f"mitsuba-{index:04d}.npz"
         if path.exists():
             continue

@@ -31,7 +31,7 @@ YAW = 110.0
 _LOW, _HIGH = -40.0, 70.0
 """Elevations of the main light in degrees."""
 _EXPOSURE = math.pi
-"""Mean irradiance of a face in a well exposed picture: a surface of albedo 0.4 is at 0.4."""
+"""Mean irradiance of a face in a well exposed image: a surface of albedo 0.4 is at 0.4."""
 _FROM_BEHIND = 0.5
 """Light that misses the face counts as this share of the mean over all normals: a camera does not
 lift a back-lit face all the way."""
@@ -43,7 +43,7 @@ class SampledLight:
 
     radiance: LightMap
     """`(32, 64, 3)` float32, linear, world space. A face under it has a mean irradiance of about
-    pi, so that the picture of a surface of albedo a is at about a; dim lightings are below."""
+    pi, so that the image of a surface of albedo a is at about a; dim lightings are below."""
     kind: str
     """`environment`, `studio`, `window`, `screen`, `golden hour`, `neon`, `low light`, `overcast`,
     `hard`."""

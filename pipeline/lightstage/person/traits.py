@@ -64,8 +64,8 @@ PRINTED = (
     "female_elegantsuit01", "male_casualsuit03", "male_casualsuit05", "male_elegantsuit01",
     "male_worksuit01",
 )  # fmt: skip
-"""Clothes of several materials: their own picture is kept, in other colours. The others are cut
-from one cloth; their pictures bear a maker's emblem."""
+"""Clothes of several materials: their own image is kept, in other colours. The others are cut
+from one cloth; their images bear a maker's emblem."""
 
 HEAD_SHAPES = (
     "oval", "round", "rectangular", "square", "triangular", "invertedtriangular", "diamond",

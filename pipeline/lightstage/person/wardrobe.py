@@ -90,7 +90,7 @@ def clothing_texture(pack: AssetPack, clothing: Clothing) -> Texture:
 
 
 def _recoloured(image: Texture, clothing: Clothing) -> Texture:
-    """Of a picture of several cloths, the darker ones in the first colour's hue."""
+    """Of an image of several cloths, the darker ones in the first colour's hue."""
     linear = DECODE_8BIT[image[..., :3]]
     first = np.asarray(clothing.first, np.float32)
     hue = 0.5 + 0.5 * first / max(float(first @ LUMA_BGR[::-1]), 1e-3)

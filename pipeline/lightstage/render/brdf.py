@@ -3,7 +3,7 @@
 The model: radiance towards `v` of a surface with albedo `a` is the sum of two lobes over the light,
     a / pi  +  D(h) F(v.h) G1(l.n) G1(v.n) / (4 (l.n) (v.n))
 with the GGX distribution D of alpha = roughness^2, Smith's G1 for it (Walter et al. 2007) and
-Schlick's F from `Material.f0`. Light that is reflected is not taken from the diffuse lobe: pictures
+Schlick's F from `Material.f0`. Light that is reflected is not taken from the diffuse lobe: images
 then are albedo x shading + specular exactly, at the price of a few per cent too much light at
 grazing angles.
 `mitsuba_surface` is the same model for path tracing.

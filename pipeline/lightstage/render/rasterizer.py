@@ -49,7 +49,7 @@ _ATTRIBUTES = (
 class Buffers:
     """All channels of one drawing, `H x W`, rows from top to bottom.
 
-    pictures = albedo x shading + specular, exactly but for rounding.
+    images = albedo x shading + specular, exactly but for rounding.
     """
 
     images: FloatArray
@@ -75,7 +75,7 @@ class Buffers:
     """`(H, W)` dm, of that place in the following frame, whether hidden there or not."""
 
     def flow_valid(self, following: "Buffers", tolerance: float = 0.1) -> NDArray[np.bool_]:
-        """Pixels `(H, W)` whose surface is seen in the following frame, inside the picture.
+        """Pixels `(H, W)` whose surface is seen in the following frame, inside the image.
 
         Args:
             following: the following frame from the same camera.
@@ -164,7 +164,7 @@ class _Programs:
 
 
 class _Targets:
-    """What is drawn into, for one size of picture."""
+    """What is drawn into, for one size of image."""
 
     def __init__(self, context: moderngl.Context, size: tuple[int, int], samples: int) -> None:
         self.size = size

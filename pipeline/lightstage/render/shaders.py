@@ -1,4 +1,4 @@
-"""GLSL of the rasterizer. Rows of all pictures run from top to bottom: the projection turns y."""
+"""GLSL of the rasterizer. Rows of all images run from top to bottom: the projection turns y."""
 
 SURFACE_VERTEX = """
 #version 330

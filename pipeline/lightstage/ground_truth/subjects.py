@@ -31,7 +31,7 @@ from vcam_relight.pipeline.lightstage.person.identity import Identity, sample_id
 from vcam_relight.pipeline.lightstage.surface.skin import ITA_BINS
 
 SIZE = 256
-"""Pixels along each side of the pictures."""
+"""Pixels along each side of the images."""
 
 _WANTED = ("beard", "glasses", "headwear", "any", "plain")
 _EXPRESSIONS: tuple[dict[str, float], ...] = (
@@ -66,7 +66,7 @@ class PosedSubject:
     camera: PinholeCamera
 
 
-def test_identities(start: int, number: int) -> Iterator[tuple[int, Identity]]:
+def identities(start: int, number: int) -> Iterator[tuple[int, Identity]]:
     """Yields indices and people of the test split, from `start` on; equal indices are equal people.
 
     All skin tones come in turn, women and men alternate, and most have glasses, a head covering or

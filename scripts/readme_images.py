@@ -1,4 +1,4 @@
-"""Makes the README's pictures from the demo clip: `python -m scripts.readme_images`.
+"""Makes the README's images from the demo clip: `python -m scripts.readme_images`.
 
 The grid of presets needs nothing more; the panel's screenshot needs Playwright and a Chromium.
 """
@@ -28,7 +28,7 @@ TILE = (400, 340)
 
 
 def main() -> None:
-    """Writes both pictures."""
+    """Writes both images."""
     FOLDER.mkdir(parents=True, exist_ok=True)
     cv2.imwrite(str(FOLDER / "presets.jpg"), presets_grid(), [cv2.IMWRITE_JPEG_QUALITY, 88])
     panel_screenshot(FOLDER / "panel.png")
