@@ -7,7 +7,7 @@ import sys
 # Each module has add_arguments(parser) and run(arguments).
 _COMMANDS = {
     "pack": ("build.build_pack", "build the asset pack that everything else here needs"),
-    "sheet": ("clips.contact_sheet", "draw a contact sheet of people under lights"),
+    "contact-sheet": ("clips.contact_sheet", "draw a contact sheet of people under lights"),
     "landmarks": ("build.landmark_search", "find MediaPipe's landmarks on the base mesh anew"),
     "bench": ("clips.benchmark", "measure how many frames an hour the training stream makes"),
     "mitsuba": ("ground_truth.mitsuba_dataset", "render one light at a time by mitsuba, for tests"),
