@@ -25,7 +25,8 @@ RUN pip install --no-cache-dir /src
 
 USER vcam
 WORKDIR /home/vcam
-RUN mkdir .config && python -c "from vcam_relight.pipeline.native import kernels; kernels()"
+RUN mkdir .config && python -c "from vcam_relight.pipeline.native import composition, network; \
+    composition.compose_kernel(); network.network_kernels()"
 
 HEALTHCHECK --interval=30s --timeout=5s --start-period=60s CMD ["python", "-c", \
     "from urllib.request import urlopen; urlopen('http://127.0.0.1:8088/healthz', timeout=4)"]

@@ -1,1 +1,1 @@
-"""From a change of light to a picture: safe gains, edges, frame x gain."""
+"""From a change of light to an image: safe gains, soft edges, frame x gain in linear light."""

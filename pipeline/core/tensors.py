@@ -14,8 +14,11 @@ T = TypeVar("T", bound="DataclassInstance")
 
 
 def combined(parts: Sequence[T], merge: Callable[[list[Tensor]], Tensor]) -> T:
-    """One dataclass made of several alike: of each tensor, also of dataclasses within, what `merge`
-    makes of the parts' own.
+    """One dataclass made of several alike.
+
+    Args:
+        parts: of one type; their fields are tensors, or dataclasses of tensors.
+        merge: makes one tensor of the parts' own.
     """
 
     def value(name: str) -> Any:

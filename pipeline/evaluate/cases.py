@@ -14,7 +14,7 @@ from vcam_relight.pipeline.core.resample import resize
 from vcam_relight.pipeline.evaluate.metrics import Mask
 from vcam_relight.pipeline.face.types import Face, FaceState
 from vcam_relight.pipeline.lighting import Lighting
-from vcam_relight.pipeline.lighting.estimation import exposure
+from vcam_relight.pipeline.lighting.exposure import exposure
 from vcam_relight.pipeline.lighting.sh import MEAN
 
 _WHITE_LEVEL = 0.7

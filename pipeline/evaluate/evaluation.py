@@ -38,7 +38,7 @@ from vcam_relight.pipeline.evaluate.method import (
 from vcam_relight.pipeline.evaluate.stills import Metrics, StillMeter
 from vcam_relight.pipeline.face import FaceTracker
 from vcam_relight.pipeline.lighting import Lighting
-from vcam_relight.pipeline.lighting.estimation import exposure
+from vcam_relight.pipeline.lighting.exposure import exposure
 from vcam_relight.pipeline.lighting.presets import load_presets
 
 STEADY, CHANGED = "key-left", "key-right"

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 from cv2.typing import MatLike
 
-from vcam_relight.pipeline.core.color import DECODE_8BIT, LUMA_BGR
+from vcam_relight.pipeline.core.color import DECODE_8BIT, LUMINANCE_RGB
 from vcam_relight.pipeline.core.image import BgrImage, FloatArray
 from vcam_relight.pipeline.evaluate.metrics import Mask
 from vcam_relight.pipeline.face.types import FaceState
@@ -179,7 +179,7 @@ def _smooth(image: BgrImage) -> FloatArray:
 
 
 def _luminance(pixels: BgrImage) -> FloatArray:
-    result: FloatArray = DECODE_8BIT[pixels] @ LUMA_BGR
+    result: FloatArray = DECODE_8BIT[pixels] @ LUMINANCE_RGB[::-1]
     return result
 
 

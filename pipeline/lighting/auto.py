@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from vcam_relight.pipeline.core.color import LUMA_BGR
+from vcam_relight.pipeline.core.color import LUMINANCE_RGB
 from vcam_relight.pipeline.core.image import FloatArray, Map
-from vcam_relight.pipeline.lighting.estimation import exposure
+from vcam_relight.pipeline.lighting.exposure import exposure
 from vcam_relight.pipeline.lighting.lights import Light, lights_to_sh
 
 _EVEN = 0.45
@@ -28,11 +28,11 @@ def auto_gain(linear: FloatArray, mask: Map, skins: list[Map]) -> float:
     """How much brighter than now the faces should be lit, 1 to 2.2.
 
     Args:
-        linear: `(h, w, 3)` BGR linear light.
+        linear: `(h, w, 3)` linear RGB.
         mask: `(h, w)` the persons' share.
         skins: `(h, w)` skin of each face.
     """
-    luminance = linear @ LUMA_BGR
+    luminance = linear @ LUMINANCE_RGB
     bright = float(np.percentile(luminance, 99))
     gain = (_WHITE / max(bright, 0.02)) ** 0.6 if bright < _WHITE else 1.0
     skin = np.sum(skins, axis=0) > 0 if skins else np.zeros_like(mask, bool)

@@ -9,6 +9,7 @@ from vcam_relight.pipeline.core.color import brightest_channel
 from vcam_relight.pipeline.core.image import FloatArray, Map
 from vcam_relight.pipeline.face.types import Face
 from vcam_relight.pipeline.head.normals import grid_size
+from vcam_relight.pipeline.lighting.exposure import exposure
 from vcam_relight.pipeline.lighting.sh import LAMBERT, basis
 
 _OVAL = [
@@ -44,33 +45,6 @@ _REST = 2e-3
 """Changes smaller than this are not followed: a still picture comes to rest."""
 
 
-def _front_mean() -> FloatArray:
-    """`(9,)` mean irradiance per coefficient over normals that a face shows: the half towards the
-    camera, weighted by how much of it is seen.
-    """
-    steps = 48
-    u = (np.arange(steps) + 0.5) / steps
-    z, phi = np.meshgrid(np.sqrt(u), u * 2 * np.pi)  # even in z^2: cosine-weighted
-    r = np.sqrt(1 - z * z)
-    normals = np.stack([r * np.cos(phi), r * np.sin(phi), z], axis=-1).reshape(-1, 3)
-    result: FloatArray = (basis(normals.astype(np.float32)) * LAMBERT).mean(axis=0)
-    return result
-
-
-FRONT_MEAN: FloatArray = _front_mean()
-
-
-def exposure(sh: FloatArray) -> FloatArray:
-    """`(3,)` RGB irradiance that lighting `(9, 3)` gives a face on average, whatever its pose."""
-    result: FloatArray = FRONT_MEAN @ sh
-    return result
-
-
-AMBIENT: FloatArray = np.zeros((9, 3), np.float32)
-"""`(9, 3)` even light of exposure 1."""
-AMBIENT[0] = 1.0 / FRONT_MEAN[0]
-
-
 def skin_mask(faces: tuple[Face, ...], frame_size: tuple[int, int]) -> list[Map]:
     """For each face seen, `(h, w)` 0 or 1 on the grid: its skin without eyes, brows, mouth."""
     width, height = grid_size(*frame_size)
@@ -97,7 +71,7 @@ def estimate(
     neither skin tone nor white balance is taken for light: what is left is where light comes from.
 
     Args:
-        linear: `(h, w, 3)` BGR linear light.
+        linear: `(h, w, 3)` linear RGB.
         normals: `(h, w, 3)` unit normals in camera space.
         skins: `(h, w)` skin of each face.
         share: `(h, w)` where normals are the mesh's own.
@@ -113,7 +87,7 @@ def estimate(
             continue
         count = int(use.sum())
         chosen = np.linspace(0, count - 1, min(count, _MAX_PIXELS)).astype(np.intp)
-        colour = linear[use][chosen, ::-1]
+        colour = linear[use][chosen]
         pixels.append(colour / np.maximum(colour.mean(axis=0), 1e-4))
         rows.append(basis(normals[use][chosen]) * LAMBERT)
     if not pixels:

@@ -1,7 +1,7 @@
-"""Environment maps: equirectangular pictures of the light all around.
+"""Environment maps: equirectangular images of the light all around.
 
-The picture is what the person sees: its centre column is the direction from the person to the
-camera, its left half lights the right side (+x) of the unmirrored picture, its top is up.
+The image is what the person sees: its centre column is the direction from the person to the
+camera, its left half lights the right side (+x) of the unmirrored image, its top is up.
 """
 
 import math
@@ -25,12 +25,12 @@ def load_hdri(path: Path) -> FloatArray:
     """Reads an environment map.
 
     OpenEXR goes through FFmpeg's decoder (OpenCV's wheels are built without OpenEXR); colours are
-    taken as linear with sRGB's primaries. Radiance `.hdr` goes through OpenCV. Other pictures
+    taken as linear with sRGB's primaries. Radiance `.hdr` goes through OpenCV. Other images
     (PNG, JPEG, …) are decoded from sRGB: they know no light brighter than white, so their light
     comes out flatter than it was.
 
     Args:
-        path: `.exr`, `.hdr`, or any picture that OpenCV reads.
+        path: `.exr`, `.hdr`, or any image that OpenCV reads.
 
     Returns:
         `(H, W, 3)` float32 RGB radiance, linear, finite and not below 0.
@@ -60,9 +60,9 @@ def hdri_to_sh(image: FloatArray, rotate_degrees: float = 0.0) -> FloatArray:
     """Projects an environment map on the SH basis, each pixel weighted by its solid angle.
 
     Args:
-        picture: `(H, W, 3)` linear RGB radiance, as `load_hdri` gives it.
+        image: `(H, W, 3)` linear RGB radiance, as `load_hdri` gives it.
         rotate_degrees: turns the surroundings about the vertical; positive moves a light in front
-            of the person towards the right of the unmirrored picture (+x), as a light's azimuth.
+            of the person towards the right of the unmirrored image (+x), as a light's azimuth.
 
     Returns:
         `(9, 3)` float32 radiance coefficients.

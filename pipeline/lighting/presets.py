@@ -46,8 +46,10 @@ class Preset:
     """What the sliders are set to when the preset is chosen."""
 
     def lighting(self, aim: tuple[float, float] | None = None) -> Lighting:
-        """The lighting, with the key light, if there is one, moved to azimuth and elevation `aim`
-        (degrees).
+        """The lighting of the preset.
+
+        Args:
+            aim: azimuth and elevation, in degrees, that the key light is moved to, if there is one.
         """
         if self.mode == "off":
             return OFF

@@ -1,12 +1,13 @@
 """Real spherical harmonics to order 2 for distant lighting.
 
-Camera space: x to the right of the unmirrored picture, y up, z from the person to the camera.
+Camera space: x to the right of the unmirrored image, y up, z from the person to the camera.
 Coefficients are radiance in the real orthonormal basis, in the order of DPR's and the paper's
 files: 1, Y, Z, X, YX, YZ, 3Z^2-1, XZ, X^2-Y^2 with X = x, Y = -z, Z = y.
 """
 
 import math
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -25,6 +26,28 @@ MEAN = _C0 * math.pi
 """Irradiance of coefficient 0 alone, per unit: the mean irradiance over all normals."""
 
 
+def basis_terms(x: Any, y: Any, z: Any) -> tuple[float, Any, Any, Any, Any, Any, Any, Any, Any]:
+    """The nine basis functions; the first is a constant.
+
+    Args:
+        x: of unit vectors in camera space, an array of numpy or torch.
+        y: likewise.
+        z: likewise.
+    """
+    x, y, z = x, -z, y
+    return (
+        _C0,
+        _C1 * y,
+        _C1 * z,
+        _C1 * x,
+        _C2 * y * x,
+        _C2 * y * z,
+        _C20 * (3 * z * z - 1),
+        _C2 * x * z,
+        _C22 * (x * x - y * y),
+    )
+
+
 def basis(directions: FloatArray) -> FloatArray:
     """The nine basis functions.
 
@@ -35,17 +58,10 @@ def basis(directions: FloatArray) -> FloatArray:
         `(..., 9)` float32.
     """
     directions = np.asarray(directions, np.float32)
-    x, y, z = (directions[..., 0].copy(), -directions[..., 2], directions[..., 1].copy())
+    x, y, z = (directions[..., axis].copy() for axis in range(3))
     out = np.empty((9, *directions.shape[:-1]), np.float32)  # by function: a third of the time
-    out[0] = _C0
-    out[1] = _C1 * y
-    out[2] = _C1 * z
-    out[3] = _C1 * x
-    out[4] = _C2 * y * x
-    out[5] = _C2 * y * z
-    out[6] = _C20 * (3 * z * z - 1)
-    out[7] = _C2 * x * z
-    out[8] = _C22 * (x * x - y * y)
+    for index, values in enumerate(basis_terms(x, y, z)):
+        out[index] = values
     return np.moveaxis(out, 0, -1)
 
 

@@ -7,7 +7,7 @@ import numpy as np
 from vcam_relight.pipeline.controls import RelightSettings
 from vcam_relight.pipeline.core.color import luminance
 from vcam_relight.pipeline.core.image import FloatArray
-from vcam_relight.pipeline.lighting.estimation import AMBIENT, exposure
+from vcam_relight.pipeline.lighting.exposure import AMBIENT, exposure
 from vcam_relight.pipeline.lighting.lights import NEUTRAL_K, temperature_rgb
 from vcam_relight.pipeline.lighting.sh import MEAN
 

@@ -1,23 +1,20 @@
-// Applies a light change to the full frame in one pass. pipeline/compositing/opencv.py says the same with
-// OpenCV, which goes through memory a dozen times, and is what this is tested against.
-#include <ATen/core/Tensor.h>
-#include <torch/library.h>
-
+// Applies a light change to the full frame in one pass. pipeline/compositing/opencv.py says the same
+// with OpenCV, which goes through memory a dozen times, and is what this is tested against.
+//
+// A plain library: pipeline/native/composition.py calls it with numpy's memory.
 #include <algorithm>
 #include <cmath>
+#include <cstdint>
 #include <vector>
 
-using at::Tensor;
+#include "vec.h"
 
-// GCC's and Clang's portable vectors: a pixel's channels, and those of a cell of the grid.
-typedef float Pixel __attribute__((vector_size(16), aligned(4)));
-typedef float Cell __attribute__((vector_size(32), aligned(4)));
-static Pixel& pixel(float* p) { return *reinterpret_cast<Pixel*>(p); }
-static const Cell& cell(const float* p) { return *reinterpret_cast<const Cell*>(p); }
+using Pixel = Vec4;  // a pixel's channels
+using Cell = Vec8;   // those of a cell of the grid
 
 static Pixel lerp(Pixel a, Pixel b, float share) { return a + (b - a) * share; }
 
-// Where a pixel of one picture lies between the pixels of another: first neighbour, share of the
+// Where a pixel of one image lies between the pixels of another: first neighbour, share of the
 // second.
 struct Place {
   int64_t first;
@@ -29,16 +26,23 @@ struct Place {
   }
 };
 
-// A square of the half-size frame where more is known of the gain.
-struct Inset {
+// What composition.py passes of a square of the half-size frame where more is known of the gain:
+// (count, count, 3) RGB.
+struct Patch {
+  const float* values;
+  int64_t count;
+  double left, top, side;
+};
+
+struct Residual {
   std::vector<Pixel> change;
   int64_t count;
   double left, top, scale;
-  Inset(const Tensor& values, double left, double top, double side)
-      : count(values.size(0)), left(left), top(top), scale(side / count) {
-    const float* from = values.data_ptr<float>();
-    change.resize(count * count);
-    for (auto& p : change) p = Pixel{from[0], from[1], from[2], 0}, from += 3;
+  Residual(const Patch& patch)
+      : change(patch.count * patch.count), count(patch.count), left(patch.left), top(patch.top),
+        scale(patch.side / patch.count) {
+    const float* from = patch.values;
+    for (auto& p : change) p = Pixel{from[2], from[1], from[0], 0}, from += 3;
   }
   void add(int64_t y, int64_t from, int64_t to, Pixel* row, std::vector<Pixel>& between) const {
     const double at = (y + 0.5 - top) / scale - 0.5;
@@ -57,25 +61,19 @@ struct Inset {
   }
 };
 
-// frame (H, W, 3) uint8; grid (h, w, 8): a, b of the mask = a luma + b, the person's and the
-// background's gain of encoded values; insets (n, n, 3) with left, top and side each in pixels of
-// the half-size frame; window: left, top, right, bottom in those. Writes the window's pixels.
-static void compose(const Tensor& frame, const Tensor& grid, at::TensorList insets,
-                    at::ArrayRef<double> places, at::IntArrayRef window, Tensor& output) {
-  const uint8_t* const in = frame.data_ptr<uint8_t>();
-  uint8_t* const out = output.data_ptr<uint8_t>();
-  const int64_t height = frame.size(0), width = frame.size(1);
+// frame (H, W, 3) uint8 BGR; grid (h, w, 8): a, b of the matte = a luma + b, the person's and the
+// background's RGB gain of encoded values; window: left, top, right, bottom in pixels of the
+// half-size frame. Writes the window's pixels of output (H, W, 3).
+extern "C" void compose(const uint8_t* in, int64_t height, int64_t width, const float* cells,
+                        int64_t rows, int64_t columns, const Patch* patches, int64_t patch_count,
+                        const int64_t* window, uint8_t* out) {
   const int64_t half_h = std::max<int64_t>(height / 2, 1);
   const int64_t half_w = std::max<int64_t>(width / 2, 1);
   const int64_t left = window[0], top = window[1], right = window[2], bottom = window[3];
   const int64_t last_x = right == half_w ? width : 2 * right;
   const int64_t last_y = bottom == half_h ? height : 2 * bottom;
-  const int64_t rows = grid.size(0), columns = grid.size(1);
-  const float* const cells = grid.data_ptr<float>();
 
-  std::vector<Inset> finer;
-  for (size_t i = 0; i < insets.size(); ++i)
-    finer.emplace_back(insets[i], places[3 * i], places[3 * i + 1], places[3 * i + 2]);
+  const std::vector<Residual> finer(patches, patches + patch_count);
   std::vector<Place> across;
   for (int64_t x = 0; x < half_w; ++x)
     across.emplace_back((x + 0.5) * columns / half_w - 0.5, columns);
@@ -96,15 +94,15 @@ static void compose(const Tensor& frame, const Tensor& grid, at::TensorList inse
       pair[i] = first[i] + second[i];
     if (width == 1) std::copy_n(pair.begin(), 3, pair.begin() + 3);
     std::fill(row.begin() + left, row.begin() + right, Pixel{});
-    for (const Inset& inset : finer) inset.add(y, left, right, row.data(), between);
+    for (const Residual& residual : finer) residual.add(y, left, right, row.data(), between);
     for (int64_t x = left; x < right; ++x) {
       const float* place = &line[8 * across[x].first];
-      const Cell here = cell(place) + (cell(place + 8) - cell(place)) * across[x].share;
+      const Cell here = vec8(place) + (vec8(place + 8) - vec8(place)) * across[x].share;
       const uint16_t* bgr = &pair[6 * x];
       const float luma = 0.114f * (bgr[0] + bgr[3]) + 0.587f * (bgr[1] + bgr[4]) +
                          0.299f * (bgr[2] + bgr[5]);
       const float share = std::min(std::max(here[0] * luma * (1 / 1020.0f) + here[1], 0.f), 1.f);
-      const Pixel person = {here[2], here[3], here[4], 1}, around = {here[5], here[6], here[7], 1};
+      const Pixel person = {here[4], here[3], here[2], 1}, around = {here[7], here[6], here[5], 1};
       row[x] = around + (row[x] + person - around) * share;
     }
   };
@@ -116,9 +114,9 @@ static void compose(const Tensor& frame, const Tensor& grid, at::TensorList inse
     for (int64_t x = left; x < right; ++x) {
       const int64_t next = std::min(x + 1, right - 1);
       const Pixel after = lerp(a[next], b[next], share);
-      pixel(&gain[6 * x]) = lerp(mine, before, 0.25f);
-      pixel(&gain[6 * x + 3]) = lerp(mine, after, 0.25f);
-      pixel(&gain[6 * x + 6]) = mine;  // of an odd last column
+      vec4(&gain[6 * x]) = lerp(mine, before, 0.25f);
+      vec4(&gain[6 * x + 3]) = lerp(mine, after, 0.25f);
+      vec4(&gain[6 * x + 6]) = mine;  // of an odd last column
       before = mine, mine = after;
     }
     const uint8_t* __restrict from = in + y * width * 3;
@@ -139,9 +137,4 @@ static void compose(const Tensor& frame, const Tensor& grid, at::TensorList inse
   }
   write(2 * bottom - 1, above, above, 0);
   write(2 * bottom, above, above, 0);
-}
-
-TORCH_LIBRARY_FRAGMENT(vcam, m) {
-  m.def("compose(Tensor frame, Tensor grid, Tensor[] insets, float[] places, int[] window,"
-        " Tensor(a!) output) -> ()", compose);
 }

@@ -1,8 +1,8 @@
-// The network's hot parts on a CPU, float32, one picture at a time. pipeline/engines/triplane/network/model.py
-// says the same in plain torch and is what these are tested against.
+// The network's hot parts on a CPU, float32, one image at a time. Plain torch says the same in
+// pipeline/engines/triplane/network/model.py, which is what these are tested against.
 //
-// Pictures are (N, H + 2, W + 2, C): channels last, so that a pixel's channels are contiguous, with
-// a border of one pixel of zeros, so that no convolution asks where the picture ends. What is
+// Images are (N, H + 2, W + 2, C): channels last, so that a pixel's channels are contiguous, with
+// a border of one pixel of zeros, so that no convolution asks where the image ends. What is
 // written has a multiple of 16 channels. Tensors must be contiguous.
 #include <ATen/core/Tensor.h>
 #include <torch/library.h>
@@ -10,20 +10,18 @@
 #include <algorithm>
 #include <cmath>
 
+#include "vec.h"
 #include "workers.h"
 
 using at::Tensor;
 
-// GCC's and Clang's portable vectors: one AVX register, two of NEON.
-typedef float Vec __attribute__((vector_size(32), aligned(4)));
-static const Vec& vec(const float* p) { return *reinterpret_cast<const Vec*>(p); }
-static Vec& vec(float* p) { return *reinterpret_cast<Vec*>(p); }
+using Vec = Vec8;
 static Vec relu(Vec v) { return v > 0 ? v : Vec{}; }
 
-struct Picture {
+struct Image {
   float* data;
   int64_t count, height, width, channels;
-  Picture(const Tensor& t)
+  Image(const Tensor& t)
       : data(t.data_ptr<float>()), count(t.size(0)), height(t.size(1) - 2), width(t.size(2) - 2),
         channels(t.size(3)) {}
   int64_t row() const { return (width + 2) * channels; }
@@ -40,12 +38,12 @@ static void tile(const float* in, int64_t step, int64_t row, int64_t channels, i
   Vec sum[P][2];
   for (int p = 0; p < P; ++p)
     for (int half = 0; half < 2; ++half) {
-      sum[p][half] = vec(bias + 8 * half);
-      if (add) sum[p][half] += vec(add + p * outputs + 8 * half);
+      sum[p][half] = vec8(bias + 8 * half);
+      if (add) sum[p][half] += vec8(add + p * outputs + 8 * half);
     }
   for (int64_t y = 0; y < kernel; ++y)
     for (int64_t i = 0; i < kernel * channels; ++i, weight += 16) {  // a row's taps are contiguous
-      const Vec left = vec(weight), right = vec(weight + 8);
+      const Vec left = vec8(weight), right = vec8(weight + 8);
 #pragma GCC unroll 8
       for (int p = 0; p < P; ++p) {
         const float tap = in[y * row + p * step + i];
@@ -55,13 +53,13 @@ static void tile(const float* in, int64_t step, int64_t row, int64_t channels, i
     }
   for (int p = 0; p < P; ++p)
     for (int half = 0; half < 2; ++half)
-      vec(out + p * outputs + 8 * half) = positive ? relu(sum[p][half]) : sum[p][half];
+      vec8(out + p * outputs + 8 * half) = positive ? relu(sum[p][half]) : sum[p][half];
 }
 
 // 1x1 or 3x3; weight is (outputs / 16, kernel, kernel, channels, 16); widths are even, 4 at least.
 static void convolve(const Tensor& input, const Tensor& weight, const Tensor& bias, int64_t stride,
                      const std::optional<Tensor>& add, bool positive, Tensor output) {
-  const Picture in(input), out(output);
+  const Image in(input), out(output);
   const int64_t kernel = weight.size(1), reach = kernel / 2;
   const float *weights = weight.data_ptr<float>(), *biases = bias.data_ptr<float>();
   const float* adds = add ? add->data_ptr<float>() : nullptr;
@@ -84,7 +82,7 @@ static void convolve(const Tensor& input, const Tensor& weight, const Tensor& bi
 
 // Bilinear, to twice the side, plus `add`.
 static void doubled(const Tensor& input, const std::optional<Tensor>& add, Tensor output) {
-  const Picture in(input), out(output);
+  const Image in(input), out(output);
   const float* adds = add ? add->data_ptr<float>() : nullptr;
   TORCH_CHECK(out.channels == in.channels && (!add || add->sizes() == output.sizes()));
   for_all(out.count * out.height, [&](int64_t line) {
@@ -96,8 +94,8 @@ static void doubled(const Tensor& input, const std::optional<Tensor>& add, Tenso
       const float *c = in.at(n, far_y, x / 2), *d = in.at(n, far_y, far_x);
       float* to = out.at(n, y, x);
       for (int64_t i = 0; i < out.channels; i += 8) {
-        Vec sum = (vec(a + i) * 9 + (vec(b + i) + vec(c + i)) * 3 + vec(d + i)) / 16;
-        vec(to + i) = adds ? sum + vec(adds + (to - out.data) + i) : sum;
+        Vec sum = (vec8(a + i) * 9 + (vec8(b + i) + vec8(c + i)) * 3 + vec8(d + i)) / 16;
+        vec8(to + i) = adds ? sum + vec8(adds + (to - out.data) + i) : sum;
       }
     }
   });
@@ -107,7 +105,7 @@ static void doubled(const Tensor& input, const std::optional<Tensor>& add, Tenso
 struct Taps {
   const float* cell[4];
   float share[4];
-  Taps(const Picture& in, int64_t n, float x, float y) {
+  Taps(const Image& in, int64_t n, float x, float y) {
     x = std::clamp((x + 1) * in.width / 2 - 0.5f, 0.0f, in.width - 1.0f);
     y = std::clamp((y + 1) * in.height / 2 - 0.5f, 0.0f, in.height - 1.0f);
     const int64_t left = x, top = y;
@@ -119,9 +117,9 @@ struct Taps {
   }
 };
 
-// What the picture has at places (M, 2), into the pixels of `output` in order, from channel `first`.
+// What the image has at places (M, 2), into the pixels of `output` in order, from channel `first`.
 static void gather(const Tensor& input, const Tensor& places, int64_t first, Tensor output) {
-  const Picture in(input), out(output);
+  const Image in(input), out(output);
   const float* place = places.data_ptr<float>();
   for_all(out.count * out.height, [&](int64_t line) {
     for (int64_t x = 0; x < out.width; ++x) {
@@ -130,8 +128,8 @@ static void gather(const Tensor& input, const Tensor& places, int64_t first, Ten
       float* to = out.at(line / out.height, line % out.height, x) + first;
       for (int64_t i = 0; i < in.channels; i += 8) {
         Vec sum{};
-        for (int t = 0; t < 4; ++t) sum += taps.share[t] * vec(taps.cell[t] + i);
-        vec(to + i) = sum;
+        for (int t = 0; t < 4; ++t) sum += taps.share[t] * vec8(taps.cell[t] + i);
+        vec8(to + i) = sum;
       }
     }
   });
@@ -144,7 +142,7 @@ static void gather(const Tensor& input, const Tensor& places, int64_t first, Ten
 static void render(const Tensor& albedo_planes, const Tensor& shading_planes, const Tensor& camera,
                    const Tensor& coarse_depths, const Tensor& offsets, double half, int64_t density,
                    double bias, Tensor output) {
-  const Picture albedo(albedo_planes), shading(shading_planes), out(output);
+  const Image albedo(albedo_planes), shading(shading_planes), out(output);
   const float *r = camera.data_ptr<float>(), *coarse = coarse_depths.data_ptr<float>();
   const float* offset = offsets.data_ptr<float>();
   const int coarse_count = coarse_depths.numel(), fine_count = offsets.numel();
@@ -185,8 +183,8 @@ static void render(const Tensor& albedo_planes, const Tensor& shading_planes, co
         Vec sum[4] = {};
         sampled(centre + offset[k], [&](float s, const float* cell) {
           const float* lit = shading.data + (cell - albedo.data);
-          for (int i = 0; i < 2; ++i) sum[i] += s * vec(cell + 8 * i);
-          for (int i = 0; i < 2; ++i) sum[2 + i] += s * vec(lit + 8 * i);
+          for (int i = 0; i < 2; ++i) sum[i] += s * vec8(cell + 8 * i);
+          for (int i = 0; i < 2; ++i) sum[2 + i] += s * vec8(lit + 8 * i);
         });
         std::copy(sum, sum + 4, features[k]);
         const float passed = reaching * passes(sum[density / 8][density % 8], fine_step);
@@ -202,7 +200,7 @@ static void render(const Tensor& albedo_planes, const Tensor& shading_planes, co
         for (int i = 0; i < 4; ++i) seen[i] += part * features[k][i];
       }
       float* to = out.at(0, row, column);
-      for (int i = 0; i < 4; ++i) vec(to + 8 * i) = seen[i];
+      for (int i = 0; i < 4; ++i) vec8(to + 8 * i) = seen[i];
       to[32] = depth, to[33] = centre, to[34] = opacity;
     }
   });
@@ -211,11 +209,18 @@ static void render(const Tensor& albedo_planes, const Tensor& shading_planes, co
 static void threads(int64_t count) { Workers::instance().resize(count - 1); }
 
 TORCH_LIBRARY_FRAGMENT(vcam, m) {
-  m.def("threads(int count) -> ()", threads);
+  m.def("threads(int count) -> ()", threads);  // of no device
   m.def("convolve(Tensor input, Tensor weight, Tensor bias, int stride, Tensor? add, bool positive,"
-        " Tensor(a!) output) -> ()", convolve);
-  m.def("doubled(Tensor input, Tensor? add, Tensor(a!) output) -> ()", doubled);
-  m.def("gather(Tensor input, Tensor places, int first, Tensor(a!) output) -> ()", gather);
+        " Tensor(a!) output) -> ()");
+  m.def("doubled(Tensor input, Tensor? add, Tensor(a!) output) -> ()");
+  m.def("gather(Tensor input, Tensor places, int first, Tensor(a!) output) -> ()");
   m.def("render(Tensor albedo, Tensor shading, Tensor camera, Tensor depths, Tensor offsets,"
-        " float half, int density, float bias, Tensor(a!) output) -> ()", render);
+        " float half, int density, float bias, Tensor(a!) output) -> ()");
+}
+
+TORCH_LIBRARY_IMPL(vcam, CPU, m) {
+  m.impl("convolve", convolve);
+  m.impl("doubled", doubled);
+  m.impl("gather", gather);
+  m.impl("render", render);
 }

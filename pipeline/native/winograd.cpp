@@ -1,7 +1,7 @@
-// What Winograd's F(4x4, 3x3) does before and after its matrix products, float32.
-// pipeline/engines/paper/convolution.py says the same in plain torch and is what these are tested against.
+// What Winograd's F(4x4, 3x3) does before and after its matrix products, float32. Plain torch says
+// the same in pipeline/engines/paper/convolution.py, which is what these are tested against.
 //
-// Pictures are (H, W, C), contiguous, C a multiple of 16. A band of tiles begins at row `top`; tiles
+// Images are (H, W, C), contiguous, C a multiple of 16. A band of tiles begins at row `top`; tiles
 // are numbered by tile row, line within it, tile, pixel within it: those of a dilated convolution
 // are interleaved. Everything runs on the caller's thread.
 #include <ATen/core/Tensor.h>
@@ -10,11 +10,10 @@
 #include <optional>
 #include <vector>
 
-using at::Tensor;
+#include "vec.h"
 
-typedef float Vec __attribute__((vector_size(32), aligned(4)));
-static const Vec& vec(const float* p) { return *reinterpret_cast<const Vec*>(p); }
-static Vec& vec(float* p) { return *reinterpret_cast<Vec*>(p); }
+using at::Tensor;
+using Vec = Vec8;
 
 // Calls f(number, row, column) for each tile of a band: its first output pixel.
 template <class F>
@@ -47,13 +46,13 @@ static void to_outputs(Vec* v, int64_t step) {
   v[3 * step] = off + 8 * off2 + v[5 * step];
 }
 
-// To (36, tiles, C), whose planes may lie further apart: what is outside the picture is 0.
-static void winograd_inputs(const Tensor& picture, const std::optional<Tensor>& scale, int64_t top,
+// To (36, tiles, C), whose planes may lie further apart: what is outside the image is 0.
+static void winograd_inputs(const Tensor& image, const std::optional<Tensor>& scale, int64_t top,
                             int64_t d, const Tensor& out) {
-  const int64_t height = picture.size(0), width = picture.size(1), channels = picture.size(2);
+  const int64_t height = image.size(0), width = image.size(1), channels = image.size(2);
   const int64_t plane = out.stride(0);
   const std::vector<float> nothing(channels, 0.f);
-  const float* const from = picture.data_ptr<float>();
+  const float* const from = image.data_ptr<float>();
   const float* const factor = scale ? scale->data_ptr<float>() : nullptr;
   float* const to = out.data_ptr<float>();
   tiles(out.size(1), top, width, d, [&](int64_t n, int64_t row, int64_t column) {
@@ -67,21 +66,21 @@ static void winograd_inputs(const Tensor& picture, const std::optional<Tensor>& 
     for (int64_t c = 0; c < channels; c += 16) {  // a cache line of each plane
       Vec v[2][36];
       for (int half = 0; half < 2; ++half) {
-        for (int k = 0; k < 36; ++k) v[half][k] = vec(places[k] + c + 8 * half);
+        for (int k = 0; k < 36; ++k) v[half][k] = vec8(places[k] + c + 8 * half);
         for (int k = 0; k < 6; ++k) to_inputs(v[half] + k, 6);
         for (int k = 0; k < 6; ++k) to_inputs(v[half] + 6 * k, 1);
       }
       for (int k = 0; k < 36; ++k)
         for (int half = 0; half < 2; ++half) {
           const int64_t at = c + 8 * half;
-          vec(to + k * plane + n * channels + at) =
-              factor ? v[half][k] * vec(factor + at) : v[half][k];
+          vec8(to + k * plane + n * channels + at) =
+              factor ? v[half][k] * vec8(factor + at) : v[half][k];
         }
     }
   });
 }
 
-// From (36, tiles, C) to a picture's rows from `top` on.
+// From (36, tiles, C) to an image's rows from `top` on.
 static void winograd_outputs(const Tensor& products, const std::optional<Tensor>& bias, int64_t top,
                              int64_t d, const Tensor& out) {
   const int64_t width = out.size(1), channels = out.size(2), plane = products.stride(0);
@@ -93,15 +92,15 @@ static void winograd_outputs(const Tensor& products, const std::optional<Tensor>
       Vec v[2][36];
       for (int k = 0; k < 36; ++k)
         for (int half = 0; half < 2; ++half)
-          v[half][k] = vec(from + k * plane + n * channels + c + 8 * half);
+          v[half][k] = vec8(from + k * plane + n * channels + c + 8 * half);
       for (int half = 0; half < 2; ++half) {
         const int64_t at = c + 8 * half;
         for (int k = 0; k < 6; ++k) to_outputs(v[half] + k, 6);
         for (int i = 0; i < 4; ++i) {
           to_outputs(v[half] + 6 * i, 1);
           for (int j = 0; j < 4; ++j)
-            vec(to + ((row + i * d) * width + column + j * d) * channels + at) =
-                add ? v[half][6 * i + j] + vec(add + at) : v[half][6 * i + j];
+            vec8(to + ((row + i * d) * width + column + j * d) * channels + at) =
+                add ? v[half][6 * i + j] + vec8(add + at) : v[half][6 * i + j];
         }
       }
     }
@@ -109,8 +108,11 @@ static void winograd_outputs(const Tensor& products, const std::optional<Tensor>
 }
 
 TORCH_LIBRARY_FRAGMENT(vcam, m) {
-  m.def("winograd_inputs(Tensor picture, Tensor? scale, int top, int d, Tensor(a!) output) -> ()",
-        winograd_inputs);
-  m.def("winograd_outputs(Tensor products, Tensor? bias, int top, int d, Tensor(a!) output) -> ()",
-        winograd_outputs);
+  m.def("winograd_inputs(Tensor image, Tensor? scale, int top, int d, Tensor(a!) output) -> ()");
+  m.def("winograd_outputs(Tensor products, Tensor? bias, int top, int d, Tensor(a!) output) -> ()");
+}
+
+TORCH_LIBRARY_IMPL(vcam, CPU, m) {
+  m.impl("winograd_inputs", winograd_inputs);
+  m.impl("winograd_outputs", winograd_outputs);
 }

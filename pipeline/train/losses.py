@@ -6,10 +6,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from vcam_relight.pipeline.core.color_torch import decode_srgb, encode_srgb
 from vcam_relight.pipeline.engines.triplane.network.model import Maps, TriplaneNetwork, Volume
 from vcam_relight.pipeline.head.space import HeadPose
-from vcam_relight.pipeline.lighting.estimation import FRONT_MEAN
-from vcam_relight.pipeline.lighting.sh_torch import FLOOR, log_shading
+from vcam_relight.pipeline.lighting.sh_torch import log_shading, shading_floor
 from vcam_relight.pipeline.train.samples import Batch
 
 WEIGHTS: dict[str, float] = {
@@ -38,14 +38,12 @@ _DARK = 0.004
 
 def linear(image: Tensor) -> Tensor:
     """Linear RGB 0..1 of sRGB-encoded -1..1."""
-    value = (image + 1) / 2
-    return torch.where(value <= 0.04045, value / 12.92, ((value + 0.055) / 1.055) ** 2.4)
+    return decode_srgb((image + 1) / 2)
 
 
 def encoded(value: Tensor) -> Tensor:
     """sRGB-encoded -1..1 of linear RGB 0..1."""
-    curve = 1.055 * value.clamp(min=1e-6) ** (1 / 2.4) - 0.055
-    return torch.where(value <= 0.0031308, value * 12.92, curve) * 2 - 1
+    return encode_srgb(value) * 2 - 1
 
 
 def log_light(values: Tensor) -> Tensor:
@@ -53,17 +51,12 @@ def log_light(values: Tensor) -> Tensor:
     return (values + _DARK).log()
 
 
-def exposure(light: Tensor) -> Tensor:
-    """`(B, 3)` irradiance that a face gets of `(B, 9, 3)` on average."""
-    return torch.einsum("k,bkc->bc", torch.from_numpy(FRONT_MEAN).to(light), light)
-
-
 def log_gain(maps: Maps, light: Tensor) -> Tensor:
     """`(B, 3, H, W)` natural logarithm of the gain of a frame's linear light.
 
     It is right up to one constant for each image.
     """
-    return log_shading(light, maps.normal, exposure(light)) + maps.occlusion - maps.present
+    return log_shading(light, maps.normal) + maps.occlusion - maps.present
 
 
 def losses(network: TriplaneNetwork, batch: Batch, maps: Maps, volume: Volume) -> dict[str, Tensor]:
@@ -78,10 +71,9 @@ def losses(network: TriplaneNetwork, batch: Batch, maps: Maps, volume: Volume) -
     person = batch.person
     small = (_halved(person) > 0.95).float()
     scene = log_light(batch.scene) - log_light(batch.albedo)
-    face = exposure(batch.light)
     absolute, root_mean_square = relit_errors(batch, maps)
-    wanted = math.pi * batch.shading + FLOOR * face.clamp(min=0.05)[:, :, None, None]
-    lit = log_shading(batch.light, maps.normal, face) + maps.occlusion
+    wanted = math.pi * batch.shading + shading_floor(batch.light)[:, :, None, None]
+    lit = log_shading(batch.light, maps.normal) + maps.occlusion
     return {
         "relit": absolute.mean(),
         "relit_rms": root_mean_square.mean(),

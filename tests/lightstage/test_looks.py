@@ -11,7 +11,7 @@ import pytest
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
-from vcam_relight.pipeline.core.color import DECODE_8BIT, LUMA_BGR
+from vcam_relight.pipeline.core.color import DECODE_8BIT, LUMINANCE_RGB
 from vcam_relight.pipeline.core.image import FloatArray
 from vcam_relight.pipeline.lightstage.animation.pose import Pose
 from vcam_relight.pipeline.lightstage.assets.asset_pack import AssetPack
@@ -65,7 +65,7 @@ def head(pack: AssetPack) -> Callable[[int], HeadShape]:
 
 
 def _luminance(texture: Texture, regions: Regions) -> FloatArray:
-    result: FloatArray = DECODE_8BIT[regions.read(texture)[:, :3]] @ LUMA_BGR[::-1]
+    result: FloatArray = DECODE_8BIT[regions.read(texture)[:, :3]] @ LUMINANCE_RGB
     return result
 
 

@@ -28,7 +28,7 @@ from vcam_relight.pipeline.evaluate.cases import exposed
 from vcam_relight.pipeline.evaluate.ground_truth import load_subjects
 from vcam_relight.pipeline.face import FaceTracker
 from vcam_relight.pipeline.lighting import OFF
-from vcam_relight.pipeline.lighting.estimation import exposure
+from vcam_relight.pipeline.lighting.exposure import exposure
 
 LIGHT_IN_PICTURE_DEG = 30.0
 """Median, between where in the picture's plane DPR sees a strong light and where it is: 16 measured

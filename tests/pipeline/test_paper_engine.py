@@ -27,7 +27,7 @@ from vcam_relight.pipeline.engines.paper.light import EXPOSURE, LightMemory, Lig
 from vcam_relight.pipeline.engines.paper.pose import PoseFinder
 from vcam_relight.pipeline.face.types import Face, FaceState
 from vcam_relight.pipeline.lighting import AUTO, OFF, Lighting
-from vcam_relight.pipeline.lighting.estimation import AMBIENT
+from vcam_relight.pipeline.lighting.exposure import AMBIENT
 from vcam_relight.pipeline.relighter import Relighter
 from vcam_relight.vcam.cli.main import main
 

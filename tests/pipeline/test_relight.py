@@ -149,7 +149,7 @@ def test_present_light_is_recovered_from_a_shaded_face() -> None:
     normals, own = NormalMapper().normals(faces, cv2.resize(faces.mask, size))
     for azimuth, elevation in ((-40, 10), (35, 40), (0, 20)):
         light = lights_to_sh([Light(azimuth, elevation, (1, 1, 1), 0.3)], (0.4, 0.4, 0.4))
-        skin = np.float32([0.10, 0.16, 0.28])  # BGR albedo of a mid-tone
+        skin = np.float32([0.28, 0.16, 0.10])  # RGB albedo of a mid-tone
         linear = np.maximum(irradiance(light, normals), 0) * skin
         found = estimate(
             linear.astype(np.float32), normals, skin_mask(faces.faces, faces.size), own
@@ -346,7 +346,7 @@ def test_beards_and_spectacles_do_not_bend_the_estimate() -> None:
     size = grid_size(*faces.size)
     normals, own = NormalMapper().normals(faces, cv2.resize(faces.mask, size))
     light = lights_to_sh([Light(-40, 10, (1, 1, 1), 0.3)], (0.4, 0.4, 0.4))
-    linear = np.maximum(irradiance(light, normals), 0) * np.float32([0.10, 0.16, 0.28])
+    linear = np.maximum(irradiance(light, normals), 0) * np.float32([0.28, 0.16, 0.10])
     skins = skin_mask(faces.faces, faces.size)
     clean = estimate(linear.astype(np.float32), normals, skins, own)
     chin = faces.faces[0].landmarks[152, 1] * size[1] / faces.size[1]

@@ -18,7 +18,7 @@ from vcam_relight.pipeline.engines.triplane.network.checkpoint import load_netwo
 from vcam_relight.pipeline.engines.triplane.network.model import TriplaneNetwork
 from vcam_relight.pipeline.face.models import load_pose_basis
 from vcam_relight.pipeline.head.pose import HeadFinder
-from vcam_relight.pipeline.lighting.estimation import AMBIENT
+from vcam_relight.pipeline.lighting.exposure import AMBIENT
 from vcam_relight.pipeline.lighting.sh import basis
 from vcam_relight.pipeline.lightstage.camera.framing import jittered_camera, orbit
 from vcam_relight.pipeline.train import batches

@@ -11,12 +11,13 @@ import torch
 from safetensors.torch import save_file
 
 from support.demo import demo_frames
-from vcam_relight.pipeline import native
+from vcam_relight.pipeline.compositing import choose
 from vcam_relight.pipeline.controls import RelightSettings
 from vcam_relight.pipeline.core.image import BgrImage
 from vcam_relight.pipeline.core.timing import StageTimer
 from vcam_relight.pipeline.engines.registry import load_engine
 from vcam_relight.pipeline.engines.triplane.network.checkpoint import VARIABLE, checkpoint_path
+from vcam_relight.pipeline.engines.triplane.runtime import runtime
 from vcam_relight.pipeline.evaluate.cases import make_cases
 from vcam_relight.pipeline.evaluate.ground_truth import load_subjects
 from vcam_relight.pipeline.evaluate.method import EngineMethod
@@ -116,7 +117,7 @@ def test_it_relights_rendered_people_better_than_geometry_does(renderer: str) ->
     for index, subject in enumerate(subjects):
         for case in make_cases(subject, index, 2, finder):
             geometry, triplane = (
-                meter.measure(engine.answer(case), case)["psnr_db"] for engine in engines
+                meter.measure(engine.predict(case), case)["psnr_db"] for engine in engines
             )
             assert geometry is not None and triplane is not None
             gains.append(triplane - geometry)
@@ -131,7 +132,7 @@ def test_no_light_spreads_beside_a_person() -> None:
         person = (subject.alpha >= 0.5).astype(np.uint8)
         near, far = (cv2.dilate(person, np.ones((side, side))) > 0 for side in (5, 21))
         for case in make_cases(subject, index, 2, finder):
-            differences.append(psnr(engine.answer(case).image, case.image, far & ~near))
+            differences.append(psnr(engine.predict(case).image, case.image, far & ~near))
     assert np.mean(differences) > BESIDE_DB
 
 
@@ -163,5 +164,6 @@ def test_the_view_turns_without_any_light_and_back_to_the_frame_itself() -> None
 def test_without_its_kernels_it_says_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     frame = demo_frames(1)[0]
     with_kernels = _shown(frame)
-    monkeypatch.setattr(native, "kernels", lambda: None)
+    monkeypatch.setattr(choose, "compose_kernel", lambda: None)
+    monkeypatch.setattr(runtime, "network_kernels", lambda: None)
     assert np.abs(_shown(frame).astype(int) - with_kernels).max() <= 1

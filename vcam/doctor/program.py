@@ -42,9 +42,11 @@ def program_checks(system: System) -> Iterator[Check]:
     engine = check_engine()
     yield engine
     if engine.level == "ok":
-        from vcam_relight.pipeline.native import kernels
+        from vcam_relight.pipeline.native.composition import compose_kernel
+        from vcam_relight.pipeline.native.network import network_kernels
 
-        yield check_kernels(system, kernels() is not None)
+        built = compose_kernel() is not None and network_kernels() is not None
+        yield check_kernels(system, built)
     if all(check.level == "ok" for check in packages):
         yield check_config_folder()
         yield check_user_presets()

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vcam_relight.pipeline.engines.paper.workers import share_out
-from vcam_relight.pipeline.native import kernels
+from vcam_relight.pipeline.native.network import network_kernels
 
 _NARROW = 96
 """Channels, in or out, below which the transforms cost more than the multiplications they save."""
@@ -70,7 +70,7 @@ class Kernel:
             taps = weight.permute(2, 3, 1, 0).flatten(2).flatten(0, 1).double()
             product = (weights @ taps).float()
             self._transformed = product.view(36, weight.shape[1], weight.shape[0])
-            native = kernels()
+            native = network_kernels()
             self._to_inputs = native.winograd_inputs if native else _inputs
             self._to_outputs = native.winograd_outputs if native else _outputs
         else:

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from vcam_relight.pipeline.compositing.opencv import Window
 from vcam_relight.pipeline.core.image import BgrImage, FloatArray, Map
 from vcam_relight.pipeline.core.resample import resize
+from vcam_relight.pipeline.core.window import Window
 from vcam_relight.pipeline.face.types import Face
 
 _POINTS = ((33, 133), (263, 362), (4,), (61,), (291,))

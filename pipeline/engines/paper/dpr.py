@@ -21,7 +21,7 @@ from vcam_relight.pipeline.core.resources import CHECKPOINTS
 from vcam_relight.pipeline.engines.paper.crop import Square, largest
 from vcam_relight.pipeline.engines.paper.weights import as_state, assign, read
 from vcam_relight.pipeline.face.types import FaceState
-from vcam_relight.pipeline.lighting.estimation import exposure
+from vcam_relight.pipeline.lighting.exposure import exposure
 
 WEIGHTS = "trained_model_03.t7"
 """Its file for 512x512, as its authors named it: a PyTorch state dict, in spite of the ending."""

@@ -8,15 +8,14 @@ brightness and warmth are laid over its picture in linear light.
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 
 from vcam_relight.pipeline.controls import RelightSettings
 from vcam_relight.pipeline.core.color import (
-    DECODE_8BIT,
-    LUMA_BGR,
+    LUMINANCE_RGB,
     decode_srgb,
     encode_srgb,
+    linear_rgb,
     luminance,
 )
 from vcam_relight.pipeline.core.image import BgrImage, FloatArray
@@ -26,7 +25,8 @@ from vcam_relight.pipeline.face.types import FaceState
 from vcam_relight.pipeline.head.normals import grid_size
 from vcam_relight.pipeline.lighting import Lighting
 from vcam_relight.pipeline.lighting.auto import auto_gain, auto_target
-from vcam_relight.pipeline.lighting.estimation import AMBIENT, follow, skin_mask
+from vcam_relight.pipeline.lighting.estimation import follow, skin_mask
+from vcam_relight.pipeline.lighting.exposure import AMBIENT
 from vcam_relight.pipeline.lighting.target import filled, levelled, warmth_rgb
 
 EXPOSURE = 0.75
@@ -105,14 +105,14 @@ def _geometry_estimate(faces: FaceState, frame: BgrImage) -> FloatArray | None:
 def _of(target: FloatArray, settings: RelightSettings, lift: float = 1.0) -> Wanted:
     lit = filled(target, settings.fill)
     colour = lit[0] / luminance(lit[0]) * warmth_rgb(settings.warmth)
-    sh = lit @ LUMA_BGR[::-1] * np.float32(EXPOSURE)
+    sh = lit @ LUMINANCE_RGB * np.float32(EXPOSURE)
     gain = colour[::-1] * np.float32(settings.intensity * lift)
     return Wanted(np.asarray(sh, np.float32), np.asarray(gain, np.float32))
 
 
 def _lift(frame: BgrImage, faces: FaceState) -> float:
     size = grid_size(*faces.size)
-    linear = np.asarray(cv2.LUT(resize(frame, size), DECODE_8BIT), np.float32)
+    linear = linear_rgb(resize(frame, size))
     return auto_gain(linear, resize(faces.mask, size), skin_mask(faces.faces, faces.size))
 
 

@@ -7,15 +7,15 @@ import cv2
 import numpy as np
 import torch
 
-from vcam_relight.pipeline import native
-from vcam_relight.pipeline.compositing.gain import bounded, rolled_off
-from vcam_relight.pipeline.compositing.opencv import Compositor, Inset
+from vcam_relight.pipeline.compositing.background import background_gain
+from vcam_relight.pipeline.compositing.base import LightChange, LocalGainPatch
+from vcam_relight.pipeline.compositing.choose import fastest_compositor
+from vcam_relight.pipeline.compositing.gain import highlight_rolloff, soft_limit
 from vcam_relight.pipeline.controls import RelightSettings
-from vcam_relight.pipeline.core.color import DECODE_8BIT
+from vcam_relight.pipeline.core.color import linear_rgb
 from vcam_relight.pipeline.core.image import BgrImage, FloatArray
 from vcam_relight.pipeline.core.resample import resize
 from vcam_relight.pipeline.core.timing import StageTimer
-from vcam_relight.pipeline.engines.geometry.engine import background_gain
 from vcam_relight.pipeline.engines.triplane.inference import Belief, Glimpse, Observer
 from vcam_relight.pipeline.engines.triplane.network.model import (
     INPUT,
@@ -25,7 +25,7 @@ from vcam_relight.pipeline.engines.triplane.network.model import (
 )
 from vcam_relight.pipeline.engines.triplane.novel_view import View
 from vcam_relight.pipeline.engines.triplane.runtime.runtime import torch_threads
-from vcam_relight.pipeline.engines.triplane.shading import Amounts, face_gain, log_ratio
+from vcam_relight.pipeline.engines.triplane.shading import Amounts, face_gain
 from vcam_relight.pipeline.engines.triplane.temporal.optical_flow import Motion
 from vcam_relight.pipeline.engines.triplane.view_synthesis import Rendered, turned
 from vcam_relight.pipeline.face.types import Face, FaceState
@@ -35,7 +35,9 @@ from vcam_relight.pipeline.head.pose import HeadFinder, pose_in_crop
 from vcam_relight.pipeline.head.space import HeadPose
 from vcam_relight.pipeline.lighting import Lighting
 from vcam_relight.pipeline.lighting.auto import auto_gain, auto_target
-from vcam_relight.pipeline.lighting.estimation import AMBIENT, follow, skin_mask
+from vcam_relight.pipeline.lighting.estimation import follow, skin_mask
+from vcam_relight.pipeline.lighting.exposure import AMBIENT
+from vcam_relight.pipeline.lighting.shading import log_ratio
 from vcam_relight.pipeline.lighting.target import adjusted, filled, levelled
 
 _FACES = 2
@@ -87,7 +89,7 @@ class _Gain:
     amounts: Amounts
     intensity: float
     linear: FloatArray
-    """`(n, n, 3)` BGR, of the crop's linear light."""
+    """`(n, n, 3)` RGB, of the crop's linear light."""
 
     @staticmethod
     def of(
@@ -179,7 +181,7 @@ class TriplaneStream:
         self._network = network
         self._observer = observer
         self._timer = timer
-        self._compositor = Compositor(native.kernels())
+        self._compositor = fastest_compositor()
         self._finder = HeadFinder()
         self._motion = Motion()
         self._people: dict[int, _Person] = {}
@@ -288,7 +290,7 @@ class TriplaneStream:
         with self._timer.stage("shading"):
             grid = grid_size(*faces.size)
             mask = resize(faces.mask, grid)
-            linear = np.asarray(cv2.LUT(sight.small, DECODE_8BIT), np.float32)
+            linear = linear_rgb(sight.small)
             present = heads[0].belief.light
             if lighting.mode == "auto":
                 skins = skin_mask(faces.faces, faces.size)
@@ -301,40 +303,34 @@ class TriplaneStream:
             target = adjusted(target, settings)
             whole = target * np.float32(settings.intensity)
             change = log_ratio(present, whole, surroundings(faces, mask))
-            body = rolled_off(bounded(resize(change, grid)), linear)
-            insets = []
+            body = highlight_rolloff(soft_limit(resize(change, grid)), linear)
+            patches = []
             for head in heads:
                 person = self._people[head.face.ident]
                 person.gain = _Gain.of(person.gain, head.belief, target, settings)
                 inner = self._motion.between(head.belief.luma, head.luma).carry(person.gain.linear)
-                insets.append(self._inset(head, inner, body, linear, sight.scale, weight))
+                patches.append(self._patch(head, inner, body, linear, sight.scale))
         with self._timer.stage("composition"):
-            behind = background_gain(present, whole, linear, settings.background)
-            if behind is not None:
-                behind = np.asarray(cv2.pow(behind, weight), np.float32)
-            luma = sight.luma * np.float32(1 / 255)
-            gain = np.asarray(cv2.pow(body, weight), np.float32)
-            return self._compositor.apply(frame, gain, behind, mask, luma, insets)
+            background = background_gain(present, whole, linear, settings.background)
+            light = LightChange(body, mask, sight.luma, background, patches, weight)
+            return self._compositor.apply(frame, light)
 
-    def _inset(
+    def _patch(
         self,
         head: _Head,
         gain: FloatArray,
         body: FloatArray,
         linear: FloatArray,
         scale: float,
-        weight: float,
-    ) -> Inset:
-        """What the network's gain adds to the body's; that and the frame's linear light are known
-        on a grid of `scale` times the frame's size.
+    ) -> LocalGainPatch:
+        """The network's gain over the body's; that and the frame's linear light are known on a grid
+        of `scale` times the frame's size.
         """
         here = head.crop.scaled(scale)
-        gain = rolled_off(gain, here.cut_map(linear, OUTPUT))
-        under = np.maximum(here.cut_map(body, OUTPUT), np.float32(1e-3))
-        power = weight / 2.4  # of encoded values, see `pipeline.compositing.opencv`
-        change = cv2.pow(gain, power) - cv2.pow(under, power)
-        share = self._fade * np.float32(head.face.weight)
-        return Inset(np.asarray(change * share, np.float32), head.crop.middle, head.crop.side)
+        gain = highlight_rolloff(gain, here.cut_map(linear, OUTPUT))
+        base = np.maximum(here.cut_map(body, OUTPUT), np.float32(1e-3))
+        alpha = self._fade * np.float32(head.face.weight)
+        return LocalGainPatch(gain, base, alpha, head.crop.middle, head.crop.side)
 
     def _turned(self, relit: BgrImage, head: _Head, settings: RelightSettings) -> BgrImage:
         share = head.face.weight  # it turns as it fades in and out

@@ -3,12 +3,11 @@
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 import torch
 from torch import Tensor
 
-from vcam_relight.pipeline.core.color import DECODE_8BIT
+from vcam_relight.pipeline.core.color import linear_rgb
 from vcam_relight.pipeline.core.image import BgrImage, FloatArray
 from vcam_relight.pipeline.core.resample import resize
 from vcam_relight.pipeline.engines.triplane.network.model import (
@@ -23,7 +22,8 @@ from vcam_relight.pipeline.engines.triplane.shading import believed, light_on
 from vcam_relight.pipeline.engines.triplane.temporal.optical_flow import Motion
 from vcam_relight.pipeline.engines.triplane.temporal.smoothing import steadied
 from vcam_relight.pipeline.head.space import HeadPose
-from vcam_relight.pipeline.lighting.estimation import exposure, follow
+from vcam_relight.pipeline.lighting.estimation import follow
+from vcam_relight.pipeline.lighting.exposure import exposure
 from vcam_relight.pipeline.lighting.sh_torch import asked_light
 
 
@@ -121,5 +121,5 @@ class Observer:
 
 def _linear(image: BgrImage) -> Tensor:
     """`(1, 3, 128, 128)` linear RGB of a `(256, 256, 3)` BGR crop."""
-    small = cv2.LUT(resize(image, (OUTPUT, OUTPUT)), DECODE_8BIT)
-    return torch.from_numpy(np.ascontiguousarray(small[..., ::-1].transpose(2, 0, 1)))[None]
+    small = linear_rgb(resize(image, (OUTPUT, OUTPUT)))
+    return torch.from_numpy(np.ascontiguousarray(small.transpose(2, 0, 1)))[None]

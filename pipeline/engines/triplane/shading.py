@@ -8,10 +8,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from vcam_relight.pipeline.compositing.gain import bounded
+from vcam_relight.pipeline.compositing.gain import soft_limit
 from vcam_relight.pipeline.core.image import FloatArray
 from vcam_relight.pipeline.engines.triplane.network.model import Maps
-from vcam_relight.pipeline.lighting.estimation import AMBIENT, exposure, fit
+from vcam_relight.pipeline.lighting.estimation import fit
+from vcam_relight.pipeline.lighting.exposure import AMBIENT
 from vcam_relight.pipeline.lighting.sh import LAMBERT
 from vcam_relight.pipeline.lighting.sh import basis as sh_basis
 from vcam_relight.pipeline.lighting.sh_torch import log_shading, radiance
@@ -54,8 +55,9 @@ class Amounts:
 
 
 def light_on(maps: Maps) -> FloatArray:
-    """`(9, 3)` RGB radiance of the light that is there: what explains the present shading on the
-    person's normals, in the scale of `maps.present`.
+    """`(9, 3)` RGB radiance of the light that is there, in the scale of `maps.present`.
+
+    It is what explains the present shading on the person's normals.
     """
     small, normals, person = (
         torch.nn.functional.avg_pool2d(m, 4) for m in
@@ -72,8 +74,9 @@ def light_on(maps: Maps) -> FloatArray:
 
 
 def believed(maps: Maps, seen: Tensor) -> Tensor:
-    """`maps.present` as far as it is safe to take out of the picture: with a share of its colours,
-    and highlights in the colours that the picture has there.
+    """`maps.present` as far as it is safe to take out of the image.
+
+    That is with a share of its colours, and highlights in the colours that the image has there.
 
     Args:
         maps: of one crop.
@@ -102,17 +105,6 @@ def difference(present: FloatArray, target: FloatArray) -> float:
     return share * share * (3 - 2 * share)
 
 
-def log_ratio(present: FloatArray, target: FloatArray, normals: FloatArray) -> FloatArray:
-    """`(h, w, 3)` BGR natural logarithm of two lights' `(9, 3)` irradiance on `(h, w, 3)` unit
-    normals: all that is known where the network does not look.
-    """
-    lights = torch.from_numpy(np.stack([present, target]))
-    both = torch.from_numpy(normals).permute(2, 0, 1)[None].expand(2, -1, -1, -1)
-    exposures = torch.from_numpy(np.stack([exposure(present), exposure(target)]))
-    logs = log_shading(lights, both, exposures)
-    return _bgr(logs[1] - logs[0])
-
-
 def face_gain(
     maps: Maps,
     shading: Tensor,
@@ -135,22 +127,24 @@ def face_gain(
         intensity: brightness of the new light.
 
     Returns:
-        `(n, n, 3)` BGR, bounded.
+        `(n, n, 3)` RGB, bounded by `soft_limit`.
     """
     light = torch.from_numpy(target)[None]
-    new = log_shading(light, maps.normal, torch.from_numpy(exposure(target))[None])
+    new = log_shading(light, maps.normal)
     new = new + amounts.shadows * maps.occlusion
     if amounts.highlights > 0:
         shine = _shine(maps, light) * amounts.highlights
         new = torch.log(torch.exp(new) + shine / maps.albedo.clamp(min=0.03))
     present_here = shading - torch.from_numpy(level)[None, :, None, None]
     log_gain = (new - present_here) * difference(present, target) + math.log(intensity)
-    return bounded(_bgr(log_gain[0]))
+    return soft_limit(np.ascontiguousarray(log_gain[0].permute(1, 2, 0).numpy()))
 
 
 def _shine(maps: Maps, light: Tensor) -> Tensor:
-    """`(1, 3, n, n)` specular radiance over pi: the light's harmonics blurred by a rough lobe, seen
-    in the mirror direction, by Fresnel's reflectance (Schlick 1994).
+    """`(1, 3, n, n)` specular radiance over pi.
+
+    The light's harmonics, blurred by a rough lobe, are seen in the mirror direction, by Fresnel's
+    reflectance (Schlick 1994).
     """
     facing = maps.normal[:, 2:].clamp(0, 1)
     mirror = 2 * facing * maps.normal - _VIEW  # of unit length where the normal faces the camera
@@ -159,8 +153,3 @@ def _shine(maps: Maps, light: Tensor) -> Tensor:
     away = 1 - facing
     fresnel = _F0 + (1 - _F0) * _GRAZING * (away.square().square() * away)
     return glossy * fresnel * torch.exp(maps.occlusion.clamp(max=0))
-
-
-def _bgr(values: Tensor) -> FloatArray:
-    """`(h, w, 3)` of `(3, h, w)` RGB."""
-    return np.ascontiguousarray(values.flip(0).permute(1, 2, 0).numpy())

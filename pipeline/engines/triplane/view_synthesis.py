@@ -13,9 +13,9 @@ from typing import TypeVar
 import cv2
 import numpy as np
 
-from vcam_relight.pipeline.compositing.opencv import Window
 from vcam_relight.pipeline.core.image import BgrImage, FloatArray, Map
 from vcam_relight.pipeline.core.resample import resize
+from vcam_relight.pipeline.core.window import Window
 from vcam_relight.pipeline.engines.triplane.novel_view import View
 from vcam_relight.pipeline.head.crop import HeadCrop
 

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from vcam_relight.pipeline.core.color import DECODE_8BIT, LUMA_BGR, encode_srgb
+from vcam_relight.pipeline.core.color import DECODE_8BIT, LUMINANCE_RGB, encode_srgb
 from vcam_relight.pipeline.lightstage.core.scene import Texture
 
 
@@ -43,7 +43,7 @@ def shrunk(image: Texture, size: int) -> Texture:
 def grey_strands(image: Texture) -> Texture:
     """Strands without their colour, to be tinted: their mean over what is opaque is 0.25."""
     alpha = image[..., 3].astype(np.float32) / 255
-    luminance = DECODE_8BIT[image[..., :3]] @ LUMA_BGR[::-1]
+    luminance = DECODE_8BIT[image[..., :3]] @ LUMINANCE_RGB
     mean = float((luminance * alpha).sum() / alpha.sum()) + 1e-3
     # Strands photographed under a lamp: what is coarse is its gloss and shade, not the strands'.
     log = np.log(luminance + 0.15 * mean)

@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from vcam_relight.pipeline.core.color import LUMA_BGR, encode_srgb, luminance
+from vcam_relight.pipeline.core.color import LUMINANCE_RGB, encode_srgb, luminance
 from vcam_relight.pipeline.core.image import BgrImage, FloatArray, Map
 from vcam_relight.pipeline.lightstage.camera.codec import compress
 from vcam_relight.pipeline.lightstage.camera.parameters import CameraParameters
@@ -23,7 +23,7 @@ from vcam_relight.pipeline.lightstage.camera.sensor import expose
 Colours = NDArray[np.float16] | NDArray[np.float32]
 """What the light stage's stream gives, or what was computed from it."""
 
-_LUMA = LUMA_BGR[::-1].reshape(1, 3).copy()
+_LUMA = LUMINANCE_RGB.reshape(1, 3).copy()
 _GREY = 0.2
 """Linear luminance that auto-exposure aims the image's middle at."""
 _AUTO_STOPS = (-3.0, 3.0)

@@ -8,7 +8,7 @@ import numpy as np
 
 from vcam_relight.pipeline.core.color import luminance
 from vcam_relight.pipeline.core.image import FloatArray
-from vcam_relight.pipeline.lighting.estimation import exposure
+from vcam_relight.pipeline.lighting.exposure import exposure
 from vcam_relight.pipeline.lighting.light_map import LightMap, map_directions, to_sh
 from vcam_relight.pipeline.lighting.lights import direction, temperature_rgb
 from vcam_relight.pipeline.lighting.sh import MEAN, dominant_direction

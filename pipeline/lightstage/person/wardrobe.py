@@ -3,7 +3,7 @@
 import cv2
 import numpy as np
 
-from vcam_relight.pipeline.core.color import DECODE_8BIT, LUMA_BGR, encode_srgb
+from vcam_relight.pipeline.core.color import DECODE_8BIT, LUMINANCE_RGB, encode_srgb
 from vcam_relight.pipeline.core.image import FloatArray
 from vcam_relight.pipeline.lightstage.assets.asset_pack import AssetPack
 from vcam_relight.pipeline.lightstage.core.scene import Texture
@@ -50,7 +50,7 @@ def eye_texture(image: Texture, iris: Colour) -> Texture:
     linear = DECODE_8BIT[image[..., :3]].copy()
     v, u = np.meshgrid(*[(np.arange(size) + 0.5) / size] * 2, indexing="ij")
     sclera = np.ones((size, size), np.float32)
-    luminance = linear @ LUMA_BGR[::-1]
+    luminance = linear @ LUMINANCE_RGB
     for cu, cv in _IRIS_CENTRES:
         reach = np.hypot(u - cu, v - cv) / _IRIS_RADIUS
         inside = np.clip((1.04 - reach) / 0.08, 0, 1).astype(np.float32)
@@ -93,8 +93,8 @@ def _recoloured(image: Texture, clothing: Clothing) -> Texture:
     """Of an image of several cloths, the darker ones in the first colour's hue."""
     linear = DECODE_8BIT[image[..., :3]]
     first = np.asarray(clothing.first, np.float32)
-    hue = 0.5 + 0.5 * first / max(float(first @ LUMA_BGR[::-1]), 1e-3)
-    grey = (linear @ LUMA_BGR[::-1])[..., None]
+    hue = 0.5 + 0.5 * first / max(float(first @ LUMINANCE_RGB), 1e-3)
+    grey = (linear @ LUMINANCE_RGB)[..., None]
     lift = np.float32(np.clip(float(first.mean()) / 0.08, 0.5, 5.0))
     # White shirts and buttons stay white.
     share = np.clip((0.5 - grey) / 0.3, 0, 1)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from vcam_relight.pipeline.core.color import DECODE_8BIT, LUMA_BGR, encode_srgb
+from vcam_relight.pipeline.core.color import DECODE_8BIT, LUMINANCE_RGB, encode_srgb
 from vcam_relight.pipeline.core.image import FloatArray
 from vcam_relight.pipeline.lightstage.core.regions import Regions, fractal_noise, smoothstep
 from vcam_relight.pipeline.lightstage.core.scene import Texture
@@ -252,7 +252,7 @@ def _sample_make_up(rng: np.random.Generator, ita: float) -> MakeUp:
 def _detail(base: Texture, regions: Regions) -> FloatArray:
     """Log albedo (K, 3) of a photograph without its colour and shading."""
     log = np.log(np.maximum(DECODE_8BIT[regions.read(base)[:, :3]], 0.004))
-    grey = (log @ LUMA_BGR[::-1])[:, None]
+    grey = (log @ LUMINANCE_RGB)[:, None]
     # Half of the fine colour is kept: capillaries, not the compression's blocks.
     fine = grey + 0.5 * (log - grey)
     fine = fine - regions.smooth(fine, _DETAIL_STEPS)

@@ -9,7 +9,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from vcam_relight.pipeline import native
 from vcam_relight.pipeline.core.tensors import moved
 from vcam_relight.pipeline.engines.triplane.network.model import (
     INPUT,
@@ -20,6 +19,7 @@ from vcam_relight.pipeline.engines.triplane.network.model import (
     Volume,
 )
 from vcam_relight.pipeline.head.space import HALF, HeadPose
+from vcam_relight.pipeline.native.network import network_kernels
 
 _THREADS = torch.get_num_threads()
 """As torch came: what other threads may ask it for later depends on who changed it last."""
@@ -51,7 +51,7 @@ class Runtime:
         if device != "cpu":
             self._forward, self._torch_threads = _Elsewhere(network, device).forward, threads
             return
-        kernels = native.kernels()
+        kernels = network_kernels()
         if kernels is None:
             self._forward, self._torch_threads = network.forward, threads
         else:

@@ -1,0 +1,139 @@
+"""The interface of compositors, what they take, and the work on the grid that all of them share."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import cv2
+import numpy as np
+
+from vcam_relight.pipeline.compositing.guided_filter import Matte, MatteParams
+from vcam_relight.pipeline.core.color import SRGB_GAMMA
+from vcam_relight.pipeline.core.image import BgrImage, FloatArray, GrayImage, Map, RgbGain
+from vcam_relight.pipeline.core.window import Window
+
+
+@dataclass(frozen=True, slots=True)
+class LocalGainPatch:
+    """A square of the frame whose gain is known finer than the grid's."""
+
+    gain: RgbGain
+    """`(n, n, 3)` of the square."""
+    base: RgbGain
+    """`(n, n, 3)` what the grid's gain is there, above 0."""
+    alpha: FloatArray
+    """`(n, n, 1)` 0..1, how much `gain` counts; 0 at the edges."""
+    middle: FloatArray
+    """`(2,)` x right and y down in pixels of the frame."""
+    side: float
+    """In pixels of the frame."""
+
+
+@dataclass(frozen=True, slots=True)
+class LightChange:
+    """What the linear light of a frame is to be multiplied by."""
+
+    gain: RgbGain
+    """`(h, w, 3)` of the person, on any grid, also defined around the person."""
+    mask: Map
+    """`(h, w)` 0..1, the person's."""
+    luma: GrayImage
+    """`(h, w)` of the frame on the mask's grid."""
+    background: RgbGain | None = None
+    """`(h, w, 3)` of everything else; None leaves it alone."""
+    patches: Sequence[LocalGainPatch] = ()
+    """Where more is known of the person's gain than on the grid."""
+    strength: float = 1.0
+    """0..1, the power that all gains are raised to."""
+
+
+class Compositor(Protocol):
+    """Applies light changes to the frames of one stream; for one thread at a time."""
+
+    def apply(self, frame: BgrImage, change: LightChange) -> BgrImage:
+        """The frame with its linear light multiplied.
+
+        Args:
+            frame: `(H, W, 3)`; not written to.
+            change: the gains.
+
+        Returns:
+            `(H, W, 3)`, a new image, or `frame` itself where nothing changes.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class Residual:
+    """What a patch adds to the person's gain of encoded values."""
+
+    values: FloatArray
+    """`(n, n, 3)` RGB, 0 at the edges."""
+    left: float
+    top: float
+    side: float
+    """In pixels of the half-size frame."""
+
+    @staticmethod
+    def of(patch: LocalGainPatch, strength: float) -> "Residual":
+        """A patch over the grid."""
+        change = encoded_gain(patch.gain, strength) - encoded_gain(patch.base, strength)
+        left, top = (patch.middle / 2 - patch.side / 4).tolist()
+        return Residual(np.asarray(change * patch.alpha, np.float32), left, top, patch.side / 2)
+
+
+@dataclass(frozen=True, slots=True)
+class Composition:
+    """A light change readied for a frame: gains of encoded values and the person's matte.
+
+    They are taken to half the frame's size, soft enough for hair and a quarter of the work, and
+    from there to the frame's.
+    """
+
+    person: RgbGain
+    background: RgbGain | None
+    matte: Matte
+    residuals: tuple[Residual, ...]
+    half: Window
+    """All of the half-size frame."""
+    window: Window
+    """The part of it that changes."""
+    whole: Window
+    """The same part of the frame."""
+
+    @staticmethod
+    def of(frame: BgrImage, change: LightChange, params: MatteParams) -> "Composition | None":
+        """Readies a change; None where nothing changes."""
+        height, width = frame.shape[:2]
+        half = Window(0, 0, max(1, width // 2), max(1, height // 2))
+        matte = Matte.of(change.mask, change.luma, params)
+        window = matte.window(half) if change.background is None else half
+        if window is None:
+            return None
+        strength, background = change.strength, change.background
+        return Composition(
+            encoded_gain(change.gain, strength),
+            None if background is None else encoded_gain(background, strength),
+            matte,
+            tuple(Residual.of(patch, strength) for patch in change.patches),
+            half,
+            window,
+            window.doubled(half, width, height),
+        )
+
+    def canvas(self, frame: BgrImage) -> BgrImage:
+        """A new image to write the window's pixels to; the others are the frame's."""
+        output = np.empty(frame.shape, np.uint8)
+        if self.whole.area < frame.shape[0] * frame.shape[1]:
+            output[:] = frame
+        return output
+
+
+def encoded_gain(gain: RgbGain, strength: float) -> RgbGain:
+    """What sRGB-encoded values are multiplied by for linear light times `gain ** strength`.
+
+    sRGB's upper segment is `1.055 L^(1/2.4) - 0.055`: a gain r of linear light is exactly
+    `(v + 0.055) r^(1/2.4) - 0.055` of the encoded value v. Near black, where sRGB is linear,
+    compositors let the offset fade to 0 so that black stays black: for values below 13 of 255 the
+    result is off by up to 1.5 steps at gains of 0.4 to 2, by 5 at 0.1 and 4.5, and by 9 at 9.
+    """
+    return np.asarray(cv2.pow(gain, strength / SRGB_GAMMA), np.float32)

@@ -1,0 +1,61 @@
+"""Shading that ratios can be taken of. `sh_torch` has the same in torch."""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from vcam_relight.pipeline.core.color import LUMINANCE_RGB
+from vcam_relight.pipeline.core.image import FloatArray
+from vcam_relight.pipeline.lighting.exposure import exposure
+from vcam_relight.pipeline.lighting.sh import LAMBERT, basis
+
+
+@dataclass(frozen=True, slots=True)
+class ShadingParams:
+    """How irradiance is kept from darkness."""
+
+    floor: float = 0.08
+    """Share of a light's exposure added to its irradiance everywhere: light that order-2 SH does
+    not know of, bounced by whatever is near."""
+    least_exposure: float = 0.05
+    """What the floor counts as a light's exposure at least, in each channel."""
+
+
+SHADING = ShadingParams()
+
+
+def shading_floor(sh: FloatArray, params: ShadingParams = SHADING) -> FloatArray:
+    """`(3,)` RGB irradiance that is added to that of a light `(9, 3)`."""
+    level = np.maximum(exposure(sh), params.least_exposure)
+    return np.asarray(level * np.float32(params.floor), np.float32)
+
+
+def log_ratio(source: FloatArray, target: FloatArray, normals: FloatArray) -> FloatArray:
+    """Natural logarithm of the gain that turns one light on surfaces into another.
+
+    Args:
+        source: `(9, 3)` RGB radiance of the light that is there.
+        target: `(9, 3)` of the light that is to be there.
+        normals: `(h, w, 3)` unit vectors in camera space.
+
+    Returns:
+        `(h, w, 3)` RGB.
+    """
+    # A row for each channel: rows are contiguous, pixels of three channels are not.
+    functions = np.moveaxis(basis(normals), -1, 0).reshape(9, -1)
+    rows = _log_shading(target, functions) - _log_shading(source, functions)
+    return np.asarray(cv2.merge(list(rows.reshape(3, *normals.shape[:2]))), np.float32)
+
+
+def _log_shading(sh: FloatArray, functions: FloatArray) -> FloatArray:
+    """`(3, n)` natural logarithm of irradiance, for the basis functions `(9, n)`.
+
+    It is kept from darkness and, where it is dark, from colours that are not there: what order 2
+    makes of darkness has a sign for each channel.
+    """
+    light = np.maximum((sh * LAMBERT[:, None]).T @ functions, 0.0)
+    gray = LUMINANCE_RGB @ light
+    share = gray / (gray + np.float32(SHADING.floor * exposure(sh).mean()))
+    shading = gray + (light - gray) * share + shading_floor(sh)[:, None]
+    return np.asarray(cv2.log(shading), np.float32)
