@@ -175,9 +175,8 @@ def test_ctrl_c_is_a_failure_of_all_but_run(
     def stop(*args: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("vcam_relight.pipeline.lighting.presets.load_presets", stop)
     for command, status in {"bench": 1, "presets": 1, "run": 0}.items():
-        monkeypatch.setattr("vcam_relight.vcam.device.engine_on", stop)
+        monkeypatch.setattr(f"vcam_relight.vcam.cli.commands.{command}.run", stop)
         assert main([command]) == status
         said = capsys.readouterr().err
         assert said == ("vcam: stopped: nothing was written\n" if status else "")

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -12,6 +13,8 @@ from PIL import Image, ImageCms
 
 from support.clips import image, psnr
 from vcam_relight.pipeline.core.image import BgrImage
+from vcam_relight.pipeline.engines.base import Engine
+from vcam_relight.pipeline.engines.registry import DEFAULT_ENGINE, ENGINES
 from vcam_relight.vcam.cli.main import main
 from vcam_relight.vcam.media.video_reader import Decoded, VideoReader
 from vcam_relight.vcam.sources.demo import demo_clip
@@ -302,3 +305,63 @@ def test_8000x6000_in_bounded_memory(tmp_path: Path) -> None:
         assert out.size == (8000, 6000)
         row = np.asarray(out.crop((0, 3000, 8000, 3001)))[0, ::100, ::-1]
     assert psnr(row, big[3000, ::100]) > 25
+
+
+def test_many_go_into_a_folder_under_their_own_names(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loads = []
+    load = ENGINES[DEFAULT_ENGINE].make
+
+    def counted(device: str) -> Engine:
+        loads.append(device)
+        return load(device)
+
+    monkeypatch.setitem(ENGINES, DEFAULT_ENGINE, replace(ENGINES[DEFAULT_ENGINE], make=counted))
+    names = ["one.png", "two.JPG", "three.webp"]
+    for number, name in enumerate(names):
+        pillow(image(number)).save(tmp_path / name)
+    files = [str(tmp_path / name) for name in names]
+    folder = tmp_path / "new" / "lit"
+    assert main(["image", *files, "--out", str(folder), "--preset", "key-left"]) == 0
+    assert sorted(path.name for path in folder.iterdir()) == sorted(names)
+    assert len(loads) == 1
+    assert main(["image", files[0], str(tmp_path / "alone.png"), "--preset", "key-left"]) == 0
+    assert np.array_equal(pixels(folder / "one.png"), pixels(tmp_path / "alone.png"))
+    assert "3/3" in capsys.readouterr().err
+
+
+def test_a_bad_one_of_many_is_one_line_and_the_others_are_made(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "other").mkdir()
+    for place in ("a.png", "b.png", "other/a.png"):
+        pillow(image(1)).save(tmp_path / place)
+    (tmp_path / "bad.png").write_bytes(b"no picture")
+    (tmp_path / "text.txt").write_text("no picture either")
+    inputs = ["a.png", "bad.png", "text.txt", "none.png", "other/a.png", "b.png"]
+    files = [str(tmp_path / name) for name in inputs]
+    out = tmp_path / "out"
+    assert main(["image", *files, "--out", str(out), "--preset", "off"]) == 1
+    assert sorted(path.name for path in out.iterdir()) == ["a.png", "b.png"]
+    said = capsys.readouterr().err
+    lines = [line for line in said.replace("\r", "\n").splitlines() if line.startswith("vcam: ")]
+    assert len(lines) == 4, said
+    for line, words in zip(lines, ("bad.png", "text.txt", "none.png", "other/a.png"), strict=True):
+        assert words in line.replace("\\", "/")
+
+
+def test_many_never_overwrite_an_input(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "other").mkdir()
+    for number, place in enumerate(("a.png", "other/a.png")):
+        pillow(image(number)).save(tmp_path / place)
+    before = (tmp_path / "a.png").read_bytes()
+    files = [str(tmp_path / "a.png"), str(tmp_path / "other" / "a.png")]
+    assert main(["image", *files, "--out", str(tmp_path), "--preset", "off"]) == 1
+    assert (tmp_path / "a.png").read_bytes() == before
+    assert capsys.readouterr().err.count("is the input") == 2
+    for wrong in (files[:1], [*files, files[0]]):
+        assert main(["image", *wrong]) == 2
+        assert "--out FOLDER" in capsys.readouterr().err
+    assert main(["image", files[0], "--out", files[1]]) == 1
+    assert "cannot be made" in capsys.readouterr().err

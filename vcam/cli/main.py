@@ -22,7 +22,7 @@ DONE, FAILED, WRONG_USAGE = 0, 1, 2
 
 COMMANDS = {
     "run": "live: camera in, relit picture out (the default)",
-    "image": "relight a picture file",
+    "image": "relight picture files",
     "video": "relight a video file",
     "bench": "measure frames per second and milliseconds per stage",
     "eval": "measure how well engines relight, against rendered truth",

@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 OWN_LOGGERS = ("vcam_relight",)
 
@@ -67,3 +68,25 @@ def quiet_native_libraries() -> Iterator[None]:
             faulthandler.disable()
             os.dup2(saved, 2)
             sys.stderr = shown
+
+
+def progress_bar(title: str, unit: str, total: int | None = None) -> Any:
+    """A tqdm progress bar on stderr, plain and rarely drawn where that is no terminal.
+
+    Args:
+        title: what is being made.
+        unit: what is counted, with a space before it.
+        total: how many there will be; None: not known yet.
+    """
+    from tqdm import tqdm  # not needed for help
+
+    terminal = sys.stderr.isatty()
+    return tqdm(
+        desc=title,
+        unit=unit,
+        total=total,
+        file=sys.stderr,
+        ascii=not terminal,
+        mininterval=0.2 if terminal else 5.0,  # a log file needs fewer lines
+        dynamic_ncols=terminal,
+    )

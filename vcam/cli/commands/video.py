@@ -2,7 +2,6 @@
 
 import argparse
 import logging
-import sys
 from contextlib import closing
 from pathlib import Path
 
@@ -30,9 +29,8 @@ def run(args: argparse.Namespace) -> int:
     Raises:
         VcamError: with what failed; OUT is then as it was.
     """
-    from tqdm import tqdm
-
     from vcam_relight.pipeline.relighter import Relighter
+    from vcam_relight.vcam.cli.terminal import progress_bar
     from vcam_relight.vcam.core.atomic_file import check_in_out
     from vcam_relight.vcam.media.files import encoder_of
     from vcam_relight.vcam.media.video import convert_video
@@ -49,15 +47,7 @@ def run(args: argparse.Namespace) -> int:
         changed = changed or relit is not image
         return relit
 
-    terminal = sys.stderr.isatty()
-    bar = tqdm(
-        desc=args.output.name,
-        unit=" frames",
-        file=sys.stderr,
-        ascii=not terminal,
-        mininterval=0.2 if terminal else 5.0,  # a log file needs fewer lines
-        dynamic_ncols=terminal,
-    )
+    bar = progress_bar(args.output.name, " frames")
 
     def progress(expected: int | None) -> None:
         bar.total = max(expected, bar.n + 1) if expected else None
