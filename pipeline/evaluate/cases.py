@@ -165,7 +165,7 @@ def make_cases(
     lights = subject.lights
     people = [_exposed_person(subject, light) for light in lights]
     walls = [_exposed_backdrop(subject, light) for light in lights]
-    together = _coded(np.mean(people, axis=0) + np.mean(walls, axis=0))
+    together = _encoded(np.mean(people, axis=0) + np.mean(walls, axis=0))
     faces = finder.still(together)
     person = subject.alpha >= 0.5
     covered = np.maximum(subject.alpha, np.float32(0.5))
@@ -183,8 +183,8 @@ def make_cases(
             tone=tone_name(subject.tone),
             source_light=source,
             target_light=target,
-            image=_coded(people[first] + walls[first]),
-            ground_truth=_coded(people[second] + walls[first]),
+            image=_encoded(people[first] + walls[first]),
+            ground_truth=_encoded(people[second] + walls[first]),
             person=person,
             albedo=albedo,
             normal=subject.normal,
@@ -197,7 +197,7 @@ def make_cases(
 
 def exposed(subject: Subject, light: str) -> BgrImage:
     """`(H, W, 3)` image of a subject under a light, as a camera takes it."""
-    return _coded(_exposed_person(subject, light) + _exposed_backdrop(subject, light))
+    return _encoded(_exposed_person(subject, light) + _exposed_backdrop(subject, light))
 
 
 def camera_gain(sh: FloatArray) -> float:
@@ -222,6 +222,6 @@ def _exposed_backdrop(subject: Subject, light: str) -> FloatArray:
     return result
 
 
-def _coded(linear: FloatArray) -> BgrImage:
+def _encoded(linear: FloatArray) -> BgrImage:
     coded = np.round(encode_srgb(linear[..., ::-1]) * 255).astype(np.uint8)
     return np.ascontiguousarray(coded)

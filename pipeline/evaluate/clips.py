@@ -7,11 +7,11 @@ from vcam_relight.pipeline.evaluate.media import MediaClip
 from vcam_relight.pipeline.evaluate.method import EngineMethod
 from vcam_relight.pipeline.evaluate.stills import Metrics
 from vcam_relight.pipeline.evaluate.temporal import (
-    Paths,
-    carried,
-    follow,
+    ClipFlow,
+    estimate_flow,
     lag,
     luminance_jitter,
+    steady_warping_error,
     warping_error,
 )
 from vcam_relight.pipeline.face import FaceTracker
@@ -38,9 +38,9 @@ class ClipMeter:
         states = [
             tracker.update(image, time) for image, time in zip(clip.images, clip.times, strict=True)
         ]
-        self._paths: Paths = follow(clip.images, states)
-        self._error = warping_error(clip.images, self._paths)
-        self._jitter = luminance_jitter(clip.images, self._paths)
+        self._flow: ClipFlow = estimate_flow(clip.images, states)
+        self._error = warping_error(clip.images, self._flow)
+        self._jitter = luminance_jitter(clip.images, self._flow)
 
     def measure(self, method: EngineMethod, *, with_lag: bool) -> Metrics:
         """Relights the clip and measures it.
@@ -58,11 +58,11 @@ class ClipMeter:
         first, second = self._lights
         length = len(self._clip.images)
         steady = method.stream(self._clip, [first] * length)
-        error = warping_error(steady, self._paths)
+        error = warping_error(steady, self._flow)
         metrics: Metrics = {
             "warping_ratio": _ratio(error, self._error),
-            "flicker_ratio": _ratio(error, carried(steady, self._paths)),
-            "jitter_ratio": _ratio(luminance_jitter(steady, self._paths), self._jitter),
+            "flicker_ratio": _ratio(error, steady_warping_error(steady, self._flow)),
+            "jitter_ratio": _ratio(luminance_jitter(steady, self._flow), self._jitter),
             "lag_frames": None,
         }
         if with_lag and length > SWITCH:
@@ -70,7 +70,7 @@ class ClipMeter:
             after = method.stream(self._clip, [second] * some)
             changed: Sequence[Lighting] = [first] * SWITCH + [second] * (some - SWITCH)
             switched = method.stream(self._clip, changed)
-            found = lag(steady[:some], after, switched, SWITCH, self._paths)
+            found = lag(steady[:some], after, switched, SWITCH, self._flow)
             metrics["lag_frames"] = None if found is None else float(found)
         return metrics
 

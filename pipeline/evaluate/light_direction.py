@@ -30,7 +30,7 @@ _LEAST_PIXELS, _PIXELS = 100, 3000
 """Fewer do not tell; more tell nothing new, so many are taken evenly."""
 
 
-def shown_direction(
+def estimate_direction(
     image: BgrImage, albedo: FloatArray, normal: FloatArray, person: Mask
 ) -> FloatArray | None:
     """Estimates the light direction that an image of a rendered person shows.
@@ -70,7 +70,7 @@ class LightMeter:
     def __init__(self) -> None:
         self._engine = GeometryEngine()
 
-    def present(self, image: BgrImage, faces: FaceState) -> FloatArray | None:
+    def estimate(self, image: BgrImage, faces: FaceState) -> FloatArray | None:
         """Estimates the lighting of an image.
 
         Args:

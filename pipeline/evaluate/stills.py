@@ -7,8 +7,8 @@ from vcam_relight.pipeline.evaluate.light_direction import (
     LightMeter,
     angle_between,
     direction_of,
+    estimate_direction,
     has_direction,
-    shown_direction,
 )
 from vcam_relight.pipeline.evaluate.method import EngineMethod, Prediction
 from vcam_relight.pipeline.evaluate.metrics import (
@@ -63,10 +63,10 @@ class StillMeter:
         `no_op_true_db`: the true one. `no_op_own_db`: the one that the engine itself estimates,
         else the one that `--like` reads from the image.
         """
-        present = Lighting.from_sh(case.source_sh)
-        same = method.still(case.image, present).image
+        source = Lighting.from_sh(case.source_sh)
+        same = method.still(case.image, source).image
         metrics: Metrics = {"no_op_true_db": psnr(same, case.image, case.person)}
-        read = self._present(method, case.image, self._finder.still(case.image))
+        read = self._source_lighting(method, case.image, self._finder.still(case.image))
         if read is None:
             return metrics | {"no_op_own_db": None}
         same = method.still(case.image, Lighting.from_sh(read)).image
@@ -88,7 +88,7 @@ class StillMeter:
         faces = self._finder.still(image)
         landmarks = largest_face(faces)
         prediction = method.still(image, lighting)
-        read = self._present(method, image, faces)
+        read = self._source_lighting(method, image, faces)
         metrics: Metrics = {
             "identity": self._identity(prediction.image, image, landmarks),
             "no_op_own_db": None,
@@ -106,16 +106,16 @@ class StillMeter:
             return []
         return [self._embedder.embed(image, landmarks)]
 
-    def _present(
+    def _source_lighting(
         self, method: EngineMethod, image: BgrImage, faces: FaceState
     ) -> FloatArray | None:
         own = method.source_lighting(image, faces)
-        return self._light.present(image, faces) if own is None else own
+        return self._light.estimate(image, faces) if own is None else own
 
     def _light_error(self, image: BgrImage, case: RelightCase) -> float | None:
         if not has_direction(case.target_sh):
             return None
-        seen = shown_direction(image, case.albedo, case.normal, case.person)
+        seen = estimate_direction(image, case.albedo, case.normal, case.person)
         return None if seen is None else angle_between(seen, direction_of(case.target_sh))
 
     def _identity(

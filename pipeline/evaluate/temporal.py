@@ -1,7 +1,7 @@
 """Flicker and lag of an engine on a clip.
 
 What moves in the input is followed by optical flow of the *input*, so that every engine is judged
-along the same paths.
+along the same flow.
 """
 
 from collections.abc import Sequence
@@ -30,7 +30,7 @@ _ARRIVED = 0.9
 
 
 @dataclass(frozen=True, slots=True)
-class _Step:
+class _FlowStep:
     """From one frame to the next."""
 
     back: FloatArray
@@ -40,17 +40,17 @@ class _Step:
 
 
 @dataclass(frozen=True, slots=True)
-class Paths:
+class ClipFlow:
     """How a clip's pixels move, and where its face is."""
 
     images: Sequence[BgrImage]
-    steps: tuple[_Step, ...]
+    steps: tuple[_FlowStep, ...]
     """One fewer than images."""
     faces: tuple[Mask, ...]
     """Per frame; empty where no face was found."""
 
 
-def follow(images: Sequence[BgrImage], states: Sequence[FaceState]) -> Paths:
+def estimate_flow(images: Sequence[BgrImage], states: Sequence[FaceState]) -> ClipFlow:
     """Computes the optical flow (OpenCV DIS) of a clip.
 
     What is hidden in one of two frames is masked by going forth and back.
@@ -68,46 +68,46 @@ def follow(images: Sequence[BgrImage], states: Sequence[FaceState]) -> Paths:
         backward = _flow(dis, grays[index], grays[index - 1])
         forward = _flow(dis, grays[index - 1], grays[index])
         back = np.stack([x + backward[..., 0], y + backward[..., 1]], axis=-1)
-        returned = backward + _warped(forward, back)
+        returned = backward + _warp(forward, back)
         inside = (back >= 0).all(axis=2) & (back[..., 0] < width) & (back[..., 1] < height)
         person = cv2.resize(states[index].mask, (width, height)) > _PERSON
         seen = inside & (np.hypot(returned[..., 0], returned[..., 1]) < _CONSISTENT) & person
-        steps.append(_Step(back, seen))
+        steps.append(_FlowStep(back, seen))
     faces = tuple(_face_mask(state, (height, width)) for state in states)
-    return Paths(images, tuple(steps), faces)
+    return ClipFlow(images, tuple(steps), faces)
 
 
-def warping_error(outputs: Sequence[BgrImage], paths: Paths) -> float:
+def warping_error(outputs: Sequence[BgrImage], flow: ClipFlow) -> float:
     """Mean squared difference of each frame to the frame before, warped onto it.
 
     It is taken over the person's pixels that both show, in sRGB-encoded values over the person's
     mean, so that a darker image is not a calmer one.
     """
-    return _error([image.astype(np.float32) for image in outputs[1:]], outputs, paths)
+    return _error([image.astype(np.float32) for image in outputs[1:]], outputs, flow)
 
 
-def carried(outputs: Sequence[BgrImage], paths: Paths) -> float:
+def steady_warping_error(outputs: Sequence[BgrImage], flow: ClipFlow) -> float:
     """The `warping_error` of a light change that only moves along with the person.
 
     Each frame's light change is the frame before's, warped along the flow: what is left is the
     input's own flicker, as the new light shows it, and errors of the flow.
     """
     steady = []
-    frames = zip(paths.images[:-1], paths.images[1:], outputs[:-1], paths.steps, strict=True)
+    frames = zip(flow.images[:-1], flow.images[1:], outputs[:-1], flow.steps, strict=True)
     for last, this, lit, step in frames:
-        gain = _warped(_smooth(lit) / _smooth(last), step.back)
+        gain = _warp(_smooth(lit) / _smooth(last), step.back)
         steady.append(np.clip((this + np.float32(_TOE)) * gain - np.float32(_TOE), 0, 255))
-    return _error(steady, outputs, paths)
+    return _error(steady, outputs, flow)
 
 
-def _error(shown: Sequence[FloatArray], outputs: Sequence[BgrImage], paths: Paths) -> float:
+def _error(shown: Sequence[FloatArray], outputs: Sequence[BgrImage], flow: ClipFlow) -> float:
     """Of frames from the second on against the outputs before them."""
     errors, levels, count = 0.0, 0.0, 0
-    for last, this, step in zip(outputs[:-1], shown, paths.steps, strict=True):
+    for last, this, step in zip(outputs[:-1], shown, flow.steps, strict=True):
         if not step.seen.any():
             continue
         now = this[step.seen]
-        difference = now - _warped(last.astype(np.float32), step.back)[step.seen]
+        difference = now - _warp(last.astype(np.float32), step.back)[step.seen]
         errors += float((difference * difference).sum())
         levels += float(now.sum())
         count += now.size
@@ -116,11 +116,11 @@ def _error(shown: Sequence[FloatArray], outputs: Sequence[BgrImage], paths: Path
     return errors / count / (levels / count) ** 2
 
 
-def luminance_jitter(outputs: Sequence[BgrImage], paths: Paths) -> float:
+def luminance_jitter(outputs: Sequence[BgrImage], flow: ClipFlow) -> float:
     """Standard deviation of the change from frame to frame of the face's mean log luminance."""
     means = [
         float(np.log(_luminance(image[mask]) + _DARKEST).mean())
-        for image, mask in zip(outputs, paths.faces, strict=True)
+        for image, mask in zip(outputs, flow.faces, strict=True)
         if mask.any()
     ]
     return float(np.std(np.diff(means))) if len(means) > 2 else 0.0
@@ -131,7 +131,7 @@ def lag(
     after: Sequence[BgrImage],
     switched: Sequence[BgrImage],
     start: int,
-    paths: Paths,
+    flow: ClipFlow,
 ) -> int | None:
     """Frames until 90% of a light change is on the image; 0: with the first frame.
 
@@ -140,14 +140,14 @@ def lag(
         after: its outputs under the second light.
         switched: its outputs when the light changes at frame `start`.
         start: index of that frame.
-        paths: of the clip.
+        flow: of the clip.
 
     Returns:
         None when the two lights look alike; the number of frames left after `start` when the
         change never arrives.
     """
     for index in range(start, len(switched)):
-        mask = paths.faces[index]
+        mask = flow.faces[index]
         if not mask.any():
             continue
         origin = before[index][mask].astype(np.float32)
@@ -165,7 +165,7 @@ def _flow(dis: cv2.DISOpticalFlow, source: MatLike, target: MatLike) -> FloatArr
     return np.asarray(dis.calc(source, target, np.zeros((*source.shape, 2), np.float32)))
 
 
-def _warped(image: FloatArray, places: FloatArray) -> FloatArray:
+def _warp(image: FloatArray, places: FloatArray) -> FloatArray:
     """`image` sampled at `(H, W, 2)` places in pixels."""
     x, y = np.ascontiguousarray(places[..., 0]), np.ascontiguousarray(places[..., 1])
     warped = cv2.remap(image, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)

@@ -26,8 +26,10 @@ from vcam_relight.pipeline.train.samples import (
     tracked,
 )
 
-_STILL, _SEQUENCES, _LENGTH = 4, 3, 3
-"""Captures of a step of stills, two frames of each; animations of a step, and their frames."""
+STILLS, ANIMATIONS = 4, 3
+"""Captures of a step of stills, two frames of each; and of a step of animations."""
+_LENGTH = 3
+"""Frames of each animation of a step."""
 _READERS = max(1, (os.cpu_count() or 1) // 4)
 """Threads that make steps ahead, twice as many as they are; then they wait."""
 
@@ -46,13 +48,22 @@ class TrainingStep:
 
 
 class TrainingSteps:
-    """Of every eight steps one is of animations, one of disturbed stills, six are of stills.
+    """Of every eight steps one is of animations, one of disturbed stills, six are of stills."""
 
-    Raises:
-        ValueError: there are no captures.
-    """
+    def __init__(
+        self, folder: Path, seed: int, stills: int = STILLS, animations: int = ANIMATIONS
+    ) -> None:
+        """Lists the captures.
 
-    def __init__(self, folder: Path, seed: int) -> None:
+        Args:
+            folder: of captures.
+            seed: of what is drawn.
+            stills: captures of a step of stills; half of them of a step of disturbed stills.
+            animations: captures of a step of animations.
+
+        Raises:
+            ValueError: there are no captures.
+        """
         files = sorted(folder.glob("*.npz"))
         if not files:
             raise ValueError(
@@ -62,18 +73,20 @@ class TrainingSteps:
         self._animated = [f for f in files if is_animated(int(f.stem))]
         self._stills = [f for f in files if not is_animated(int(f.stem))] or files
         self._seed = seed
+        self._sizes = stills, animations
         self._finder = HeadFinder()
 
     def make(self, index: int) -> TrainingStep:
         """Step `index`."""
         rng = np.random.default_rng([self._seed, index])
+        stills, animations = self._sizes
         kind = index % 8
         if kind == 7 and self._animated:
-            return self._sequences(rng)
+            return self._sequences(rng, animations)
         if kind == 3:
-            batch = self._singles(rng, _STILL // 2)
+            batch = self._singles(rng, stills // 2)
             return TrainingStep((disturbed(batch, rng), disturbed(batch, rng)), None)
-        return TrainingStep((self._singles(rng, _STILL),), None)
+        return TrainingStep((self._singles(rng, stills),), None)
 
     def _singles(self, rng: np.random.Generator, count: int) -> Batch:
         parts = []
@@ -86,9 +99,9 @@ class TrainingSteps:
             parts.append(mirrored(batch) if flip else batch)
         return joined(parts)
 
-    def _sequences(self, rng: np.random.Generator) -> TrainingStep:
+    def _sequences(self, rng: np.random.Generator, count: int) -> TrainingStep:
         sequences, flows, valid = [], [], []
-        for chosen in _some(rng, self._animated, _SEQUENCES):
+        for chosen in _some(rng, self._animated, count):
             capture = read(chosen)
             start = int(rng.integers(len(capture["sh"]) - _LENGTH + 1))
             frames = range(start, start + _LENGTH)

@@ -18,7 +18,13 @@ from vcam_relight.pipeline.core.tensors import moved
 from vcam_relight.pipeline.engines.triplane.network.model import TriplaneNetwork
 from vcam_relight.pipeline.head.pose import HeadFinder
 from vcam_relight.pipeline.lighting.sh_torch import asked_light
-from vcam_relight.pipeline.train.batches import TrainingStep, TrainingSteps, ahead
+from vcam_relight.pipeline.train.batches import (
+    ANIMATIONS,
+    STILLS,
+    TrainingStep,
+    TrainingSteps,
+    ahead,
+)
 from vcam_relight.pipeline.train.losses import WEIGHTS, relit_errors
 from vcam_relight.pipeline.train.objective import show, step_losses, weighted
 from vcam_relight.pipeline.train.samples import read, samples, tracked
@@ -52,6 +58,9 @@ class TrainingPlan:
     seed: int = 0
     every: int = 250
     """Steps between checkpoints."""
+    stills: int = STILLS
+    animations: int = ANIMATIONS
+    """Captures of a step, as `TrainingSteps` takes them."""
     device: torch.device = _CPU
 
 
@@ -76,7 +85,7 @@ class Trainer:
         self.step = 0
         self.best = float("inf")
         self.seconds = 0.0
-        self._steps = TrainingSteps(plan.captures, plan.seed)
+        self._steps = TrainingSteps(plan.captures, plan.seed, plan.stills, plan.animations)
         if not any(plan.test_captures.glob("*.npz")):
             raise ValueError(
                 f"there are no captures in {plan.test_captures}; make some of split `test`"
@@ -93,7 +102,7 @@ class Trainer:
             if stop():
                 self._save()
                 break
-            for name, value in self.take(step).items():
+            for name, value in self.train_step(step).items():
                 means[name] = 0.98 * means.get(name, value) + 0.02 * value
             now = time.monotonic()
             self.seconds, clock = self.seconds + now - clock, now
@@ -104,7 +113,7 @@ class Trainer:
                 self._check(means)
                 self._save()
 
-    def take(self, step: TrainingStep) -> dict[str, float]:
+    def train_step(self, step: TrainingStep) -> dict[str, float]:
         """Takes one step of the optimiser.
 
         A step that is not finite changes nothing: one bad batch must not end hours of work, nor

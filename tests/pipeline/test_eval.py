@@ -21,8 +21,8 @@ from vcam_relight.pipeline.evaluate.dpr import WEIGHTS, DprEngine, DprNetwork, d
 from vcam_relight.pipeline.evaluate.light_direction import (
     angle_between,
     direction_of,
+    estimate_direction,
     has_direction,
-    shown_direction,
 )
 from vcam_relight.pipeline.evaluate.media import MediaClip, moving_clip
 from vcam_relight.pipeline.evaluate.method import (
@@ -172,11 +172,11 @@ def test_light_angles() -> None:
 def test_the_light_in_an_image_is_read_where_there_is_any(cases: list[RelightCase]) -> None:
     for case in cases:
         person = case.albedo, case.normal, case.person
-        seen = shown_direction(case.ground_truth, *person)
+        seen = estimate_direction(case.ground_truth, *person)
         assert seen is not None
         assert angle_between(seen, direction_of(case.target_sh)) < LIGHT_SHOWN_DEG
         for level in (0, 255):
-            assert shown_direction(np.full_like(case.ground_truth, level), *person) is None
+            assert estimate_direction(np.full_like(case.ground_truth, level), *person) is None
 
 
 def test_an_image_without_a_face_is_reported(cases: list[RelightCase], meter: StillMeter) -> None:

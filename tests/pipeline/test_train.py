@@ -21,7 +21,6 @@ from vcam_relight.pipeline.head.pose import HeadFinder
 from vcam_relight.pipeline.lighting.exposure import AMBIENT
 from vcam_relight.pipeline.lighting.sh import basis
 from vcam_relight.pipeline.lightstage.camera.framing import jittered_camera, orbit
-from vcam_relight.pipeline.train import batches
 from vcam_relight.pipeline.train.__main__ import main
 from vcam_relight.pipeline.train.batches import TrainingStep, TrainingSteps
 from vcam_relight.pipeline.train.captures import INPUT, NOVEL, TARGET, Capture
@@ -148,11 +147,11 @@ def captures(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def plan(captures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> TrainingPlan:
+def plan(captures: Path, tmp_path: Path) -> TrainingPlan:
     """A short run of small steps."""
-    monkeypatch.setattr(batches, "_STILL", 2)
-    monkeypatch.setattr(batches, "_SEQUENCES", 1)
-    return TrainingPlan(captures, captures, None, tmp_path / "run", _STEPS, 2, every=_STEPS)
+    return TrainingPlan(
+        captures, captures, None, tmp_path / "run", _STEPS, 2, every=_STEPS, stills=2, animations=1
+    )
 
 
 def test_a_mirrored_batch_is_a_batch_of_the_mirrored_world() -> None:
@@ -202,9 +201,9 @@ def test_a_step_that_is_not_a_number_changes_nothing(plan: TrainingPlan) -> None
     frame = mapped(TrainingSteps(plan.captures, 0).make(0).frames[0], lambda tensor: tensor[:1])
     good, image = TrainingStep((frame,), None), frame.image.clone()
     image[0, 0, 9, 9] = torch.nan
-    assert trainer.take(TrainingStep((replace(frame, image=image),), None)) == {}
+    assert trainer.train_step(TrainingStep((replace(frame, image=image),), None)) == {}
     assert all(torch.equal(value, before[n]) for n, value in trainer.network.state_dict().items())
-    assert all(np.isfinite(value) for value in trainer.take(good).values())
+    assert all(np.isfinite(value) for value in trainer.train_step(good).values())
     assert any(not torch.equal(v, before[n]) for n, v in trainer.network.state_dict().items())
 
 

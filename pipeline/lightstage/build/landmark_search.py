@@ -52,7 +52,7 @@ _TURNS = ((0, 0), (0, 14), (0, -14), (0, 28), (0, -28), (12, 0), (-12, 0))
 
 
 @dataclass(frozen=True, slots=True)
-class Sighting:
+class FaceObservation:
     """One rendered face and what the landmark model says of it."""
 
     camera: PinholeCamera
@@ -68,20 +68,20 @@ class Sighting:
         return float(np.linalg.norm(spread))
 
 
-def fit(sightings: list[Sighting], triangles: NDArray[np.int32]) -> Correspondence:
+def fit(observations: list[FaceObservation], triangles: NDArray[np.int32]) -> Correspondence:
     """The points on `triangles` `(T, 3)` of the base mesh nearest to what was found.
 
-    Minimises, for each landmark, the sum over all sightings of Geman and McClure's robust function
-    of the distance in the image.
+    Minimises, for each landmark, the sum over all observations of Geman and McClure's robust
+    function of the distance in the image.
     """
     weights = _grid(_STEPS)
     projected = []
-    for sight in sightings:
-        corners = sight.base[triangles]
+    for observation in observations:
+        corners = observation.base[triangles]
         points = np.einsum("gk,tkc->tgc", weights, corners).reshape(-1, 3)
-        projected.append(sight.camera.project(points)[:, :2] / sight.unit)
+        projected.append(observation.camera.project(points)[:, :2] / observation.unit)
     places = np.stack(projected)
-    found = np.stack([sight.found / sight.unit for sight in sightings])
+    found = np.stack([observation.found / observation.unit for observation in observations])
     chosen = np.zeros(COUNT, int)
     for landmark in range(COUNT):
         # Only what is near on average can win: a tenth of the work.
@@ -95,10 +95,12 @@ def fit(sightings: list[Sighting], triangles: NDArray[np.int32]) -> Corresponden
     return Correspondence(triangles[triangle], weights[corner])
 
 
-def _error(correspondence: Correspondence, sight: Sighting) -> float:
+def _error(correspondence: Correspondence, observation: FaceObservation) -> float:
     """Mean distance, of that between the outer eye corners."""
-    delta = sight.camera.project(correspondence.on(sight.base))[:, :2] - sight.found
-    return float(np.linalg.norm(delta, axis=1).mean()) / sight.unit
+    delta = (
+        observation.camera.project(correspondence.on(observation.base))[:, :2] - observation.found
+    )
+    return float(np.linalg.norm(delta, axis=1).mean()) / observation.unit
 
 
 def _poses() -> Iterator[Pose]:
@@ -135,7 +137,7 @@ def _grid(steps: int) -> FloatArray:
 
 def look(
     figure: Figure, rasterizer: Rasterizer, tracker: FaceTracker, transfer: Transfer, pose: Pose
-) -> Sighting | None:
+) -> FaceObservation | None:
     """Renders a figure, loaded into `rasterizer`, and finds its landmarks; None if no face is."""
     posed = figure.pose(pose)
     camera = source_camera(_SIZE, posed.head[:3, 3])
@@ -143,7 +145,7 @@ def look(
     linear = buffers.images[0] + 0.1 * (1 - buffers.alpha[..., None])
     image = (encode_srgb(linear)[..., ::-1] * 255 + 0.5).astype(np.uint8)
     faces = tracker.still(np.ascontiguousarray(image)).faces
-    return Sighting(camera, figure.base(pose), faces[0].landmarks[:, :2]) if faces else None
+    return FaceObservation(camera, figure.base(pose), faces[0].landmarks[:, :2]) if faces else None
 
 
 def _soft_front() -> LightMap:
@@ -168,7 +170,7 @@ def run(arguments: argparse.Namespace) -> None:
         Rasterizer(),
         FaceTracker(StageTimer()),
     )
-    people: list[list[Sighting]] = []
+    people: list[list[FaceObservation]] = []
     for seed in range(arguments.people):
         person = replace(sample_identity(seed), beard=None, glasses=None, headwear=None, hair=_HAIR)
         figure = Figure(pack, person)

@@ -191,8 +191,8 @@ def _photograph(
     grown = cv2.GaussianBlur(grown, (0, 0), height / 256 * float(rng.uniform(0.6, 5)))
     colour = _level(light)
     tint = (colour / max(luminance(colour), 1e-6)) ** np.float32(rng.uniform(0.3, 1.0))
-    aim = 0.35 * luminance(colour) * 2 ** rng.normal(0, 0.7)
-    scale = aim / max(luminance(grown.mean((0, 1))), 0.02)
+    level = 0.35 * luminance(colour) * 2 ** rng.normal(0, 0.7)
+    scale = level / max(luminance(grown.mean((0, 1))), 0.02)
     result: FloatArray = np.asarray(grown * tint * np.float32(scale), np.float32)
     return result
 

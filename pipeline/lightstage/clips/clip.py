@@ -107,7 +107,7 @@ class RenderedFrame:
     flow_valid: NDArray[np.bool_]
     """`(H, W)` whether the same surface is seen in the next frame; nowhere in the last."""
     lights: tuple[LightMap, LightMap]
-    """Present and target lighting, `(32, 64, 3)` radiance each."""
+    """Source and target lighting, `(32, 64, 3)` radiance each."""
     sh: FloatArray
     """`(2, 9, 3)` float32 radiance coefficients of both."""
     head: FloatArray

@@ -86,7 +86,7 @@ def channels(frame: RenderedFrame) -> BgrImage:
         _label(_flow(flow), "flow"),
         _label(_grey(frame.flow_valid.astype(np.float32)), "flow valid"),
     ]
-    for name, light in zip(("present", "target"), frame.lights, strict=True):
+    for name, light in zip(("source", "target"), frame.lights, strict=True):
         tiles.append(_label(_map(light, size), f"{name} light"))
     row = np.concatenate(tiles, axis=1)
     rows.append(np.pad(row, ((0, 0), (0, rows[0].shape[1] - row.shape[1]), (0, 0))))
@@ -151,7 +151,7 @@ def _view_row(view: RenderedView) -> BgrImage:
         place = round(float(x - 0.5) * 16), round(float(y - 0.5) * 16)
         cv2.circle(landmarks, place, 12, (0, 255, 0), -1, cv2.LINE_AA, 4)
     tiles = {
-        "present": _photo(view, 0),
+        "source": _photo(view, 0),
         "target": _photo(view, 1),
         "albedo": _encode(albedo),
         "shading": _encode(shading[0]),

@@ -112,7 +112,7 @@ class ReferenceRenderer:
             an irradiance of 1 on a surface that faces them; and the layers.
         """
         height, width = self._camera.height, self._camera.width
-        waves, layers = self._look(samples, seed)
+        waves, layers = self._visible_points(samples, seed)
         images = np.zeros((len(directions), height, width, 3), np.float32)
         for index, direction in enumerate(np.asarray(directions, np.float64)):
             towards = mi.Vector3f(*(mi.Float(float(value)) for value in direction))
@@ -202,7 +202,7 @@ class ReferenceRenderer:
             },
         }
 
-    def _look(self, samples: int, seed: int) -> tuple[list[_Points], Layers]:
+    def _visible_points(self, samples: int, seed: int) -> tuple[list[_Points], Layers]:
         """What the camera sees: the points that light is gathered for, and the layers."""
         camera = self._camera
         size = camera.height * camera.width
@@ -249,7 +249,7 @@ class ReferenceRenderer:
         for _ in range(_LAYERS):
             hit = self._scene.ray_intersect(ray, active)
             active &= hit.is_valid()
-            _, alpha = self._surface.look(hit, active)
+            _, alpha = self._surface.albedo_alpha(hit, active)
             is_coat = active & self._surface.coat(hit, active)
             stops = active & (random.next_float32() < alpha)
             stops &= ~self._surface.closed(hit, active) | (dr.dot(hit.n, ray.d) < 0)
@@ -266,7 +266,7 @@ class ReferenceRenderer:
 
     def _points(self, hit: Any, ahead: Any, pixel: Any, coat: bool = False) -> _Points:
         """The valid ones of surfaces met by rays in the directions `ahead`."""
-        albedo, _ = self._surface.look(hit, hit.is_valid())
+        albedo, _ = self._surface.albedo_alpha(hit, hit.is_valid())
         width, f0 = self._surface.gloss(hit, hit.is_valid())
         normal = hit.sh_frame.n
         offset = dr.select(self._surface.hair(hit, hit.is_valid()), _HAIR_OFFSET, _OFFSET)
@@ -310,7 +310,7 @@ class ReferenceRenderer:
         def step(passed: Any, ray: Any, layers: Any, active: Any) -> tuple[Any, Any, Any, Any]:
             hit = self._scene.ray_intersect(ray, active)
             active &= hit.is_valid()
-            _, alpha = self._surface.look(hit, active)
+            _, alpha = self._surface.albedo_alpha(hit, active)
             passed = dr.select(active, passed * (1 - alpha), passed)
             layers += 1
             return passed, hit.spawn_ray(ray.d), layers, active & (passed > 0.01)

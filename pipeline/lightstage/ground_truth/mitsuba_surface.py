@@ -47,7 +47,7 @@ class Surface(mi.BSDF):  # type: ignore[misc]
         """Whether the surface is of a part whose inside is never to be seen."""
         return dr.gather(mi.Bool, self._closed, self._index(si, active), active)
 
-    def look(self, si: Any, active: Any = True) -> tuple[Any, Any]:
+    def albedo_alpha(self, si: Any, active: Any = True) -> tuple[Any, Any]:
         """Linear albedo and alpha: 1 for opaque parts, 0 for clear coats."""
         part = self._index(si, active)
         rows = dr.gather(mi.UInt32, self._rows, part, active)
@@ -79,7 +79,7 @@ class Surface(mi.BSDF):  # type: ignore[misc]
 
     def eval(self, ctx: Any, si: Any, wo: Any, active: Any = True) -> Any:
         """Reflected radiance times the cosine, see `mitsuba.BSDF.eval`."""
-        albedo, alpha = self.look(si, active)
+        albedo, alpha = self.albedo_alpha(si, active)
         width, f0 = self.gloss(si, active)
         half = dr.normalize(si.wi + wo)
         specular = specular_cosine(si.wi.z, wo.z, half.z, dr.dot(wo, half), width, f0)
@@ -89,7 +89,7 @@ class Surface(mi.BSDF):  # type: ignore[misc]
 
     def pdf(self, ctx: Any, si: Any, wo: Any, active: Any = True) -> Any:
         """Density with which `sample` draws `wo`."""
-        _, alpha = self.look(si, active)
+        _, alpha = self.albedo_alpha(si, active)
         return alpha * mi.warp.square_to_cosine_hemisphere_pdf(wo)
 
     def eval_pdf(self, ctx: Any, si: Any, wo: Any, active: Any = True) -> tuple[Any, Any]:
@@ -98,13 +98,13 @@ class Surface(mi.BSDF):  # type: ignore[misc]
 
     def eval_null_transmission(self, si: Any, active: Any = True) -> Any:
         """Share of light that passes straight through."""
-        return mi.Color3f(1 - self.look(si, active)[1])
+        return mi.Color3f(1 - self.albedo_alpha(si, active)[1])
 
     def sample(
         self, ctx: Any, si: Any, sample1: Any, sample2: Any, active: Any = True
     ) -> tuple[Any, Any]:
         """Passes through by alpha, else draws a cosine-weighted direction."""
-        _, alpha = self.look(si, active)
+        _, alpha = self.albedo_alpha(si, active)
         through = sample1 >= alpha
         sample = mi.BSDFSample3f()
         bounced = mi.warp.square_to_cosine_hemisphere(sample2)

@@ -28,7 +28,7 @@ from vcam_relight.pipeline.lighting.light_map import (
 )
 from vcam_relight.pipeline.lightstage.core.scene import Part, Posed
 from vcam_relight.pipeline.lightstage.render.brdf import Glossy
-from vcam_relight.pipeline.lightstage.render.visibility import Shares, cell_reach, look_around
+from vcam_relight.pipeline.lightstage.render.visibility import Shares, cell_reach, trace_visibility
 
 BOUNCES = 2
 """Times that light goes on from hidden surfaces; a third adds at most 0.15% to a head."""
@@ -127,18 +127,18 @@ def trace(parts: tuple[Part, ...], posed: Posed, count: int = LOBES) -> Transfer
         posed: one moment.
         count: of `sphere_directions`.
     """
-    sight = look_around(parts, posed, count)
+    visibility = trace_visibility(parts, posed, count)
     sizes = [len(positions) for positions in posed.positions]
     cosine = np.concatenate(posed.normals) @ sphere_directions(count).T
     weight = mean_cosine(cosine, count) * _solid_angles(count)
     weight /= weight.sum(1, keepdims=True)
-    weight *= 1 - sight.visible / np.float32(255)
+    weight *= 1 - visibility.visible / np.float32(255)
     gather = sparse.csr_array(
-        (weight[sight.vertex, sight.lobe], (sight.vertex, sight.met)),
+        (weight[visibility.vertex, visibility.lobe], (visibility.vertex, visibility.met)),
         shape=(len(cosine), len(cosine)),
     )
     albedo = np.concatenate([_albedo(part, size) for part, size in zip(parts, sizes, strict=True)])
-    visible = tuple(np.split(sight.visible, np.cumsum(sizes)[:-1]))
+    visible = tuple(np.split(visibility.visible, np.cumsum(sizes)[:-1]))
     return Transfer(visible, albedo, ((1.0, gather),))
 
 

@@ -41,7 +41,7 @@ def cell_reach(count: int) -> float:
 
 
 @dataclass(frozen=True)
-class Sight:
+class VertexVisibility:
     """What each vertex sees, of all parts in one."""
 
     visible: Shares
@@ -53,7 +53,7 @@ class Sight:
     """and the vertex nearest to where it ended."""
 
 
-def look_around(parts: tuple[Part, ...], posed: Posed, count: int) -> Sight:
+def trace_visibility(parts: tuple[Part, ...], posed: Posed, count: int) -> VertexVisibility:
     """Traces a ray along each direction above each vertex's horizon, more where shadows begin.
 
     Args:
@@ -80,7 +80,7 @@ def look_around(parts: tuple[Part, ...], posed: Posed, count: int) -> Sight:
     _spread(parts, posed, visible)
     _lend(parts, posed, visible)
     lit = met >= 0
-    return Sight(visible, vertex[lit], lobe[lit], met[lit])
+    return VertexVisibility(visible, vertex[lit], lobe[lit], met[lit])
 
 
 @dataclass(frozen=True)

@@ -156,7 +156,7 @@ class _SkinPainter:
     def __init__(
         self, base: Texture, regions: Regions, appearance: SkinAppearance, rng: np.random.Generator
     ) -> None:
-        self._look = appearance
+        self._appearance = appearance
         masks, places = regions.masks, regions.places
         self._lips = masks["lips"]
         self._detail = _detail(base, regions) * appearance.detail
@@ -191,7 +191,7 @@ class _SkinPainter:
 
     def colours(self, angle: float, at: np.ndarray) -> FloatArray:
         """Linear RGB (N, 3) of the texels `at` (N,) of skin with the typology angle `angle`."""
-        appearance = self._look
+        appearance = self._appearance
         skin = _tone(angle - self._melanin[at] - self._spots[at])
         # Blood and lips show less through much melanin.
         shown = float(np.interp(angle, (-50, 20, 60), (0.35, 0.8, 1.0)))

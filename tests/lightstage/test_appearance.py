@@ -52,10 +52,10 @@ def photograph(pack: AssetPack) -> Texture:
     return next(iter(pack.skins.values()))
 
 
-def _look(ita: float, seed: int = 1) -> skin.SkinAppearance:
+def _appearance(ita: float, seed: int = 1) -> skin.SkinAppearance:
     rng = np.random.default_rng(seed)
-    look = skin.sample_skin(rng, gender=1.0, age=0.4, hair=_HAIR)
-    return replace(look, ita=ita, freckles=0.6)
+    appearance = skin.sample_skin(rng, gender=1.0, age=0.4, hair=_HAIR)
+    return replace(appearance, ita=ita, freckles=0.6)
 
 
 @pytest.fixture(scope="module")
@@ -98,7 +98,7 @@ def test_skin_has_the_tone_asked_for(
     pack: AssetPack, photograph: Texture, low: float, high: float
 ) -> None:
     asked = (low + high) / 2
-    painted = skin.paint(photograph, pack.regions, _look(asked))
+    painted = skin.paint(photograph, pack.regions, _appearance(asked))
     assert skin.ita_degrees(painted, pack.regions) == pytest.approx(asked, abs=ITA_DEG)
     # Skin is neither grey nor orange: hue of CIELAB in the range that people have.
     mean = DECODE_8BIT[pack.regions.read(painted)[pack.regions.masks["cheeks"] > 0.5, :3]].mean(0)
@@ -118,7 +118,7 @@ def test_same_look_gives_the_same_bytes(pack: AssetPack, photograph: Texture) ->
     beard = facial_hair.FacialHair(3, "full", _HAIR, 0.9, 0.3)
 
     def person(seed: int) -> bytes:
-        painted = skin.paint(photograph, pack.regions, _look(20.0, seed))
+        painted = skin.paint(photograph, pack.regions, _appearance(20.0, seed))
         return facial_hair.paint(painted, pack.regions, beard).tobytes()
 
     assert person(5) == person(5)
@@ -127,8 +127,10 @@ def test_same_look_gives_the_same_bytes(pack: AssetPack, photograph: Texture) ->
 
 def test_baked_shading_is_gone(pack: AssetPack, photograph: Texture) -> None:
     """Sides of the nose and the eye sockets are no darker than the cheeks once painted plainly."""
-    look = replace(_look(45.0), redness=0.0, blotches=0.0, freckles=0.0, moles=0, under_eyes=0.0)
-    painted = skin.paint(photograph, pack.regions, look)
+    appearance = replace(
+        _appearance(45.0), redness=0.0, blotches=0.0, freckles=0.0, moles=0, under_eyes=0.0
+    )
+    painted = skin.paint(photograph, pack.regions, appearance)
     x, y, z = pack.regions.places.T
     x = np.abs(x)
     beside_nose = (x > 0.14) & (x < 0.22) & (y > 7.05) & (y < 7.18) & (z > 1.2)
@@ -144,7 +146,7 @@ def test_baked_shading_is_gone(pack: AssetPack, photograph: Texture) -> None:
 
 def test_beard_darkens_its_region_and_nothing_else(pack: AssetPack, photograph: Texture) -> None:
     regions = pack.regions
-    bare = skin.paint(photograph, regions, _look(48.0))
+    bare = skin.paint(photograph, regions, _appearance(48.0))
     masks = regions.masks
     for style in get_args(facial_hair.Style):
         beard = facial_hair.FacialHair(2, style, _HAIR, 0.85, 0.0)
@@ -163,7 +165,7 @@ def test_no_seams(pack: AssetPack, photograph: Texture, head: Callable[[int], He
     """Where texture islands meet on the neck, both sides have the same colour."""
     shape = head(1)
     painted = skin.paint(
-        photograph, pack.regions, replace(_look(40.0), blotches=1.0, scalp_cover=0.0)
+        photograph, pack.regions, replace(_appearance(40.0), blotches=1.0, scalp_cover=0.0)
     )
     beard = facial_hair.FacialHair(4, "full", _HAIR, 0.9, 0.2)
     painted = facial_hair.paint(painted, pack.regions, beard)
@@ -206,8 +208,8 @@ def test_glasses_sit_before_the_eyes_and_outside_the_face(head: Callable[[int], 
         pair = None
         while pair is None:
             pair = glasses.sample_glasses(rng, seed % 2, 0.5)
-        worn = glasses.make(replace(pair, outline=outline), wearer)
-        frame, lenses = worn[0], worn[-1]
+        accessories = glasses.make(replace(pair, outline=outline), wearer)
+        frame, lenses = accessories[0], accessories[-1]
         surface = _surface(wearer)
         # Pads press on the nose and the tips lie behind the ears: both may touch.
         ears = wearer.eyes[:, 2].mean() - 0.6
@@ -227,8 +229,8 @@ def test_head_coverings_enclose_the_scalp(head: Callable[[int], HeadShape]) -> N
     kinds: tuple[headwear.Kind, ...] = ("beanie", "cap", "turban", "headscarf")
     for seed, kind in enumerate(kinds):
         wearer = head(seed)
-        look = headwear.Headwear(seed, kind, _HAIR, _HAIR, "plain", 0.0)
-        shell = headwear.make(look, wearer)[0].positions
+        appearance = headwear.Headwear(seed, kind, _HAIR, _HAIR, "plain", 0.0)
+        shell = headwear.make(appearance, wearer)[0].positions
         crown = wearer.positions[wearer.faces[wearer.groups == "body"]].mean(1)
         eye_y = wearer.eyes[:, 1].mean()
         behind = crown[:, 2] < crown[crown[:, 1] > eye_y + 0.7, 2].max() - 0.3
@@ -257,5 +259,5 @@ def test_headwear_is_shaded_without_a_seam(pack: AssetPack) -> None:
 
 def test_hair_that_would_stick_out_is_hidden() -> None:
     for kind in get_args(headwear.Kind):
-        look = headwear.Headwear(0, kind, _HAIR, _HAIR, "plain", 0.0)
-        assert look.hides_hair == (kind not in ("headband", "headphones"))
+        appearance = headwear.Headwear(0, kind, _HAIR, _HAIR, "plain", 0.0)
+        assert appearance.hides_hair == (kind not in ("headband", "headphones"))
