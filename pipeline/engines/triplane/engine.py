@@ -24,7 +24,7 @@ from vcam_relight.pipeline.engines.triplane.network.model import (
     Volume,
 )
 from vcam_relight.pipeline.engines.triplane.novel_view import View
-from vcam_relight.pipeline.engines.triplane.runtime.runtime import torch_threads
+from vcam_relight.pipeline.engines.triplane.runtime.threads import torch_threads
 from vcam_relight.pipeline.engines.triplane.shading import Amounts, face_gain
 from vcam_relight.pipeline.engines.triplane.temporal.optical_flow import Motion
 from vcam_relight.pipeline.engines.triplane.view_synthesis import Rendered, turned

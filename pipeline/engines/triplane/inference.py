@@ -17,7 +17,8 @@ from vcam_relight.pipeline.engines.triplane.network.model import (
     TriplaneNetwork,
     Volume,
 )
-from vcam_relight.pipeline.engines.triplane.runtime.runtime import Runtime, torch_threads
+from vcam_relight.pipeline.engines.triplane.runtime.runtime import Runtime
+from vcam_relight.pipeline.engines.triplane.runtime.threads import torch_threads
 from vcam_relight.pipeline.engines.triplane.shading import believed, light_on
 from vcam_relight.pipeline.engines.triplane.temporal.optical_flow import Motion
 from vcam_relight.pipeline.engines.triplane.temporal.smoothing import steadied

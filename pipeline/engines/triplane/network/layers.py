@@ -1,6 +1,11 @@
-"""Building blocks. All convolutions are followed by their nonlinearity, none by a normalisation:
-batches are small while training, and one picture large while running.
+"""Building blocks.
+
+All convolutions are followed by their nonlinearity, none by a normalisation: batches are small
+while training, and one image large while running. Parts have names; that some of them are kept as
+sequences is what checkpoints call them.
 """
+
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -16,6 +21,11 @@ class Conv(nn.Sequential):
         convolution.bias = nn.Parameter(torch.zeros(outputs))
         super().__init__(convolution, nn.ReLU(inplace=True))
 
+    @property
+    def convolution(self) -> nn.Conv2d:
+        """The part with weights."""
+        return cast(nn.Conv2d, self[0])
+
 
 class Residual(nn.Module):
     """Two convolutions around which the input passes (He et al. 2016)."""
@@ -29,6 +39,23 @@ class Residual(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """`(B, C, H, W)` to the same."""
         return functional.relu(x + self.second(self.first(x)))
+
+
+class Stage(nn.Sequential):
+    """A convolution that enters a level, and a residual block on it."""
+
+    def __init__(self, inputs: int, outputs: int, stride: int = 1) -> None:
+        super().__init__(Conv(inputs, outputs, stride), Residual(outputs))
+
+    @property
+    def entry(self) -> Conv:
+        """The convolution."""
+        return cast(Conv, self[0])
+
+    @property
+    def residual(self) -> Residual:
+        """The block."""
+        return cast(Residual, self[1])
 
 
 class Merge(nn.Module):

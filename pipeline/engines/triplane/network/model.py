@@ -1,6 +1,7 @@
-"""The network: picture, pose and light in; what is true of the picture's pixels out."""
+"""The network: image, pose and light in; what is true of the image's pixels out."""
 
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -9,7 +10,7 @@ from torch.nn import functional
 from vcam_relight.pipeline.engines.triplane.network.layers import (
     Conv,
     Merge,
-    Residual,
+    Stage,
     affine,
     sample,
 )
@@ -17,13 +18,13 @@ from vcam_relight.pipeline.head.space import HALF, HeadPose, pixel_places, plane
 from vcam_relight.pipeline.lighting.sh_torch import occlusion
 
 INPUT = 256
-"""Side of the picture in pixels."""
+"""Side of the image in pixels."""
 OUTPUT = 128
 """Side of the maps."""
 _CELLS = 32
 """Side of the planes while they are worked on; they are drawn at twice that."""
 _RAYS = 64
-"""Side of the volume-rendered pictures."""
+"""Side of the volume-rendered images."""
 _NEAR, _FAR = 1.1, -1.5
 """dm from the head's origin towards the camera between which rays look for the surface."""
 _COARSE, _FINE = 8, 4
@@ -47,8 +48,9 @@ class Sizes:
 
 @dataclass
 class TemporalState:
-    """What the network believes about one person, in canonical head space, where a head that moves
-    needs no warping.
+    """What the network remembers of one person.
+
+    It is in canonical head space, where a head that moves needs no warping.
     """
 
     features: Tensor
@@ -67,7 +69,7 @@ class Maps:
     """Natural logarithm of what the light that is there makes of the albedo, highlights included,
     RGB, up to one constant."""
     occlusion: Tensor
-    """Natural logarithm of the share of the asked light's irradiance that arrives, 1 channel."""
+    """Natural logarithm of the share of the target light's irradiance that arrives, 1 channel."""
     mask: Tensor
     """Logit of the person's share, 1 channel."""
 
@@ -87,22 +89,27 @@ class Volume:
 
 
 class ImageEncoder(nn.Module):
-    """Encoder A's picture part: a small U-Net."""
+    """Encoder A's image part: a small U-Net."""
 
     def __init__(self, s: Sizes) -> None:
         super().__init__()
         self.full = Conv(12, s.stem)
-        self.to_half = nn.Sequential(Conv(s.stem, s.half, 2), Residual(s.half))
-        self.to_quarter = nn.Sequential(Conv(s.half, s.quarter, 2), Residual(s.quarter))
-        self.to_deep = nn.Sequential(Conv(s.quarter, s.deep, 2), Residual(s.deep))
+        self.to_half = Stage(s.stem, s.half, 2)
+        self.to_quarter = Stage(s.half, s.quarter, 2)
+        self.to_deep = Stage(s.quarter, s.deep, 2)
         self.context = nn.Linear(s.deep, s.deep)
         self.up_quarter = Merge(s.deep, s.quarter)
         self.up_half = Merge(s.quarter, s.half)
         self.up_stem = Merge(s.half, s.stem)
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
-        """`(B, 3, 256, 256)` RGB, sRGB-encoded, -1..1, to fine features `(B, stem, 128, 128)`
-        and those for the planes `(B, quarter, 32, 32)`.
+        """Features of images.
+
+        Args:
+            image: `(B, 3, 256, 256)` RGB, sRGB-encoded, -1..1.
+
+        Returns:
+            Fine ones, `(B, stem, 128, 128)`, and those for the planes, `(B, quarter, 32, 32)`.
         """
         stem = self.full(functional.pixel_unshuffle(image, 2))
         half = self.to_half(stem)
@@ -116,7 +123,7 @@ class ImageEncoder(nn.Module):
 
 
 class Unprojection(nn.Module):
-    """Takes a picture's features to the three planes by the head's pose."""
+    """Takes an image's features to the three planes by the head's pose."""
 
     points: Tensor
     normals: Tensor
@@ -142,13 +149,23 @@ class Unprojection(nn.Module):
 
 
 class TemporalGate(nn.Module):
-    """The recurrent unit: per cell and channel, how much of the new is believed."""
+    """The recurrent unit: per cell and channel, how much of the new is taken."""
 
     def __init__(self, s: Sizes) -> None:
         super().__init__()
         self.gate = nn.Sequential(
             Conv(3 * s.plane, s.plane, kernel=1), nn.Conv2d(s.plane, s.plane, 1)
         )
+
+    @property
+    def hidden(self) -> Conv:
+        """The gate's first convolution."""
+        return cast(Conv, self.gate[0])
+
+    @property
+    def logits(self) -> nn.Conv2d:
+        """The gate's last convolution, before the sigmoid."""
+        return cast(nn.Conv2d, self.gate[1])
 
     def forward(self, new: Tensor, state: TemporalState | None) -> Tensor:
         """`(B * 3, plane, 32, 32)` to the same; the result is the next state."""
@@ -164,7 +181,7 @@ class AlbedoPlanes(nn.Module):
 
     def __init__(self, s: Sizes) -> None:
         super().__init__()
-        self.trunk = nn.Sequential(Conv(s.plane, s.plane), Residual(s.plane))
+        self.trunk = Stage(s.plane, s.plane)
         self.out = nn.Conv2d(s.plane, s.feature, 3, padding=1)
 
     def forward(self, planes: Tensor) -> tuple[Tensor, Tensor]:
@@ -183,8 +200,14 @@ class ShadingPlanes(nn.Module):
         self.out = nn.Conv2d(s.plane, s.feature, 3, padding=1)
 
     def forward(self, trunk: Tensor, light: Tensor) -> Tensor:
-        """`(B * 3, plane, 32, 32)` and `(B, 9)` SH of the asked light in head space, the first
-        being 1, to `(B * 3, feature, 64, 64)`.
+        """Shading features under a light.
+
+        Args:
+            trunk: `(B * 3, plane, 32, 32)`, the first result of `AlbedoPlanes`.
+            light: `(B, 9)` SH of the target light in head space, the first being 1.
+
+        Returns:
+            `(B * 3, feature, 64, 64)`.
         """
         film = self.light(light).repeat_interleave(3, dim=0)
         features: Tensor = self.out(_doubled(self.second(affine(self.first(trunk), film))))
@@ -192,7 +215,7 @@ class ShadingPlanes(nn.Module):
 
 
 class VolumeRenderer(nn.Module):
-    """Few samples a ray, always at the same places: the same planes give the same picture."""
+    """Few samples a ray, always at the same places: the same planes give the same image."""
 
     places: Tensor
     coarse: Tensor
@@ -208,7 +231,7 @@ class VolumeRenderer(nn.Module):
         self.register_buffer("offsets", offsets, persistent=False)
 
     def forward(self, albedo: Tensor, shading: Tensor | None, pose: HeadPose) -> Volume:
-        """`(B * 3, C, 64, 64)` planes to pictures of `_RAYS` pixels."""
+        """`(B * 3, C, 64, 64)` planes to images of `_RAYS` pixels."""
         batch, rays = len(pose.scale), len(self.places)
         depths = self.coarse.expand(batch, rays, _COARSE)
         features = _lookup(albedo, pose.lifted(self.places, depths))
@@ -241,7 +264,7 @@ class VolumeRenderer(nn.Module):
 
 
 class PixelHead(nn.Module):
-    """Joins what the volume knows with the picture's own fine features."""
+    """Joins what the volume knows with the image's own fine features."""
 
     def __init__(self, s: Sizes) -> None:
         super().__init__()
@@ -253,6 +276,11 @@ class PixelHead(nn.Module):
         self.own = nn.Conv2d(s.maps, 19, 1)
         self.volume_normal = nn.Conv2d(s.feature, 3, 1)
         self.volume_albedo = nn.Conv2d(s.feature, 3, 1)
+
+    @property
+    def mixing(self) -> tuple[Conv, Conv]:
+        """The convolutions of `mix`."""
+        return cast(Conv, self.mix[1]), cast(Conv, self.mix[2])
 
     def forward(self, volume: Volume, fine: Tensor, pose: HeadPose, light: Tensor) -> Maps:
         """Maps of the present view; the light as of `TriplaneNetwork.forward`."""
@@ -278,7 +306,7 @@ class PixelHead(nn.Module):
         return torch.einsum("bij,bjhw->bihw", pose.rotation, canonical)
 
     def albedo_of(self, volume: Volume) -> Tensor:
-        """`(B, 3, S, S)` from the volume alone, for views in which the picture has no pixels."""
+        """`(B, 3, S, S)` from the volume alone, for views in which the image has no pixels."""
         return torch.sigmoid(self.volume_albedo(volume.albedo))
 
 
@@ -302,9 +330,9 @@ class TriplaneNetwork(nn.Module):
         """One frame.
 
         Args:
-            picture: `(B, 3, 256, 256)` RGB, sRGB-encoded, -1..1.
+            image: `(B, 3, 256, 256)` RGB, sRGB-encoded, -1..1.
             pose: of the heads in it.
-            light: `(B, 9)` gray SH of the asked light in head space, the first being 1.
+            light: `(B, 9)` gray SH of the target light in head space, the first being 1.
             state: what the last frame left; None for a fresh start.
 
         Returns:
