@@ -8,6 +8,7 @@ import subprocess
 import sys
 import urllib.request
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from conftest import ROOT
@@ -18,8 +19,8 @@ from support.stand_ins import PATIENCE_S, wait_for
 class Running:
     """A started program and its panel."""
 
-    def __init__(self, *args: str, **env: str) -> None:
-        command = [sys.executable, str(ROOT / "run_vcam.py"), "--port", "0", "--no-browser", *args]
+    def __init__(self, *args: str, root: Path = ROOT, **env: str) -> None:
+        command = [sys.executable, str(root / "run_vcam.py"), "--port", "0", "--no-browser", *args]
         self.process = subprocess.Popen(
             command,
             stdout=subprocess.PIPE,
@@ -55,8 +56,9 @@ class Running:
 
 
 @contextlib.contextmanager
-def running(*args: str, **env: str) -> Iterator[Running]:
-    program = Running(*args, **env)
+def running(*args: str, root: Path = ROOT, **env: str) -> Iterator[Running]:
+    """The program of the checkout at `root`, killed at the end."""
+    program = Running(*args, root=root, **env)
     try:
         yield program
     finally:

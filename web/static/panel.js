@@ -7,7 +7,7 @@ import { api, openSocket, withToken } from "./api.js";
 import { buildControls } from "./controls.js";
 import { $, byId, isFor } from "./dom.js";
 import { wireLight } from "./light.js";
-import { SettingsSync } from "./settings.js";
+import { RefusedEvent, SettingsSync } from "./settings.js";
 import { parseFrame, Stage } from "./stage.js";
 import { numbers, REFUSED, route, showNotice, showState, STOPPED } from "./status.js";
 import { wireTheme } from "./theme.js";
@@ -80,8 +80,8 @@ settings.addEventListener("state", () => {
   $("numbers").title = detail;
   $("route").textContent = route(news);
 });
-settings.addEventListener("error", (event) => {
-  if (event instanceof CustomEvent) showNotice($("notice"), event.detail);
+settings.addEventListener("refused", (event) => {
+  if (event instanceof RefusedEvent) showNotice($("notice"), event.why);
 });
 
 buildControls(settings);

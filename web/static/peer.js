@@ -14,7 +14,7 @@ import { api, ApiError, withToken } from "./api.js";
 import { buildControls } from "./controls.js";
 import { $, byId } from "./dom.js";
 import { wireLight } from "./light.js";
-import { SettingsSync } from "./settings.js";
+import { RefusedEvent, SettingsSync } from "./settings.js";
 import { numbers, REFUSED, showNotice, showState } from "./status.js";
 import { wireTheme } from "./theme.js";
 
@@ -170,8 +170,8 @@ settings.addEventListener("state", () => {
 settings.addEventListener("change", () => {
   original.classList.toggle("mirrored", Boolean(settings.current?.mirror));
 });
-settings.addEventListener("error", (event) => {
-  if (event instanceof CustomEvent) showNotice($("notice"), event.detail);
+settings.addEventListener("refused", (event) => {
+  if (event instanceof RefusedEvent) showNotice($("notice"), event.why);
 });
 for (const video of [original, relit]) {
   // the box takes the picture's shape, so that the light's place in it is its place in the picture

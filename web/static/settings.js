@@ -9,7 +9,16 @@
 
 const ACK_TIMEOUT_MS = 2000;
 
-/** Events: `hello`, `change` (settings), `state`, `error` (detail: text). */
+/** The server refused a change. */
+export class RefusedEvent extends Event {
+  /** @param {string} why */
+  constructor(why) {
+    super("refused");
+    this.why = why;
+  }
+}
+
+/** Events: `hello`, `change` (settings), `state`, `refused` (a `RefusedEvent`). */
 export class SettingsSync extends EventTarget {
   /** @param {(message: SetMessage) => boolean} send returns false when there is no connection */
   constructor(send) {
@@ -75,7 +84,7 @@ export class SettingsSync extends EventTarget {
       this.adopt(message);
     } else if (message.type === "error") {
       this.settle(message.id);
-      this.dispatchEvent(new CustomEvent("error", { detail: message.error }));
+      this.dispatchEvent(new RefusedEvent(message.error));
       this.dispatchEvent(new Event("change"));
     }
   }
