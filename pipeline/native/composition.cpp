@@ -1,5 +1,5 @@
-// Applies a light change to the full frame in one pass. pipeline/compositing/opencv.py says the same
-// with OpenCV, which goes through memory a dozen times, and is what this is tested against.
+// Applies a light change to the full frame in one pass. pipeline/compositing/opencv.py says the
+// same with OpenCV, which goes through memory a dozen times, and is what this is tested against.
 //
 // A plain library: pipeline/native/composition.py calls it with numpy's memory.
 #include <algorithm>
@@ -99,8 +99,8 @@ extern "C" void compose(const uint8_t* in, int64_t height, int64_t width, const 
       const float* place = &line[8 * across[x].first];
       const Cell here = vec8(place) + (vec8(place + 8) - vec8(place)) * across[x].share;
       const uint16_t* bgr = &pair[6 * x];
-      const float luma = 0.114f * (bgr[0] + bgr[3]) + 0.587f * (bgr[1] + bgr[4]) +
-                         0.299f * (bgr[2] + bgr[5]);
+      const float luma =
+          0.114f * (bgr[0] + bgr[3]) + 0.587f * (bgr[1] + bgr[4]) + 0.299f * (bgr[2] + bgr[5]);
       const float share = std::min(std::max(here[0] * luma * (1 / 1020.0f) + here[1], 0.f), 1.f);
       const Pixel person = {here[4], here[3], here[2], 1}, around = {here[7], here[6], here[5], 1};
       row[x] = around + (row[x] + person - around) * share;

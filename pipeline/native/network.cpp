@@ -72,10 +72,11 @@ static void convolve(const Tensor& input, const Tensor& weight, const Tensor& bi
       for (int64_t x = 0, pixels; x < out.width; x += pixels) {
         pixels = (out.width - x) % 6 ? 4 : 6;
         float* to = out.at(n, y, x) + o;
-        (pixels == 6 ? tile<6> : tile<4>)(
-            in.at(n, y * stride - reach, x * stride - reach), stride * in.channels, in.row(),
-            in.channels, kernel, weights + o * kernel * kernel * in.channels, biases + o,
-            adds ? adds + (to - out.data) : nullptr, positive, to, out.channels);
+        (pixels == 6 ? tile<6> : tile<4>)(in.at(n, y * stride - reach, x * stride - reach),
+                                          stride * in.channels, in.row(), in.channels, kernel,
+                                          weights + o * kernel * kernel * in.channels, biases + o,
+                                          adds ? adds + (to - out.data) : nullptr, positive, to,
+                                          out.channels);
       }
   });
 }
@@ -136,9 +137,9 @@ static void gather(const Tensor& input, const Tensor& places, int64_t first, Ten
 }
 
 // Rays through the planes. Of each sample of 16 numbers, number `density` of `albedo` is the
-// density before its softplus. camera: (3, 3) rotation, scale, shift x and y; depths: coarse samples
-// and offsets of the fine ones. Writes to each of the rays' 48 channels: albedo and shading features
-// of 16, depth, coarse depth, opacity.
+// density before its softplus. camera: (3, 3) rotation, scale, shift x and y; depths: coarse
+// samples and offsets of the fine ones. Writes to each of the rays' 48 channels: albedo and shading
+// features of 16, depth, coarse depth, opacity.
 static void render(const Tensor& albedo_planes, const Tensor& shading_planes, const Tensor& camera,
                    const Tensor& coarse_depths, const Tensor& offsets, double half, int64_t density,
                    double bias, Tensor output) {
@@ -210,12 +211,14 @@ static void threads(int64_t count) { Workers::instance().resize(count - 1); }
 
 TORCH_LIBRARY_FRAGMENT(vcam, m) {
   m.def("threads(int count) -> ()", threads);  // of no device
-  m.def("convolve(Tensor input, Tensor weight, Tensor bias, int stride, Tensor? add, bool positive,"
-        " Tensor(a!) output) -> ()");
+  m.def(
+      "convolve(Tensor input, Tensor weight, Tensor bias, int stride, Tensor? add, bool positive,"
+      " Tensor(a!) output) -> ()");
   m.def("doubled(Tensor input, Tensor? add, Tensor(a!) output) -> ()");
   m.def("gather(Tensor input, Tensor places, int first, Tensor(a!) output) -> ()");
-  m.def("render(Tensor albedo, Tensor shading, Tensor camera, Tensor depths, Tensor offsets,"
-        " float half, int density, float bias, Tensor(a!) output) -> ()");
+  m.def(
+      "render(Tensor albedo, Tensor shading, Tensor camera, Tensor depths, Tensor offsets,"
+      " float half, int density, float bias, Tensor(a!) output) -> ()");
 }
 
 TORCH_LIBRARY_IMPL(vcam, CPU, m) {
