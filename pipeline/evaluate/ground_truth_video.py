@@ -9,12 +9,13 @@ import av.error
 import numpy as np
 from numpy.typing import NDArray
 
+from vcam_relight.pipeline.core.color import LUMINANCE_RGB
 from vcam_relight.pipeline.core.image import FloatArray
 
 _MAX = 4095
 _FORMAT = "yuv444p12le"
-_LUMA = np.array([0.2126, 0.7152, 0.0722], np.float32)  # ITU-R BT.709
-_BLUE, _RED = 2 * (1 - 0.0722), 2 * (1 - 0.2126)
+_RED, _BLUE = (2 * (1 - float(LUMINANCE_RGB[channel])) for channel in (0, 2))
+"""Ranges of the colour differences B - Y and R - Y (ITU-R BT.709)."""
 
 
 def encode_images(images: FloatArray, crf: float | None) -> bytes:
@@ -76,7 +77,7 @@ def decode_images(video: bytes) -> FloatArray:
 
 def _to_planes(image: FloatArray) -> list[NDArray[np.uint16]]:
     root = np.sqrt(np.clip(image, 0, 1))
-    y = root @ _LUMA
+    y = root @ LUMINANCE_RGB
     planes = (y, (root[..., 2] - y) / _BLUE + 0.5, (root[..., 0] - y) / _RED + 0.5)
     return [np.clip(np.rint(plane * _MAX), 0, _MAX).astype("<u2") for plane in planes]
 
@@ -84,6 +85,6 @@ def _to_planes(image: FloatArray) -> list[NDArray[np.uint16]]:
 def _from_planes(planes: Sequence[NDArray[np.uint16]]) -> FloatArray:
     y, blue, red = (plane.astype(np.float32) / _MAX for plane in planes)
     r, b = y + _RED * (red - 0.5), y + _BLUE * (blue - 0.5)
-    g = (y - _LUMA[0] * r - _LUMA[2] * b) / _LUMA[1]
+    g = (y - LUMINANCE_RGB[0] * r - LUMINANCE_RGB[2] * b) / LUMINANCE_RGB[1]
     root: FloatArray = np.clip(np.stack([r, g, b], axis=-1), 0, 1)
     return root * root

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from vcam_relight.pipeline.core.color import DECODE_8BIT
+from vcam_relight.pipeline.core.color import linear_rgb
 from vcam_relight.pipeline.core.image import BgrImage, FloatArray
 from vcam_relight.pipeline.engines.geometry.engine import GeometryEngine
 from vcam_relight.pipeline.evaluate.metrics import Mask
@@ -48,7 +48,7 @@ def estimate_direction(
     Returns:
         `(3,)` unit vector; None when the image is too dark or too bright to tell.
     """
-    linear = DECODE_8BIT[image[..., ::-1]]
+    linear = linear_rgb(image)
     told = (linear.max(2) < _CLIPPED) & (albedo.max(2) > _DARKEST) & (normal != 0).any(2)
     places = np.flatnonzero(person & told)
     if len(places) < _LEAST_PIXELS:

@@ -1,4 +1,4 @@
 """Poses over time: head, gaze, blinks and speech.
 
-Imports no other room.
+May import `core`.
 """

@@ -7,6 +7,7 @@ import numpy as np
 
 from vcam_relight.pipeline.core.image import FloatArray
 from vcam_relight.pipeline.lightstage.animation.pose import Pose
+from vcam_relight.pipeline.lightstage.core.smoothstep import smoothstep
 
 RATE = 30.0
 """Frames per second."""
@@ -145,8 +146,7 @@ class Animation:
         """On the camera, whatever the head does, with small jumps."""
         jump = np.zeros(2)
         for start, target in self._saccades:
-            share = float(np.clip((time - start) / _SACCADE, 0, 1))
-            jump = jump + (target - jump) * (share * share * (3 - 2 * share))
+            jump = jump + (target - jump) * smoothstep(start, start + _SACCADE, np.asarray(time))
         gaze = -0.85 * facing[:2] + self._look + jump
         result: FloatArray = np.clip(gaze, -_MOST_GAZE, _MOST_GAZE).astype(np.float32)
         return result

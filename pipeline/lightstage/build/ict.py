@@ -17,7 +17,7 @@ from scipy.sparse.linalg import splu
 from scipy.spatial import cKDTree
 
 from vcam_relight.pipeline.lightstage.assets.makehuman import FIRST_HELPER
-from vcam_relight.pipeline.lightstage.core.regions import smoothstep
+from vcam_relight.pipeline.lightstage.core.smoothstep import smoothstep
 from vcam_relight.pipeline.lightstage.core.wavefront import ObjMesh, triangulate
 
 Reals = NDArray[np.float64]

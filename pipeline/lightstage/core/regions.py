@@ -15,6 +15,7 @@ from scipy.ndimage import distance_transform_edt
 
 from vcam_relight.pipeline.core.image import FloatArray
 from vcam_relight.pipeline.lightstage.core.scene import Texture
+from vcam_relight.pipeline.lightstage.core.smoothstep import smoothstep
 from vcam_relight.pipeline.lightstage.core.wavefront import triangulate
 
 # Outlines on the template mesh in dm, of the half x >= 0: seen from the front as (x, y), from the
@@ -166,19 +167,11 @@ def fractal_noise(
     return result
 
 
-def smoothstep(low: float, high: float, values: FloatArray) -> FloatArray:
-    """0 below `low`, 1 above `high`, smooth in between; reversed where `low` > `high`."""
-    t = np.clip((values - low) / (high - low), 0, 1)
-    result: FloatArray = (t * t * (3 - 2 * t)).astype(np.float32)
-    return result
-
-
 def _trilinear(lattice: FloatArray, at: FloatArray) -> FloatArray:
     """Values of a periodic cubic `lattice` at points (K, 3) in its cells."""
     side = lattice.shape[0]
     cell = np.floor(at).astype(np.int32)
-    t = (at - cell).astype(np.float32)
-    t = t * t * (3 - 2 * t)
+    t = smoothstep(0, 1, (at - cell).astype(np.float32))
     flat = lattice.ravel()
     low, high = cell % side, (cell + 1) % side
     total = np.zeros(len(at), np.float32)
