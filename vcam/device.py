@@ -49,8 +49,9 @@ def check_device(wish: str, engine: str) -> None:
 
 
 def engine_on(name: str, wish: str, load: Callable[[str, str], Engine] = load_engine) -> Engine:
-    """Loads the engine called `name` for the device wish `auto`, `cpu` or `cuda`; a GPU that nobody
-    asked for and that fails is left alone.
+    """Loads the engine called `name` on the device that is wished for.
+
+    A GPU that nobody asked for and that fails is left alone.
 
     Args:
         name: of `pipeline.engines.registry.ENGINES`.

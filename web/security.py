@@ -65,11 +65,13 @@ class Guard:
         open_paths: frozenset[str],
         pages: frozenset[str],
     ) -> None:
-        """Args:
-        token: needed for every path that is not open.
-        hosts: lower-case host names that the Host header may name.
-        open_paths: paths that need no token, because a page must load before it can show one.
-        pages: those of them that other sites, and files, may link to.
+        """Checks nothing yet.
+
+        Args:
+            token: needed for every path that is not open.
+            hosts: lower-case host names that the Host header may name.
+            open_paths: paths that need no token, because a page must load before it can show one.
+            pages: those of them that other sites, and files, may link to.
         """
         self._token = token
         self._hosts = hosts

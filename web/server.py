@@ -1,5 +1,6 @@
-"""The web server: pages, the panel's WebSocket, and offers of peers. It holds sockets and control
-only; pixels stay on the frame loop's threads.
+"""The web server: pages, the panel's WebSocket, and offers of peers.
+
+It holds sockets and control only; pixels stay on the frame loop's threads.
 """
 
 import asyncio

@@ -11,7 +11,7 @@ from av.audio.stream import AudioStream
 from av.video.stream import VideoStream
 
 from vcam_relight.pipeline.core.image import BgrImage
-from vcam_relight.vcam.media.frames import Colour, Converter, display_matrix, orientation
+from vcam_relight.vcam.media.frames import Colour, FrameConverter, display_matrix, orientation
 
 CLOCK = Fraction(1, 90_000)
 QUARTER_TURN = [0, 65536, 0, -65536, 0, 0, 0, 0, 1 << 30]
@@ -46,7 +46,7 @@ def make_clip(
     images = images or [image(number) for number in range(15)]
     times = times or [index * 3000 for index in range(len(images))]
     colour = colour or Colour.bt709()
-    converter = Converter(exact=True)
+    converter = FrameConverter(exact=True)
     with av.open(str(path), "w") as container:
         stream = container.add_stream(codec, rate=30, options=_OPTIONS[codec])
         assert isinstance(stream, VideoStream)
@@ -106,7 +106,7 @@ class Contents:
 
 def contents(path: Path) -> Contents:
     """Reads all of a file."""
-    converter = Converter(exact=True)
+    converter = FrameConverter(exact=True)
     with av.open(str(path)) as container:
         stream = container.streams.video[0]
         found = Contents((stream.width, stream.height))

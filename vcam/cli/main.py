@@ -28,7 +28,7 @@ COMMANDS = {
     "eval": "measure how well engines relight, against rendered truth",
     "devices": "list cameras and virtual cameras",
     "presets": "list the lighting presets",
-    "doctor": "check this machine and say how to mend what is wrong",
+    "doctor": "check this machine and suggest a fix for what is wrong",
     "setup": "print how to set up the virtual camera, and the service",
 }
 """Command -> help. The modules in `vcam.cli.commands` are imported only when asked for."""
@@ -58,7 +58,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: the arguments after the program's name; by default those of the process.
 
     Returns:
-        0 done, 1 failed (one line on stderr says why and how to mend it), 2 wrong usage.
+        0 done, 1 failed (one line on stderr says why, with a hint), 2 wrong usage.
     """
     # numpy's BLAS starts threads for products of 0.1 ms and lets them spin afterwards on the cores
     # that the frame loop's threads need: a fifth of the frame rate. Read when numpy is imported.

@@ -30,8 +30,9 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def create_part(path: Path) -> Path:
-    """Creates an empty file for what will be `path`: `.NAME.part.EXT` beside it, or the first of
-    `.NAME.part-2.EXT`, … that nobody has.
+    """Creates an empty file beside what will be `path`.
+
+    It is called `.NAME.part.EXT`, or the first of `.NAME.part-2.EXT`, … that nobody has.
 
     Raises:
         OSError: no such folder, or not allowed.

@@ -1,4 +1,4 @@
-"""The errors that users read. Each is one line: what failed, and how to mend it.
+"""The errors that users read. Each is one line: what failed, and a hint what to do about it.
 
 VcamError
  ├─ SourceError   a source cannot be opened or read
@@ -10,7 +10,7 @@ VcamError
 
 
 class VcamError(Exception):
-    """Failed, with the mend in words."""
+    """It failed; `str` gives one line with the hint, if there is one."""
 
     def __init__(self, what: str, hint: str = "") -> None:
         super().__init__(what)

@@ -25,15 +25,20 @@ os.environ.setdefault("OPENCV_VIDEOIO_V4L_SELECT_TIMEOUT", str(int(READ_TIMEOUT_
 class Capture(Protocol):
     """The part of `cv2.VideoCapture` that is used."""
 
-    def isOpened(self) -> bool: ...
+    def isOpened(self) -> bool:
+        """Whether the camera was opened."""
 
-    def set(self, prop: int, value: float) -> bool: ...
+    def set(self, prop: int, value: float) -> bool:
+        """Asks for a property (`cv2.CAP_PROP_*`); False when the driver has none."""
 
-    def get(self, prop: int) -> float: ...
+    def get(self, prop: int) -> float:
+        """A property's value; 0 when the driver has none."""
 
-    def read(self) -> tuple[bool, Any]: ...
+    def read(self) -> tuple[bool, Any]:
+        """Waits for a frame: whether one came, and its pixels."""
 
-    def release(self) -> None: ...
+    def release(self) -> None:
+        """Releases the camera."""
 
 
 def open_capture(index: int) -> Capture:

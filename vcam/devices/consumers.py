@@ -52,12 +52,16 @@ class _ConsumerCount(Protocol):
 
 
 class ConsumerMonitor:
-    """Whether somebody reads; True where that cannot be known. Any thread may ask, at best not one
-    with sockets: after a program has opened or closed the device the answer takes tens of ms.
+    """Whether somebody reads; True where that cannot be known.
+
+    Any thread may ask, at best not one with sockets: after a program has opened or closed the
+    device the answer takes tens of ms.
     """
 
     def __init__(self, device: int, path: Path) -> None:
-        """Args:
+        """Watches from now on.
+
+        Args:
             device: a descriptor of the device, open for writing; it stays the caller's.
             path: the device file.
 
@@ -175,8 +179,9 @@ class _Unknown:
 
 
 def is_host_device(path: Path) -> bool:
-    """Whether this is the device file that everybody opens. A container has one of its own, whose
-    inode does not see what happens outside.
+    """Whether this is the device file that everybody opens.
+
+    A container has one of its own, whose inode does not see what happens outside.
     """
     number = path.stat().st_dev
     device = f"{os.major(number)}:{os.minor(number)}"

@@ -73,8 +73,10 @@ def list_cameras() -> list[CameraDevice]:
 
 
 def cameras_to_show() -> list[CameraDevice]:
-    """The cameras that people are shown: the kernel's list on Linux, untested (another program may
-    have one of them); elsewhere those that open.
+    """The cameras that people are shown.
+
+    On Linux the kernel's list, untested (another program may have one of them); elsewhere those
+    that open.
     """
     if sys.platform == "linux":
         return list_cameras()

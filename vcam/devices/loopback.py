@@ -94,7 +94,9 @@ class LoopbackOutput:
     """An open v4l2loopback device. It is free again when this is closed or the program dies."""
 
     def __init__(self, path: str, name: str, size: tuple[int, int], fps: float) -> None:
-        """Args:
+        """Opens the device and agrees on a format.
+
+        Args:
             path: `/dev/videoN`.
             name: what other programs list.
             size: width and height wished for, in pixels; while a reader holds on to what an
@@ -185,8 +187,9 @@ def _open_for_writing(path: str) -> int:
 
 
 def _claim(fd: int) -> None:
-    """Says that this descriptor streams, so that 0.12 knows when its writer has gone; later
-    releases know by themselves, and refuse.
+    """Says that this descriptor streams.
+
+    With that 0.12 knows when its writer has gone; later releases know by themselves, and refuse.
     """
     with contextlib.suppress(OSError):
         fcntl.ioctl(fd, _STREAMON, ctypes.c_int(_BUFFER_OUTPUT))

@@ -29,7 +29,9 @@ class ObsOutput:
     def __init__(
         self, size: tuple[int, int], fps: float, device: str | None, backend: str | None
     ) -> None:
-        """Args:
+        """Opens the camera.
+
+        Args:
             size: width and height in pixels.
             fps: what readers are told.
             device: the camera's name; None: the first that opens.

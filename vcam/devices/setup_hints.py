@@ -10,7 +10,7 @@ RELOAD_MODULE = f"sudo modprobe -r v4l2loopback && {LOAD_MODULE}"
 
 
 def how_to_get_one() -> str:
-    """The mend where there is no virtual camera."""
+    """The hint where there is no virtual camera."""
     if sys.platform == "linux":
         return (
             f"`vcam setup` prints the commands; in short: install v4l2loopback, then {LOAD_MODULE}"

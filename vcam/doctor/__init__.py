@@ -1,4 +1,4 @@
-"""The checks of `vcam doctor`: what works here, what does not, and how to mend it."""
+"""The checks of `vcam doctor`: what works here, what does not, and what fixes it."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,11 +14,14 @@ __all__ = ["System", "all_checks", "write_bundle"]
 def all_checks(
     system: System, port: int, host: str, cert: Path | None, key: Path | None
 ) -> Iterator[Check]:
-    """Every check, in the order in which a person would mend things.
+    """Every check, in the order in which a person would fix things.
 
     Args:
         system: the machine.
-        port, host, cert, key: as the panel would get them.
+        port: as of `vcam run`, like all that follow.
+        host: the address that the panel would listen on.
+        cert: PEM file.
+        key: PEM file.
     """
     complete = True
     for check in program_checks(system):

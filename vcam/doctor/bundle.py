@@ -2,7 +2,7 @@
 
 What is private is not collected in the first place: no command lines of other programs, no
 addresses, no environment. A name can still be part of a path or an error, so what is known to be
-private on this machine is blotted out of every text.
+private on this machine is redacted in every text.
 """
 
 import importlib.metadata
@@ -36,13 +36,15 @@ _EVERYONES = {"root", "user", "localhost", "vcam", "video", "127.0.0.1", "::1", 
 """Names of users and machines that tell nothing, and are words of ours."""
 
 
-class Blotter:
+class Redactor:
     """Takes what is private out of texts."""
 
     def __init__(self, system: System, more: Iterable[str] = ()) -> None:
-        """Args:
-        system: the machine whose names and numbers are private.
-        more: other words that are.
+        """Learns what is private here.
+
+        Args:
+            system: the machine whose names and numbers are private.
+            more: other words that are.
         """
         serials = [system.text(path) for pattern in _SERIALS for path in system.glob(pattern)]
         names = [system.user, *_full_name(system).split(), *_host_names(system), *more]
@@ -86,7 +88,7 @@ def write_bundle(path: Path, system: System, checks: list[Check], host: str) -> 
     Raises:
         InputError: the file cannot be written.
     """
-    report = Blotter(system, [host]).all(_report(system, checks))
+    report = Redactor(system, [host]).all(_report(system, checks))
     with replacing(path) as part:
         part.write_text(json.dumps(report, indent=2, ensure_ascii=False) + "\n", "utf-8")
 

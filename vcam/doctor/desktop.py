@@ -1,5 +1,6 @@
-"""What stands between the virtual camera and other programs on a Linux desktop: PipeWire's camera
-portal, and the sandboxes of Flatpak and snap.
+"""What stands between the virtual camera and other programs on a Linux desktop.
+
+That is PipeWire's camera portal, and the sandboxes of Flatpak and snap.
 """
 
 import re

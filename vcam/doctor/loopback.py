@@ -83,7 +83,7 @@ def check_secure_boot(system: System, loaded: bool) -> Check:
 
 
 def check_device(system: System, loaded: bool, devices: list[VideoNode]) -> Check:
-    """There is a virtual camera that takes pictures now."""
+    """There is a virtual camera that takes frames now."""
     name = "virtual camera"
     if not devices:
         detail = "v4l2loopback is loaded but has no device" if loaded else "none"
@@ -100,7 +100,7 @@ def check_device(system: System, loaded: bool, devices: list[VideoNode]) -> Chec
         problem = f"{shown} is written to by another program"
         problem += f", one of {holders}" if holders else f"; `sudo fuser -v {node.path}` names it"
         return Check("warn", name, problem, "close that program")
-    # 0.12 after a program that wrote without VIDIOC_STREAMON (vcam.devices.loopback); our sink mends it.
+    # 0.12 after a program that wrote without VIDIOC_STREAMON; our sink frees it (devices.loopback).
     return Check("ok", name, f"{shown}, left locked by another program; vcam unlocks it")
 
 

@@ -17,7 +17,7 @@ _DISCRETE = 1  # of V4L2_FRMSIZE_TYPE and V4L2_FRMIVAL_TYPE alike
 
 @dataclass(frozen=True, slots=True)
 class Mode:
-    """One way in which a camera gives pictures."""
+    """One way in which a camera gives frames."""
 
     fourcc: str
     width: int
@@ -106,13 +106,14 @@ def measured_rate(index: int, size: tuple[int, int], fps: float) -> tuple[tuple[
 
     Args:
         index: the camera's number.
-        size, fps: what is asked of it, in pixels and frames per second.
+        size: width and height asked of it, in pixels.
+        fps: frames per second asked of it.
 
     Returns:
         The size that it gives, and its frames per second.
 
     Raises:
-        SourceError: it is busy, or gives no pictures.
+        SourceError: it is busy, or gives no frames.
     """
     from vcam_relight.vcam.sources.camera import CameraSource  # OpenCV may be what is missing
 

@@ -29,7 +29,8 @@ def check_https(host: str, cert: Path | None, key: Path | None) -> Check:
 
     Args:
         host: the address that `vcam run --host` would listen on.
-        cert, key: PEM files, as of `vcam run`.
+        cert: PEM file, as of `vcam run`.
+        key: PEM file, as of `vcam run`.
     """
     name = "https"
     if cert is not None or key is not None:

@@ -32,7 +32,7 @@ NEEDED = {
 
 
 def program_checks(system: System) -> Iterator[Check]:
-    """The checks, in the order in which a person would mend things."""
+    """The checks, in the order in which a person would fix things."""
     yield check_python()
     packages = [check_package(module, distribution) for module, distribution in NEEDED.items()]
     yield from packages
@@ -105,7 +105,7 @@ def check_files(name: str, folder: Path) -> Check:
 
 
 def check_engine() -> Check:
-    """The default engine loads and relights one picture."""
+    """The default engine loads and relights one image."""
     try:
         from contextlib import closing
 

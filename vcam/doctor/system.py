@@ -91,8 +91,9 @@ class System:
             yield VideoNode(index, name, path, self.query(path) if path.exists() else None)
 
     def holders(self, path: Path) -> list[str]:
-        """The programs that hold a device open, as `name (process number)`. Those of other users
-        are seen by root alone.
+        """The programs that hold a device open, as `name (process number)`.
+
+        Those of other users are seen by root alone.
         """
         found = []
         for descriptors in self.glob("/proc/[0-9]*/fd"):

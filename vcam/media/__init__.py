@@ -1,1 +1,1 @@
-"""Image and video files, and what fits their pictures into frames."""
+"""Image and video files, and what fits their images into frames."""

@@ -1,4 +1,4 @@
-"""Between FFmpeg's video frames and our pictures, with matrix and range stated."""
+"""Between FFmpeg's video frames and our images, with matrix and range stated."""
 
 from dataclasses import dataclass
 
@@ -70,14 +70,14 @@ class Colour:
         context.color_trc = self.transfer
 
 
-class Converter:
-    """Converts frames of one stream; keeps swscale's tables between them. Use it from one
-    thread.
-    """
+class FrameConverter:
+    """Converts frames of one stream, on one thread; keeps swscale's tables between them."""
 
     def __init__(self, exact: bool = False) -> None:
-        """Args:
-        exact: slower, without swscale's rounding errors (10 dB in a round trip through YUV).
+        """Converts nothing yet.
+
+        Args:
+            exact: slower, without swscale's rounding errors (10 dB in a round trip through YUV).
         """
         self._reformatter = VideoReformatter()
         self._interpolation = _EXACT if exact else None
@@ -124,8 +124,10 @@ def display_matrix(frame: av.VideoFrame) -> list[int] | None:
 
 
 def orientation(frame: av.VideoFrame) -> Orientation:
-    """How the frame has to be turned to be upright. Ask for one frame of a file: PyAV's side data
-    and its frame hold each other, so that each frame asked lives until Python looks for cycles.
+    """How the frame has to be turned to be upright.
+
+    Ask for one frame of a file: PyAV's side data and its frame hold each other, so that each frame
+    asked lives until Python looks for cycles.
     """
     matrix = display_matrix(frame)
     return Orientation() if matrix is None else Orientation.from_matrix(matrix)

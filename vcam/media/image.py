@@ -1,8 +1,8 @@
-"""Picture files: read with everything that must survive, written at once or not at all.
+"""Image files: read with everything that must survive, written at once or not at all.
 
 Pixels are worked on as sRGB. A colour profile is kept with the file and not converted, so that
 unchanged pixels stay exactly the same; Display P3 shares sRGB's transfer curve and others are
-close. CMYK pictures become sRGB. 16-bit pictures are read, but written with 8 bits.
+close. CMYK images become sRGB. 16-bit images are read, but written with 8 bits.
 """
 
 import io
@@ -28,7 +28,7 @@ _WRITE: dict[str, tuple[str, dict[str, Any]]] = {
     ".tif": ("TIFF", {"compression": "tiff_lzw"}),
     ".tiff": ("TIFF", {"compression": "tiff_lzw"}),
 }
-PICTURE_SUFFIXES = frozenset(_WRITE)
+IMAGE_SUFFIXES = frozenset(_WRITE)
 """File name endings, in lower case, that can be read and written."""
 
 _NO_ALPHA = {"JPEG", "BMP"}
@@ -36,8 +36,8 @@ _ORIENTATION = 0x0112  # the EXIF tag
 
 
 @dataclass(frozen=True, slots=True)
-class PictureFile:
-    """An upright picture and what was stored with it."""
+class ImageFile:
+    """An upright image and what was stored with it."""
 
     image: BgrImage
     alpha: BgrImage | None
@@ -51,7 +51,7 @@ class PictureFile:
     """What could not be kept, in words."""
 
 
-def read_image(path: Path) -> PictureFile:
+def read_image(path: Path) -> ImageFile:
     """Reads a PNG, JPEG, WebP, BMP or TIFF file; of several frames the first one.
 
     Raises:
@@ -62,7 +62,7 @@ def read_image(path: Path) -> PictureFile:
         raise InputError(f"{path} is a folder", "give the path of a picture file")
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # damaged EXIF; large but allowed pictures
+            warnings.simplefilter("ignore")  # damaged EXIF; large but allowed images
             with Image.open(path, formats=_READ) as pil:
                 return _from_pillow(pil)
     except FileNotFoundError:
@@ -85,7 +85,7 @@ def read_image(path: Path) -> PictureFile:
         ) from None
 
 
-def write_image(path: Path, file: PictureFile) -> list[str]:
+def write_image(path: Path, file: ImageFile) -> list[str]:
     """Writes `file` in the format that the name's ending says.
 
     Returns:
@@ -136,7 +136,7 @@ def writer_of(path: Path) -> tuple[str, dict[str, Any]]:
         ) from None
 
 
-def _from_pillow(pil: Image.Image) -> PictureFile:
+def _from_pillow(pil: Image.Image) -> ImageFile:
     notes = []
     if getattr(pil, "n_frames", 1) > 1 and pil.format != "MPO":
         notes.append("it has several frames: only the first was used")
@@ -161,7 +161,7 @@ def _from_pillow(pil: Image.Image) -> PictureFile:
     else:
         alpha = None
         image = np.ascontiguousarray(np.asarray(upright.convert("RGB"))[..., ::-1])
-    return PictureFile(
+    return ImageFile(
         image=image,
         alpha=alpha,
         grey=grey,

@@ -1,4 +1,4 @@
-"""Fits pictures of any size into one size, with black bars, never stretched."""
+"""Fits images of any size into one size, with black bars, never stretched."""
 
 import cv2
 import numpy as np
@@ -12,11 +12,13 @@ def even(size: tuple[int, int]) -> tuple[int, int]:
 
 
 class Letterbox:
-    """Makes pictures of one size, in a buffer that is used again for each of them."""
+    """Makes images of one size, in a buffer that is used again for each of them."""
 
     def __init__(self, size: tuple[int, int]) -> None:
-        """Args:
-        size: width and height of what comes out, in pixels.
+        """Makes the buffer.
+
+        Args:
+            size: width and height of what comes out, in pixels.
         """
         self.size = size
         self._canvas: BgrImage = np.zeros((size[1], size[0], 3), np.uint8)

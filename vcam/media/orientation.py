@@ -31,7 +31,7 @@ class Orientation:
         return Orientation()
 
     def upright(self, image: BgrImage) -> BgrImage:
-        """The stored picture as it should be seen."""
+        """The stored image as it should be seen."""
         if self.transpose:
             image = np.asarray(cv2.transpose(image), np.uint8)
         return self._flip(image)

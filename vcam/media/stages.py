@@ -1,4 +1,4 @@
-"""Work on files in steps that overlap, each on its own thread, in order and without dropping."""
+"""Pipeline stages for files: they overlap, each on its own thread, in order, dropping nothing."""
 
 import queue
 import threading
@@ -8,15 +8,15 @@ from typing import Generic, TypeVar
 
 T = TypeVar("T")
 
-QUEUE_SIZE = 4
-"""Items between two steps. When full the earlier step waits: a file has no deadline, so here,
-unlike in the live loop, nothing is dropped."""
+PREFETCH = 4
+"""Items in the queue between two stages. When it is full the earlier stage waits: a file has no
+deadline, so here, unlike in the live loop, nothing is dropped."""
 
 _POLL_S = 0.1
 
 
-class Step(Generic[T]):
-    """Runs through `items` on a thread of its own, `QUEUE_SIZE` items ahead of the reader.
+class PipelineStage(Generic[T]):
+    """Runs through `items` on a thread of its own, `PREFETCH` items ahead of the reader.
 
     What the items raise is raised to the reader, after the items before it. Leaving the `with`
     block stops the thread, wherever it is.
@@ -24,11 +24,11 @@ class Step(Generic[T]):
 
     def __init__(self, items: Iterable[T], name: str) -> None:
         self._items = items
-        self._queue: queue.Queue[T | _End] = queue.Queue(QUEUE_SIZE)
+        self._queue: queue.Queue[T | _End] = queue.Queue(PREFETCH)
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
 
-    def __enter__(self) -> "Step[T]":
+    def __enter__(self) -> "PipelineStage[T]":
         self._thread.start()
         return self
 

@@ -24,10 +24,10 @@ from vcam_relight.pipeline.core.image import BgrImage
 from vcam_relight.vcam.core.atomic_file import replacing
 from vcam_relight.vcam.core.errors import InputError
 from vcam_relight.vcam.media.files import H264, MOVIES, VP9, av_name, encoder_of
-from vcam_relight.vcam.media.frames import Colour, Converter, display_matrix, orientation
+from vcam_relight.vcam.media.frames import Colour, FrameConverter, display_matrix, orientation
 from vcam_relight.vcam.media.letterbox import Letterbox, even
 from vcam_relight.vcam.media.orientation import Orientation
-from vcam_relight.vcam.media.stages import Step
+from vcam_relight.vcam.media.stages import PipelineStage
 from vcam_relight.vcam.media.video_reader import AnyPacket, Decoded, VideoReader, reason
 
 _OPTIONS = {
@@ -44,7 +44,7 @@ def convert_video(
     change: Callable[[BgrImage, float], BgrImage],
     progress: Callable[[int | None], None],
 ) -> list[str]:
-    """Writes `target`: the video of `source` with each picture passed through `change`.
+    """Writes `target`: the video of `source` with each image passed through `change`.
 
     The output is 8-bit 4:2:0: H.264, or VP9 for `.webm`, where audio becomes Opus if it is not
     yet. An odd width or height grows by one repeated column or row, since 4:2:0 needs even ones.
@@ -52,7 +52,7 @@ def convert_video(
     Args:
         source: any video file that FFmpeg reads.
         target: its ending is one of `vcam.media.files.ENCODERS`.
-        change: upright BGR picture and its time in seconds -> picture of the same shape; runs on
+        change: upright BGR image and its time in seconds -> image of the same shape; runs on
             one thread, in order.
         progress: called for each frame written, with the number of frames expected in all.
 
@@ -65,8 +65,8 @@ def convert_video(
     with (
         VideoReader.open(source) as reader,
         replacing(target) as temporary,
-        Step(reader.items(), "decode") as decoded,
-        Step(_changed(decoded, change), "relight") as changed,
+        PipelineStage(reader.items(), "decode") as decoded,
+        PipelineStage(_changed(decoded, change), "relight") as changed,
     ):
         notes = _write(temporary, reader, changed, progress)
     return reader.notes + notes
@@ -136,7 +136,7 @@ class _Writer:
 
     def __init__(self, path: Path, reader: VideoReader, first: Decoded) -> None:
         self.notes: list[str] = []
-        self._converter = Converter(exact=True)
+        self._converter = FrameConverter(exact=True)
         suffix = path.suffix.lower()
         self.container: OutputContainer = av.open(
             av_name(path), "w", options={"movflags": "+faststart"} if suffix in MOVIES else {}
@@ -159,7 +159,7 @@ class _Writer:
         ]
 
     def write_frame(self, item: Decoded) -> None:
-        """Encodes a picture with the time of the frame that it was decoded from."""
+        """Encodes an image with the time of the frame that it was decoded from."""
         frame = self._converter.from_image(self._fitted(item.image), self._colour)
         frame.pts, frame.time_base = item.pts, self._time_base
         frame.duration = item.frame.duration
@@ -216,7 +216,7 @@ class _Writer:
         return None
 
     def _fitted(self, image: BgrImage) -> BgrImage:
-        """The picture in the first one's size: some streams change it on the way."""
+        """The image in the first one's size: some streams change it on the way."""
         height, width = image.shape[:2]
         return image if (width, height) == self._size else Letterbox(self._size).fit(image)
 

@@ -16,7 +16,7 @@ from av.video.stream import VideoStream
 from vcam_relight.pipeline.core.image import BgrImage
 from vcam_relight.vcam.core.errors import InputError
 from vcam_relight.vcam.media.files import av_name
-from vcam_relight.vcam.media.frames import Converter
+from vcam_relight.vcam.media.frames import FrameConverter
 
 AnyPacket: TypeAlias = "av.Packet[Stream]"
 
@@ -25,7 +25,7 @@ _SHORT_S = 0.5  # a file that ends this much before its stated duration was cut
 
 @dataclass(frozen=True, slots=True)
 class Decoded:
-    """A frame's picture and all that is not in its pixels."""
+    """A frame's image and all that is not in its pixels."""
 
     image: BgrImage
     """As stored, not turned upright."""
@@ -89,7 +89,7 @@ class VideoReader:
 
     def items(self) -> Iterator[Decoded | AnyPacket]:
         """All decoded frames, and the packets of the other streams, in the file's order."""
-        converter = Converter(exact=True)
+        converter = FrameConverter(exact=True)
         damaged, skipped, last, end = 0, 0, None, 0.0
         step = self._frame_step()
         for packet in self._packets():

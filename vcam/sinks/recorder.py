@@ -12,7 +12,7 @@ from vcam_relight.vcam.core.atomic_file import create_part, free_name
 from vcam_relight.vcam.core.errors import SinkError
 from vcam_relight.vcam.core.frame import TIME_BASE, Frame
 from vcam_relight.vcam.media.files import H264, MOVIES, VP9, av_name, encoder_of
-from vcam_relight.vcam.media.frames import Colour, Converter
+from vcam_relight.vcam.media.frames import Colour, FrameConverter
 from vcam_relight.vcam.media.letterbox import Letterbox, even
 from vcam_relight.vcam.media.video_reader import reason
 from vcam_relight.vcam.sinks.sink import ProcessedFrame, Sink
@@ -45,7 +45,9 @@ class RecorderSink(Sink):
     kind = "recording"
 
     def __init__(self, path: Path, fps: float) -> None:
-        """Args:
+        """Creates nothing yet.
+
+        Args:
             path: its ending is one of `vcam.media.files.ENCODERS`.
             fps: nominal frames per second; the times of the frames are their own.
 
@@ -156,7 +158,7 @@ class _File:
         _BT709.tag(stream.codec_context)
         self._stream = stream
         self._letterbox = Letterbox(size)
-        self._converter = Converter()
+        self._converter = FrameConverter()
         self._period = round(1 / fps / TIME_BASE)
         self._start = first.pts
         self._last = -1
@@ -173,8 +175,10 @@ class _File:
         self._container.mux(self._stream.encode(encoded))
 
     def close(self, flush: bool) -> None:
-        """Completes the file; without `flush` (libav crashes on it after a failed write) the
-        frames that the encoder still holds are lost.
+        """Completes the file.
+
+        Without `flush` (libav crashes on it after a failed write) the frames that the encoder
+        still holds are lost.
         """
         try:
             if flush:

@@ -16,7 +16,7 @@ AUTOMATIC = "device"
 
 
 @dataclass(frozen=True, slots=True)
-class SinkInfo:
+class SinkKind:
     """What is known of a kind of sink without loading it."""
 
     make: Callable[[str, VideoMode, bool], Sink]
@@ -36,7 +36,7 @@ def _device(argument: str, mode: VideoMode, always_on: bool) -> Sink:
     return sink
 
 
-SINKS: dict[str, SinkInfo] = {"device": SinkInfo(_device, "NAME")}
+SINKS: dict[str, SinkKind] = {"device": SinkKind(_device, "NAME")}
 """Every sink that the command line can choose, by its word there."""
 
 

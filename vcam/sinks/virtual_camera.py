@@ -13,7 +13,7 @@ from vcam_relight.vcam.sinks.sink import ProcessedFrame, Sink
 
 WAITING = "The camera will be back in a moment"
 REPEAT_S = 5.0
-"""How long a reader sees the last picture when the next one does not come; then the placeholder."""
+"""How long a reader sees the last image when the next one does not come; then the placeholder."""
 
 
 class VirtualCameraSink(Sink):
@@ -34,13 +34,15 @@ class VirtualCameraSink(Sink):
         backend: str | None = None,
         always_on: bool = False,
     ) -> None:
-        """Args:
-        size: width and height in pixels; rounded down to even.
-        fps: what readers are told to expect.
-        device: `/dev/videoN` or the camera's name; None: the first that opens.
-        backend: pyvirtualcam's name of one; None: v4l2loopback on Linux, elsewhere the first
-            that opens.
-        always_on: whether frames are wanted also while nobody reads them.
+        """Opens nothing yet.
+
+        Args:
+            size: width and height in pixels; rounded down to even.
+            fps: what readers are told to expect.
+            device: `/dev/videoN` or the camera's name; None: the first that opens.
+            backend: pyvirtualcam's name of one; None: v4l2loopback on Linux, elsewhere the first
+                that opens.
+            always_on: whether it takes frames also while nobody reads them.
         """
         self.label = f"virtual camera {device}" if device else "virtual camera"
         self._size = size
@@ -119,7 +121,7 @@ class VirtualCameraSink(Sink):
         self._output.send(self._pixels)
 
     def fill(self) -> None:
-        """Sends the last picture once more while somebody waits for the next, else a placeholder.
+        """Sends the last image once more while somebody waits for the next, else a placeholder.
 
         Raises:
             SinkError: the device failed.

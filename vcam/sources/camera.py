@@ -49,14 +49,16 @@ class CameraSource(Source):
         opener: Callable[[int], Capture] = open_capture,
         node: Callable[[int], Path | None] = device_node,
     ) -> None:
-        """Args:
-        index: the camera's number.
-        size: width and height asked for, in pixels; the driver picks the nearest mode.
-        fps: frames per second asked for.
-        name: for people, and to find the camera again when it comes back under another number,
-            as one does that was pulled out while it was in use; empty: only the number counts.
-        opener: makes the capture; runs on a helper thread.
-        node: index -> device file that is there as long as the camera is.
+        """Opens nothing yet.
+
+        Args:
+            index: the camera's number.
+            size: width and height asked for, in pixels; the driver picks the nearest mode.
+            fps: frames per second asked for.
+            name: for people, and to find the camera again when it comes back under another number,
+                as one does that was pulled out while it was in use; empty: only the number counts.
+            opener: makes the capture; runs on a helper thread.
+            node: index -> device file that is there as long as the camera is.
         """
         self._name = name
         self._size = size
@@ -130,7 +132,7 @@ class CameraSource(Source):
         return None
 
     def close(self) -> None:
-        """Lets go of the camera; while `read` is at it, `read` does so as soon as it returns."""
+        """Releases the camera; while `read` is at it, `read` does so as soon as it returns."""
         self._closing = True
         if self._attempt is not None:
             self._attempt.give_up()
@@ -178,8 +180,9 @@ class CameraSource(Source):
 
 
 def to_bgr(pixels: np.ndarray[Any, Any]) -> BgrImage:
-    """A driver's picture as `(H, W, 3)` uint8 BGR: grey, grey of 16 bits, YUYV and BGRA are
-    converted.
+    """A driver's image as `(H, W, 3)` uint8 BGR, sRGB.
+
+    Grey, grey of 16 bits, YUYV and BGRA are converted.
     """
     if pixels.dtype == np.uint16:
         pixels = (pixels >> 8).astype(np.uint8)

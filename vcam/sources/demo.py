@@ -31,8 +31,10 @@ class DemoSource(Source):
     label = "demo clip"
 
     def __init__(self, size: tuple[int, int] | None) -> None:
-        """Args:
-        size: width and height of the frames in pixels, letterboxed; None: the clip's own.
+        """Opens nothing yet.
+
+        Args:
+            size: width and height of the frames in pixels, letterboxed; None: the clip's own.
         """
         self._letterbox = Letterbox(size) if size else None
         self._file: FileSource | None = None

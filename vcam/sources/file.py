@@ -12,8 +12,8 @@ from vcam_relight.pipeline.core.image import BgrImage
 from vcam_relight.vcam.core.errors import InputError, SourceError, SourceLost
 from vcam_relight.vcam.core.frame import TIME_BASE, Frame
 from vcam_relight.vcam.media.files import av_name
-from vcam_relight.vcam.media.frames import Converter, orientation
-from vcam_relight.vcam.media.image import PICTURE_SUFFIXES, read_image
+from vcam_relight.vcam.media.frames import FrameConverter, orientation
+from vcam_relight.vcam.media.image import IMAGE_SUFFIXES, read_image
 from vcam_relight.vcam.media.orientation import Orientation
 from vcam_relight.vcam.media.video_reader import reason
 from vcam_relight.vcam.sources.source import Source
@@ -40,18 +40,20 @@ def is_url(text: str) -> bool:
 
 
 class FileSource(Source):
-    """A video file in a loop, a still picture again and again, or a network stream.
+    """A video file in a loop, a still image again and again, or a network stream.
 
-    Files are played at their own pace. Pictures have the file's own size; sinks fit them into
+    Files are played at their own pace. Frames have the file's own size; sinks fit them into
     theirs.
     """
 
     kind = "file"
 
     def __init__(self, path_or_url: str, fps: float = DEFAULT_FPS) -> None:
-        """Args:
-        path_or_url: a file, or `http://`, `https://`, `rtsp://`, `rtmp://`, `udp://`, ….
-        fps: frames per second of a still picture; videos have their own.
+        """Opens nothing yet.
+
+        Args:
+            path_or_url: a file, or `http://`, `https://`, `rtsp://`, `rtmp://`, `udp://`, ….
+            fps: frames per second of a still image; videos have their own.
         """
         self._name = path_or_url
         self._is_url = is_url(path_or_url)
@@ -68,7 +70,7 @@ class FileSource(Source):
         """Opens the file or connects.
 
         Raises:
-            SourceError: it is missing, damaged, holds no picture, or the server does not answer.
+            SourceError: it is missing, damaged, holds no image, or the server does not answer.
         """
         with self._lock:
             self._closed.clear()
@@ -76,7 +78,7 @@ class FileSource(Source):
                 return
             self._origin = None
             self._base = float((self._last_pts + 1) * TIME_BASE)
-            if not self._is_url and Path(self._name).suffix.lower() in PICTURE_SUFFIXES:
+            if not self._is_url and Path(self._name).suffix.lower() in IMAGE_SUFFIXES:
                 self._player = _Still(Path(self._name), self._fps)
             else:
                 self._player = _Video(self._name, self.label, self._is_url)
@@ -115,7 +117,7 @@ class FileSource(Source):
 
 
 class _Still:
-    """One picture, for ever."""
+    """One image, for ever."""
 
     paced = True
 
@@ -140,13 +142,13 @@ class _Video:
 
     def __init__(self, name: str, label: str, is_url: bool) -> None:
         self._name, self._label, self._is_url = name, label, is_url
-        self._converter = Converter()
+        self._converter = FrameConverter()
         self._seconds: float | None = None
         self._orientation: Orientation | None = None
         self._open()
 
     def next(self) -> tuple[BgrImage, float]:
-        """The next picture, upright, and its time in seconds, growing across loops."""
+        """The next image, upright, and its time in seconds, growing across loops."""
         frame = self._decode()
         if frame is None:
             if not self.paced:

@@ -60,7 +60,7 @@ class PeerSource(Source):
             self._mailbox = Mailbox()
 
     def read(self) -> Frame | None:
-        """The newest frame; after a second without one the last picture or the placeholder."""
+        """The newest frame; after a second without one the last image or the placeholder."""
         mailbox = self._mailbox
         item = mailbox.take(WAIT_S)
         if item is None:

@@ -14,7 +14,7 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class SourceInfo:
+class SourceKind:
     """What is known of a kind of source without loading it."""
 
     make: Callable[[str, VideoMode], Source]
@@ -80,10 +80,10 @@ def _demo(argument: str, mode: VideoMode) -> Source:
     return DemoSource(mode.size)
 
 
-SOURCES: dict[str, SourceInfo] = {
-    "camera": SourceInfo(_camera, "N"),
-    "peer": SourceInfo(_peer),
-    "demo": SourceInfo(_demo),
+SOURCES: dict[str, SourceKind] = {
+    "camera": SourceKind(_camera, "N"),
+    "peer": SourceKind(_peer),
+    "demo": SourceKind(_demo),
 }
 """Every source that goes by its kind; whatever else `--source` names is a file or a URL."""
 
@@ -97,8 +97,10 @@ def source_forms() -> list[str]:
 
 
 def open_source(wish: str | None, mode: VideoMode) -> Source:
-    """The source that is meant, handed over open, so that what cannot work fails before anything
-    runs: opening a webcam takes a second.
+    """The source that is meant, handed over open.
+
+    With that, what cannot work fails before anything runs, and a webcam, which takes a second, is
+    opened once.
 
     Args:
         wish: one of `source_forms`; `camera` is the first that works. None: a camera if one

@@ -7,8 +7,10 @@ from vcam_relight.vcam.core.frame import Frame
 
 
 class Source(ABC):
-    """Gives frames at their own pace. All methods run on the loop's source thread, but for
-    `close`, which may come from another thread to wake a blocked `read`.
+    """Gives frames at their own pace.
+
+    All methods run on the loop's source thread, but for `close`, which may come from another
+    thread to wake a blocked `read`.
     """
 
     kind: ClassVar[str]

@@ -89,8 +89,9 @@ class SessionManager:
             return session
 
     def stop(self, session: Session) -> None:
-        """Ends the stream, completes its sinks, and gives its place free; blocks for as long as
-        its threads take. A second call does nothing.
+        """Ends the stream, completes its sinks, and gives its place free.
+
+        Blocks for as long as its threads take. A second call does nothing.
         """
         session.loop.stop()
         with self._lock:

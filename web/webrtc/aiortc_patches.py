@@ -29,7 +29,7 @@ from aiortc.rtp import RtpPacket
 log = logging.getLogger(__name__)
 
 VIDEO_BITRATE = 2_500_000
-"""Bits per second of the picture that goes back: 720p at 30 fps without visible blocks."""
+"""Bits per second of the video that goes back: 720p at 30 fps without visible blocks."""
 
 QUICK_VP8 = {"cpu-used": "-12", "noise-sensitivity": "0"}
 

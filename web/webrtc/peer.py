@@ -1,4 +1,4 @@
-"""Peers: browsers that send their camera over WebRTC and get the relit picture back."""
+"""Peers: browsers that send their camera over WebRTC and get the relit frames back."""
 
 import asyncio
 import json
@@ -136,8 +136,9 @@ class PeerConnection:
             await self._ended(self)
 
     def _prepare_transceivers(self, track: RelitTrack) -> None:
-        """VP8 only, since aiortc's H.264 encoder takes 30 ms for a 720p frame; all tracks but
-        the camera's are refused.
+        """Allows VP8 and the camera's track only.
+
+        aiortc's H.264 encoder takes 30 ms for a 720p frame.
         """
         vp8 = [
             codec

@@ -8,8 +8,9 @@ camera; other browsers ignore these parameters."""
 
 
 def without_local_candidates(sdp: str) -> str:
-    """Leaves out mDNS candidates (`….local`), which pages without camera permission offer: aioice
-    would wait a second for each to resolve, and the connection is made without them.
+    """Leaves out mDNS candidates (`….local`), which pages without camera permission offer.
+
+    aioice would wait a second for each to resolve, and the connection is made without them.
     """
     lines = sdp.splitlines(keepends=True)
     return "".join(line for line in lines if not _is_local_candidate(line))

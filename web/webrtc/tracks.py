@@ -38,7 +38,7 @@ def i420(image: BgrImage) -> av.VideoFrame:
 
 
 class RelitTrack(MediaStreamTrack):
-    """The picture that goes back to the browser: `recv` waits for the newest frame."""
+    """The video that goes back to the browser: `recv` waits for the newest frame."""
 
     kind = "video"
 
@@ -49,8 +49,10 @@ class RelitTrack(MediaStreamTrack):
         self._last_pts = -1
 
     def put(self, frame: av.VideoFrame) -> None:
-        """Replaces the frame that waits; on the event loop. Frames from the past are left out:
-        the encoder raises at a timestamp that goes back, and that would end the stream.
+        """Replaces the frame that waits; on the event loop.
+
+        Frames from the past are left out: the encoder raises at a timestamp that goes back, and
+        that would end the stream.
         """
         if frame.pts is not None and frame.pts > self._last_pts:
             self._newest = frame

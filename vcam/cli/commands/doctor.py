@@ -1,4 +1,4 @@
-"""`vcam doctor`: checks this machine and says how to mend what is wrong."""
+"""`vcam doctor`: checks this machine and suggests a fix for what is wrong."""
 
 import argparse
 import json

@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 IDLE_TIMEOUT_S = 2.5
-"""A camera that nobody looks at is let go of, so that its light goes out. Not at once: programs
-that try out their cameras come back soon, and opening one takes up to three seconds."""
+"""A webcam that nobody watches is released, so that its LED turns off. Not at once: programs that
+try out their cameras come back soon, and opening one takes up to three seconds."""
 
 MOST_PEERS = 64
 """No machine relights more streams; a larger number is a slip."""
