@@ -15,7 +15,7 @@ from vcam_relight.pipeline.face.types import FaceState
 from vcam_relight.pipeline.lighting import Lighting
 
 if TYPE_CHECKING:
-    from vcam_relight.pipeline.face import FaceTracker
+    from vcam_relight.pipeline.face.tracker import FaceTracker
 
 
 class Relight(Protocol):
@@ -123,6 +123,6 @@ def _nobody(image: BgrImage, time: float) -> FaceState:
 
 def _tracker(timer: StageTimer) -> FaceTracker:
     # Imported late: without its TFLite runtime other engines, and the picture, go on.
-    from vcam_relight.pipeline.face import FaceTracker
+    from vcam_relight.pipeline.face.tracker import FaceTracker
 
     return FaceTracker(timer)

@@ -18,7 +18,7 @@ from vcam_relight.pipeline.core.image import BgrImage, FloatArray
 from vcam_relight.pipeline.core.timing import StageTimer
 from vcam_relight.pipeline.engines.registry import load_engine
 from vcam_relight.pipeline.evaluate.metrics import psnr
-from vcam_relight.pipeline.face import FaceTracker
+from vcam_relight.pipeline.face.tracker import FaceTracker
 from vcam_relight.pipeline.head.pose import HeadFinder
 from vcam_relight.pipeline.lighting import Lighting
 from vcam_relight.pipeline.relighter import Relighter

@@ -14,7 +14,7 @@ from vcam_relight.pipeline.evaluate.temporal import (
     steady_warping_error,
     warping_error,
 )
-from vcam_relight.pipeline.face import FaceTracker
+from vcam_relight.pipeline.face.tracker import FaceTracker
 from vcam_relight.pipeline.lighting import Lighting
 
 SWITCH = 6

@@ -36,7 +36,7 @@ from vcam_relight.pipeline.evaluate.method import (
     Method,
 )
 from vcam_relight.pipeline.evaluate.stills import Metrics, StillMeter
-from vcam_relight.pipeline.face import FaceTracker
+from vcam_relight.pipeline.face.tracker import FaceTracker
 from vcam_relight.pipeline.lighting import Lighting
 from vcam_relight.pipeline.lighting.exposure import exposure
 from vcam_relight.pipeline.lighting.presets import load_presets

@@ -1,5 +1,1 @@
-"""Who is where in the picture: face landmarks and the person mask, followed over time."""
-
-from vcam_relight.pipeline.face.tracker import FaceTracker
-
-__all__ = ["FaceTracker"]
+"""Who is where in the image: face landmarks and the person mask, followed over time."""

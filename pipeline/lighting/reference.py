@@ -3,7 +3,7 @@
 from vcam_relight.pipeline.core.image import BgrImage
 from vcam_relight.pipeline.core.timing import StageTimer
 from vcam_relight.pipeline.engines.geometry.engine import GeometryEngine
-from vcam_relight.pipeline.face import FaceTracker
+from vcam_relight.pipeline.face.tracker import FaceTracker
 from vcam_relight.pipeline.lighting.lighting import Lighting
 
 

@@ -24,7 +24,7 @@ from vcam_relight.pipeline.engines.triplane.network.model import (
     Maps,
     TriplaneNetwork,
 )
-from vcam_relight.pipeline.face import FaceTracker
+from vcam_relight.pipeline.face.tracker import FaceTracker
 from vcam_relight.pipeline.head.crop import HeadCrop
 from vcam_relight.pipeline.head.normals import NormalMapper, grid_size
 from vcam_relight.pipeline.head.pose import HeadFinder, pose_in_crop

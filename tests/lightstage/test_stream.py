@@ -16,7 +16,7 @@ from support.stage import require
 from vcam_relight.pipeline.core.color import encode_srgb
 from vcam_relight.pipeline.core.image import FloatArray
 from vcam_relight.pipeline.core.timing import StageTimer
-from vcam_relight.pipeline.face import FaceTracker
+from vcam_relight.pipeline.face.tracker import FaceTracker
 
 require("moderngl")
 require("embreex")

@@ -34,7 +34,7 @@ from vcam_relight.pipeline.evaluate.method import (
 )
 from vcam_relight.pipeline.evaluate.metrics import LARGEST_DB, best_gain, psnr, ssim, with_gain
 from vcam_relight.pipeline.evaluate.stills import StillMeter
-from vcam_relight.pipeline.face import FaceTracker
+from vcam_relight.pipeline.face.tracker import FaceTracker
 from vcam_relight.pipeline.face.types import FaceState
 from vcam_relight.pipeline.lighting import Lighting
 from vcam_relight.pipeline.lighting.lights import Light, lights_to_sh

@@ -26,7 +26,7 @@ from vcam_relight.pipeline.engines.paper.engine import PaperEngine
 from vcam_relight.pipeline.engines.paper.light import EXPOSURE
 from vcam_relight.pipeline.evaluate.cases import exposed
 from vcam_relight.pipeline.evaluate.ground_truth import load_subjects
-from vcam_relight.pipeline.face import FaceTracker
+from vcam_relight.pipeline.face.tracker import FaceTracker
 from vcam_relight.pipeline.lighting import OFF
 from vcam_relight.pipeline.lighting.exposure import exposure
 

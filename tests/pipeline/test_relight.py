@@ -18,8 +18,8 @@ from vcam_relight.pipeline.core.timing import StageTimer
 from vcam_relight.pipeline.engines.base import Engine
 from vcam_relight.pipeline.engines.registry import load_engine
 from vcam_relight.pipeline.evaluate.method import EngineMethod
-from vcam_relight.pipeline.face import FaceTracker
 from vcam_relight.pipeline.face.models import FOLDER
+from vcam_relight.pipeline.face.tracker import FaceTracker
 from vcam_relight.pipeline.head.normals import NormalMapper, grid_size
 from vcam_relight.pipeline.lighting import AUTO, OFF, Lighting
 from vcam_relight.pipeline.lighting.estimation import estimate, skin_mask

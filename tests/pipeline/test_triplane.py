@@ -23,8 +23,8 @@ from vcam_relight.pipeline.evaluate.ground_truth import load_subjects
 from vcam_relight.pipeline.evaluate.method import EngineMethod
 from vcam_relight.pipeline.evaluate.metrics import psnr
 from vcam_relight.pipeline.evaluate.stills import StillMeter
-from vcam_relight.pipeline.face import FaceTracker
 from vcam_relight.pipeline.face.models import load_pose_basis
+from vcam_relight.pipeline.face.tracker import FaceTracker
 from vcam_relight.pipeline.head.pose import HeadFinder, pose_in_crop
 from vcam_relight.pipeline.head.space import pixel_places
 from vcam_relight.pipeline.lighting import OFF

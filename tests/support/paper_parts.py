@@ -12,7 +12,7 @@ from vcam_relight.pipeline.core.image import FloatArray
 from vcam_relight.pipeline.core.timing import StageTimer
 from vcam_relight.pipeline.engines.paper import Outputs, TemporalState
 from vcam_relight.pipeline.engines.paper.temporal import new_state
-from vcam_relight.pipeline.face import FaceTracker
+from vcam_relight.pipeline.face.tracker import FaceTracker
 from vcam_relight.pipeline.face.types import FaceState
 from vcam_relight.pipeline.lighting import Lighting
 from vcam_relight.pipeline.lighting.lights import Light, lights_to_sh

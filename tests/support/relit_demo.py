@@ -11,7 +11,7 @@ from vcam_relight.pipeline.core.color import DECODE_8BIT
 from vcam_relight.pipeline.core.image import BgrImage, FloatArray, Map
 from vcam_relight.pipeline.core.resample import resize
 from vcam_relight.pipeline.core.timing import StageTimer
-from vcam_relight.pipeline.face import FaceTracker
+from vcam_relight.pipeline.face.tracker import FaceTracker
 from vcam_relight.pipeline.head.normals import NormalMapper, grid_size
 from vcam_relight.pipeline.lighting.lights import Light, lights_to_sh
 from vcam_relight.pipeline.lighting.sh import irradiance

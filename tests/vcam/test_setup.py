@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tomllib
 import urllib.request
 from pathlib import Path
 from typing import Any
@@ -174,7 +175,7 @@ def test_the_service_stops_cleanly_keeps_settings_and_the_container_is_healthy()
 def test_the_image_gets_what_the_wheel_is_made_of() -> None:
     """Docker's COPY sees what .dockerignore lets through."""
     kept = [line[1:] for line in (ROOT / ".dockerignore").read_text().split() if line[0] == "!"]
-    text = (ROOT / "pyproject.toml").read_text()
-    packages = re.findall(r'"([a-z_0-9.]+)"', text.partition("packages = [")[2].partition("]")[0])
-    assert {name.partition(".")[0] for name in packages} <= set(kept)
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    folders = project["tool"]["setuptools"]["package-dir"].values()
+    assert {folder.partition("/")[0] for folder in folders} <= set(kept)
     assert {"pyproject.toml", "README.md", "LICENSE"} <= set(kept)

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from vcam_relight.pipeline.core.color import encode_srgb
 from vcam_relight.pipeline.core.image import FloatArray
 from vcam_relight.pipeline.core.timing import StageTimer
-from vcam_relight.pipeline.face import FaceTracker
 from vcam_relight.pipeline.face.region import LEFT_EYE, RIGHT_EYE
+from vcam_relight.pipeline.face.tracker import FaceTracker
 from vcam_relight.pipeline.lighting.light_map import LightMap, map_directions
 from vcam_relight.pipeline.lightstage.animation.pose import Pose
 from vcam_relight.pipeline.lightstage.assets.asset_pack import AssetPack, default_pack_path
