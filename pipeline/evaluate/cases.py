@@ -8,14 +8,13 @@ from typing import Protocol
 import cv2
 import numpy as np
 
-from vcam_relight.pipeline.core.color import encode_srgb, luminance
+from vcam_relight.pipeline.core.color import encode_srgb
 from vcam_relight.pipeline.core.image import BgrImage, FloatArray, Map
 from vcam_relight.pipeline.core.resample import resize
 from vcam_relight.pipeline.evaluate.metrics import Mask
 from vcam_relight.pipeline.face.types import Face, FaceState
 from vcam_relight.pipeline.lighting import Lighting
-from vcam_relight.pipeline.lighting.exposure import exposure
-from vcam_relight.pipeline.lighting.sh import MEAN
+from vcam_relight.pipeline.lighting.exposure import exposure_level
 
 _WHITE_LEVEL = 0.7
 """Linear value of a white matte surface under the mean light of a face's normals: skin of albedo
@@ -202,7 +201,7 @@ def exposed(subject: Subject, light: str) -> BgrImage:
 
 def camera_gain(sh: FloatArray) -> float:
     """Linear gain of a camera that exposes for the face, under lighting `sh` `(9, 3)`."""
-    irradiance = max(luminance(exposure(sh)), _DARKEST * MEAN * luminance(sh[0]))
+    irradiance = exposure_level(sh)
     return _WHITE_LEVEL * math.pi / irradiance
 
 

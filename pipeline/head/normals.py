@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 
 from vcam_relight.pipeline.core.image import FloatArray, Map
+from vcam_relight.pipeline.core.mathx import smoothstep
 from vcam_relight.pipeline.core.resample import resize
 from vcam_relight.pipeline.face.models import load_triangles
 from vcam_relight.pipeline.face.types import FaceState
@@ -221,6 +222,4 @@ def _ellipsoid(landmarks: FloatArray, width: int, height: int) -> tuple[FloatArr
     ).astype(np.float32)
     # 1 inside, 0 from half a radius outside the outline on.
     radius = np.sqrt(np.maximum(1.0 - inside / q[2, 2], 0.0))
-    share = np.clip((1.45 - radius) / 0.45, 0.0, 1.0).astype(np.float32)
-    share = share * share * (3 - 2 * share)
-    return _unit(normals), share
+    return _unit(normals), smoothstep(1.45, 1.0, radius)

@@ -2,8 +2,9 @@
 
 import numpy as np
 
+from vcam_relight.pipeline.core.color import luminance
 from vcam_relight.pipeline.core.image import FloatArray
-from vcam_relight.pipeline.lighting.sh import LAMBERT, basis
+from vcam_relight.pipeline.lighting.sh import LAMBERT, MEAN, basis
 
 
 def _front_mean() -> FloatArray:
@@ -25,6 +26,17 @@ def exposure(sh: FloatArray) -> FloatArray:
     """`(3,)` RGB irradiance that lighting `(9, 3)` gives a face on average, whatever its pose."""
     result: FloatArray = FRONT_MEAN @ sh
     return result
+
+
+def exposure_level(sh: FloatArray, least: float = 0.2) -> float:
+    """Luminance of the exposure of a lighting `(9, 3)`, to scale it by.
+
+    Args:
+        sh: radiance.
+        least: share of its mean irradiance that is the lowest level: light from behind, which gives
+            a face none, must not be raised without bounds.
+    """
+    return max(luminance(exposure(sh)), least * MEAN * luminance(sh[0]))
 
 
 AMBIENT: FloatArray = np.zeros((9, 3), np.float32)

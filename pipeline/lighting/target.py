@@ -5,14 +5,10 @@ user's controls.
 import numpy as np
 
 from vcam_relight.pipeline.controls import RelightSettings
-from vcam_relight.pipeline.core.color import luminance
 from vcam_relight.pipeline.core.image import FloatArray
-from vcam_relight.pipeline.lighting.exposure import AMBIENT, exposure
+from vcam_relight.pipeline.lighting.exposure import AMBIENT, exposure, exposure_level
 from vcam_relight.pipeline.lighting.lights import NEUTRAL_K, temperature_rgb
-from vcam_relight.pipeline.lighting.sh import MEAN
 
-_DARKEST = 0.2
-"""Exposure over mean irradiance below which a lighting counts as coming from behind."""
 _WARMEST, _COOLEST = 3000.0, 14000.0
 
 
@@ -20,7 +16,7 @@ def levelled(sh: FloatArray) -> FloatArray:
     """`(9, 3)` the lighting `(9, 3)`, scaled to give a face exposure 1. Light from behind, which
     gives it none, is not raised without bounds: the face is then darker.
     """
-    return sh / max(luminance(exposure(sh)), _DARKEST * MEAN * luminance(sh[0]))
+    return sh / exposure_level(sh)
 
 
 def filled(target: FloatArray, fill: float) -> FloatArray:

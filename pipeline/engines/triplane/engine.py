@@ -14,6 +14,7 @@ from vcam_relight.pipeline.compositing.gain import highlight_rolloff, soft_limit
 from vcam_relight.pipeline.controls import RelightSettings
 from vcam_relight.pipeline.core.color import linear_rgb
 from vcam_relight.pipeline.core.image import BgrImage, FloatArray
+from vcam_relight.pipeline.core.mathx import smoothstep
 from vcam_relight.pipeline.core.resample import resize
 from vcam_relight.pipeline.core.timing import StageTimer
 from vcam_relight.pipeline.engines.triplane.inference import Belief, Glimpse, Observer
@@ -190,8 +191,7 @@ class TriplaneStream:
         self._gain: FloatArray | None = None
         self._time = 0.0
         ramp = np.minimum(np.arange(OUTPUT) + 0.5, OUTPUT - 0.5 - np.arange(OUTPUT))
-        ramp = np.clip(ramp / (_SOFT * OUTPUT), 0, 1)
-        ramp = ramp * ramp * (3 - 2 * ramp)
+        ramp = smoothstep(0, _SOFT * OUTPUT, ramp)
         self._fade: FloatArray = np.outer(ramp, ramp).astype(np.float32)[..., None]
 
     def reset(self) -> None:

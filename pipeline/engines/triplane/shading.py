@@ -10,6 +10,7 @@ from torch.nn import functional
 
 from vcam_relight.pipeline.compositing.gain import soft_limit
 from vcam_relight.pipeline.core.image import FloatArray
+from vcam_relight.pipeline.core.mathx import smoothstep
 from vcam_relight.pipeline.engines.triplane.network.model import Maps
 from vcam_relight.pipeline.lighting.estimation import fit
 from vcam_relight.pipeline.lighting.exposure import AMBIENT
@@ -101,8 +102,7 @@ def believed(maps: Maps, seen: Tensor) -> Tensor:
 def difference(present: FloatArray, target: FloatArray) -> float:
     """0..1, how far two lights `(9, 3)` count as different; see `_SAME`."""
     distance = float(np.linalg.norm(target - present)) / max(float(np.linalg.norm(present)), 1e-6)
-    share = min(max((distance - _SAME) / (_OTHER - _SAME), 0.0), 1.0)
-    return share * share * (3 - 2 * share)
+    return float(smoothstep(_SAME, _OTHER, distance))
 
 
 def face_gain(

@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 
 from vcam_relight.pipeline.core.image import BgrImage, FloatArray, Map
+from vcam_relight.pipeline.core.mathx import smoothstep
 from vcam_relight.pipeline.core.resample import resize
 from vcam_relight.pipeline.core.window import Window
 from vcam_relight.pipeline.engines.triplane.novel_view import View
@@ -96,7 +97,8 @@ def turned(
     cells = float(view.source.scale[0]) * (_GRID / 2)
     flow = _blurred(flow, _SMOOTH) * np.array([cells, -cells], np.float32)
     behind = _looked_up(_surface(source, _SMOOTH), flow) - here[..., 2]
-    hidden = _ramp(behind, _SEEN, _HIDDEN) * _ramp(opaque, 0.5, 0.9) * _ramp(fade, *_INNER)
+    hidden = smoothstep(_SEEN, _HIDDEN, behind) * smoothstep(0.5, 0.9, opaque)
+    hidden = hidden * smoothstep(*_INNER, fade)
     window = _window(frame.shape[:2], crop, fade)
     if window is None:
         return frame.copy()
@@ -118,7 +120,7 @@ def _surface(rendered: Rendered, reach: float) -> Map:
     """`(128, 128)` smooth depth, carried on beyond the outline by about `reach` cells."""
     size = (_GRID, _GRID)
     depth, opacity = resize(rendered.depth, size), resize(rendered.opacity, size)
-    sure = _ramp(opacity, 0.5, 0.95)
+    sure = smoothstep(0.5, 0.95, opacity)
 
     def mean(sigma: float) -> Map:
         return _blurred(depth * sure, sigma) / (_blurred(sure, sigma) + np.float32(1e-4))
@@ -137,18 +139,18 @@ def _fade(size: tuple[int, int], crop: HeadCrop, view: View, mask: Map, points: 
         points: `(128, 128, 3)` in the axes of the view.
     """
     x, y = points[0, :, 0], points[:, 0, 1]
-    skull = _SKULL * _ramp(y, _BROWS, _CROWN)[:, None]
+    skull = _SKULL * smoothstep(_BROWS, _CROWN, y)[:, None]
     head = _blurred(mask, _RAMP + _RAMP_GROWTH * view.degrees)
-    head = _ramp(head - skull, _STILL, _FULL)
+    head = smoothstep(_STILL, _FULL, head - skull)
     scale = crop.side * float(view.source.scale[0]) / 2  # pixels of the frame per dm
     place = (np.arange(_GRID) + 0.5 - _GRID / 2) * (crop.side / _GRID)
 
     def inside(middle: float, pixels: int) -> FloatArray:
         edge = np.minimum(middle + place, pixels - middle - place) / scale
-        return _ramp(edge.astype(np.float32), 0.0, _EDGE)
+        return smoothstep(0, _EDGE, edge)
 
-    rows = _ramp(y, _BODY, _NECK) * _ramp(-y, -_TOP[1], -_TOP[0])
-    columns = _ramp(-np.abs(x), -_ASIDE[1], -_ASIDE[0])
+    rows = smoothstep(_BODY, _NECK, y) * smoothstep(_TOP[1], _TOP[0], y)
+    columns = smoothstep(_ASIDE[1], _ASIDE[0], np.abs(x))
     rows = rows * inside(crop.middle[1], size[0])
     columns = columns * inside(crop.middle[0], size[1])
     return head * np.outer(rows, columns)
@@ -201,7 +203,7 @@ def _fill(
     # The tone is smooth: a fourth of the grid is fine enough for it.
     small = (_GRID // 4, _GRID // 4)
     around = np.square(crop.cut(out, small[0]) * np.float32(1 / 255))  # nearly linear light
-    sure = resize(_ramp(-behind, -_SEEN, 0.0) * _ramp(opaque, 0.8, 1.0), small)
+    sure = resize(smoothstep(_SEEN, 0, behind) * smoothstep(0.8, 1, opaque), small)
     sure = sure[..., None] + np.float32(1e-4)  # far from all that is seen, the mean tone
     tone = _blurred(around * sure, _COLOUR / 4)
     tone /= _blurred(resize(colour, small) * sure, _COLOUR / 4) + np.float32(1e-6)
@@ -225,10 +227,3 @@ def _looked_up(values: Map, flow: FloatArray) -> Map:
 
 def _blurred(values: FloatArray, sigma: float) -> FloatArray:
     return np.asarray(cv2.GaussianBlur(values, (0, 0), sigma), np.float32)
-
-
-def _ramp(values: FloatArray, low: float, high: float) -> FloatArray:
-    """0 to 1 between two values, smooth at both."""
-    share = np.clip((values - np.float32(low)) * np.float32(1 / (high - low)), 0, 1)
-    result: FloatArray = share * share * (3 - 2 * share)
-    return result

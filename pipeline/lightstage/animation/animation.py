@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from vcam_relight.pipeline.core.image import FloatArray
+from vcam_relight.pipeline.core.mathx import smoothstep
 from vcam_relight.pipeline.lightstage.animation.pose import Pose
-from vcam_relight.pipeline.lightstage.core.smoothstep import smoothstep
 
 RATE = 30.0
 """Frames per second."""

@@ -16,8 +16,8 @@ from scipy.interpolate import LinearNDInterpolator
 from scipy.sparse.linalg import splu
 from scipy.spatial import cKDTree
 
+from vcam_relight.pipeline.core.mathx import smoothstep
 from vcam_relight.pipeline.lightstage.assets.makehuman import FIRST_HELPER
-from vcam_relight.pipeline.lightstage.core.smoothstep import smoothstep
 from vcam_relight.pipeline.lightstage.core.wavefront import ObjMesh, triangulate
 
 Reals = NDArray[np.float64]

@@ -14,8 +14,8 @@ from scipy import sparse
 from scipy.ndimage import distance_transform_edt
 
 from vcam_relight.pipeline.core.image import FloatArray
+from vcam_relight.pipeline.core.mathx import smoothstep
 from vcam_relight.pipeline.lightstage.core.scene import Texture
-from vcam_relight.pipeline.lightstage.core.smoothstep import smoothstep
 from vcam_relight.pipeline.lightstage.core.wavefront import triangulate
 
 # Outlines on the template mesh in dm, of the half x >= 0: seen from the front as (x, y), from the

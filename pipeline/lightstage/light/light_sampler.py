@@ -6,12 +6,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from vcam_relight.pipeline.core.color import luminance
 from vcam_relight.pipeline.core.image import FloatArray
-from vcam_relight.pipeline.lighting.exposure import exposure
+from vcam_relight.pipeline.lighting.exposure import exposure_level
 from vcam_relight.pipeline.lighting.light_map import LightMap, map_directions, to_sh
 from vcam_relight.pipeline.lighting.lights import direction, temperature_rgb
-from vcam_relight.pipeline.lighting.sh import MEAN, dominant_direction
+from vcam_relight.pipeline.lighting.sh import dominant_direction
 from vcam_relight.pipeline.lightstage.assets.asset_pack import Environment
 from vcam_relight.pipeline.lightstage.core.split import Split
 from vcam_relight.pipeline.lightstage.light.light_shapes import (
@@ -92,7 +91,7 @@ def sample_light(
 def expose(radiance: LightMap, brightness: float = 1.0) -> LightMap:
     """The lighting scaled until a face is lit with a mean irradiance of `brightness` times pi."""
     sh = to_sh(radiance)
-    level = max(luminance(exposure(sh)), _FROM_BEHIND * MEAN * luminance(sh[0]))
+    level = exposure_level(sh, _FROM_BEHIND)
     result: LightMap = (radiance * (_EXPOSURE * brightness / level)).astype(np.float32)
     return result
 

@@ -7,9 +7,9 @@ from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
 from vcam_relight.pipeline.core.image import FloatArray
+from vcam_relight.pipeline.core.mathx import smoothstep
 from vcam_relight.pipeline.lightstage.assets.asset_pack import BaseMesh
 from vcam_relight.pipeline.lightstage.assets.makehuman import Target, apply_target
-from vcam_relight.pipeline.lightstage.core.smoothstep import smoothstep
 from vcam_relight.pipeline.lightstage.core.wavefront import triangulate
 from vcam_relight.pipeline.lightstage.person.skeleton import joint
 

@@ -7,9 +7,9 @@ import numpy as np
 
 from vcam_relight.pipeline.core.color import DECODE_8BIT, encode_srgb
 from vcam_relight.pipeline.core.image import FloatArray
+from vcam_relight.pipeline.core.mathx import smoothstep
 from vcam_relight.pipeline.lightstage.core.regions import Regions, fractal_noise
 from vcam_relight.pipeline.lightstage.core.scene import Texture
-from vcam_relight.pipeline.lightstage.core.smoothstep import smoothstep
 from vcam_relight.pipeline.lightstage.surface.skin import Colour, over
 
 Style = Literal["stubble", "moustache", "goatee", "circle", "full", "short_boxed", "sideburns"]

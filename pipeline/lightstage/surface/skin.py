@@ -13,9 +13,9 @@ import numpy as np
 
 from vcam_relight.pipeline.core.color import DECODE_8BIT, LUMINANCE_RGB, encode_srgb
 from vcam_relight.pipeline.core.image import FloatArray
+from vcam_relight.pipeline.core.mathx import smoothstep
 from vcam_relight.pipeline.lightstage.core.regions import Regions, fractal_noise
 from vcam_relight.pipeline.lightstage.core.scene import Texture
-from vcam_relight.pipeline.lightstage.core.smoothstep import smoothstep
 
 Colour = tuple[float, float, float]
 """Linear RGB."""
