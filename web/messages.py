@@ -45,7 +45,7 @@ class HelloMessage(TypedDict):
     engines: list[str]
 
 
-class SinkInfo(TypedDict):
+class SinkSummary(TypedDict):
     """A sink other than our own pages."""
 
     kind: str
@@ -91,7 +91,7 @@ class StateMessage(TypedDict):
     settings_id: int
     settings: SettingsJson
     source: str
-    sinks: list[SinkInfo]
+    sinks: list[SinkSummary]
     unsupported_controls: ControlNames
     """Controls that the chosen engine does not support."""
     stats: StatsInfo

@@ -88,7 +88,8 @@ class WebServer:
         self._sockets: set[web.WebSocketResponse] = set()
         self._runner: web.AppRunner | None = None
         self._lag_task: asyncio.Task[None] | None = None
-        self._port = config.port
+        self.port = config.port
+        """Where it listens; known once it does when any free one will do."""
 
     @property
     def url(self) -> str:
@@ -112,7 +113,7 @@ class WebServer:
                 host = f"[{host}]"
         except ValueError:
             pass
-        return f"{'https' if self.config.tls_cert else 'http'}://{host}:{self._port}"
+        return f"{'https' if self.config.tls_cert else 'http'}://{host}:{self.port}"
 
     async def start(self) -> None:
         """Listens.
@@ -141,7 +142,7 @@ class WebServer:
             raise VcamError(
                 f"cannot listen on {where} ({error})", "choose another --host or --port"
             ) from error
-        self._port = self._runner.addresses[0][1]
+        self.port = self._runner.addresses[0][1]
         self._lag_task = asyncio.ensure_future(self._lag.run())
 
     async def stop(self) -> None:

@@ -69,12 +69,19 @@ async def chromium(folder: Path, **context: Any) -> AsyncIterator[Any]:
 
 
 @contextlib.asynccontextmanager
-async def opened(browser: Any, url: str) -> AsyncIterator[Any]:
-    """A page; errors in its scripts, and what its policy blocks, fail the test."""
+async def opened(browser: Any, url: str, before: str = "") -> AsyncIterator[Any]:
+    """A page; errors in its scripts, and what its policy blocks, fail the test.
+
+    Args:
+        browser: see `chromium`.
+        url: what it shows.
+        before: JavaScript that runs before its own.
+    """
     errors: list[str] = []
     page = await browser.new_page()
     page.on("pageerror", lambda error: errors.append(str(error)))
     page.on("console", lambda message: "Policy" in message.text and errors.append(message.text))
+    await page.add_init_script(before)
     await page.goto(url)
     yield page
     await page.close()

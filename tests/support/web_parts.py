@@ -136,7 +136,7 @@ class DimRelighter:
 
 
 @dataclass
-class Running:
+class Served:
     """A server with its sessions; `loop` is the program's own."""
 
     server: WebServer
@@ -178,7 +178,7 @@ async def running(
     sinks: tuple[Sink, ...] = (),
     max_peers: int = 2,
     **config: Any,
-) -> AsyncIterator[Running]:
+) -> AsyncIterator[Served]:
     """A server on a free port; with `peer`, its loop waits for a browser's camera."""
     presets, _ = load_presets()
     store = SettingsStore(presets, Settings("key-left"))
@@ -194,7 +194,7 @@ async def running(
         async with aiohttp.ClientSession() as http:
             await server.start()
             headers = {"Authorization": f"Bearer {server.token}"}
-            yield Running(server, sessions, main.loop, store, preview, http, port, headers)
+            yield Served(server, sessions, main.loop, store, preview, http, port, headers)
     finally:
         await server.stop()
         await asyncio.to_thread(sessions.stop, main)
@@ -221,7 +221,7 @@ class StampTrack(VideoStreamTrack):
 class Peer:
     """A browser without a browser: sends a stamped camera, keeps what comes back."""
 
-    def __init__(self, served: Running) -> None:
+    def __init__(self, served: Served) -> None:
         self.served = served
         self.connection = RTCPeerConnection(RTCConfiguration(iceServers=[]))
         self.camera = StampTrack()

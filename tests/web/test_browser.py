@@ -16,9 +16,10 @@ from support.chromium import (
     require_chromium,
     see,
 )
+from support.live_parts import running as live
 from support.stand_ins import KeepingSink
 from support.tolerances import JPEG_LEVEL, VP8_LEVEL
-from support.web_parts import GAIN, PATIENCE_S, SCENE_LEVEL, DimRelighter, Running, running, until
+from support.web_parts import GAIN, PATIENCE_S, SCENE_LEVEL, DimRelighter, Served, running, until
 from vcam_relight.pipeline.relighter import Relight
 from vcam_relight.vcam.cli.app import redirect_page
 
@@ -48,12 +49,12 @@ async def level_becomes(page: Any, element: str, wanted: object) -> None:
     raise AssertionError(f"the level stays at {value}, not {wanted}")
 
 
-def aim(served: Running) -> tuple[float, float] | None:
+def aim(served: Served) -> tuple[float, float] | None:
     """Where the light is now."""
     return served.store.current.settings.aim
 
 
-async def all_has_arrived(page: Any, served: Running) -> None:
+async def all_has_arrived(page: Any, served: Served) -> None:
     """Waits until the light is where the page shows it: changes are merged while one is sent."""
     async with asyncio.timeout(PATIENCE_S):
         while True:
@@ -262,36 +263,42 @@ async def test_a_hidden_page_asks_for_no_frames(browser: Any) -> None:
         await new_frames(page, "picture")
 
 
-async def test_a_lost_server_is_said_and_found_again(browser: Any) -> None:
-    async with running() as served, opened(browser, served.server.url) as page:
+async def test_a_broken_connection_is_made_again(browser: Any) -> None:
+    keep = """window.WebSocket = class extends WebSocket {
+        constructor(...given) { super(...given); window.socket = this; }
+    }"""
+    async with running() as served, opened(browser, served.server.url, keep) as page:
         await new_frames(page, "picture")
-        port, token = served.server._port, served.server.token
-        for socket in list(served.server._sockets):
-            await socket.close()  # the connection breaks; the page comes back by itself
+        await page.evaluate("window.socket.close()")
+        await see(page, "!$('stage').classList.contains('live')")
         await new_frames(page, "picture")
         await page.get_by_role("button", name="Rim").click()
         await until(lambda: served.store.current.settings.preset == "rim")
-        (site,) = served.server._runner.sites
-        await site.stop()  # nobody listens any more
-        for socket in list(served.server._sockets):
-            await socket.close()
-        await see(page, "$('state').dataset.state === 'lost'")
-        assert "lost" in await page.get_by_role("alert").inner_text()
-        await page.keyboard.press("4")
-        chips = "[...document.querySelectorAll('.chip')]"
-        pressed = f"{chips}.filter((chip) => chip.ariaPressed === 'true')"
-        names = await page.evaluate(f"{pressed}.map((chip) => chip.dataset.preset)")
-        assert names == ["rim"], "what cannot be sent is not shown as chosen"
-        assert await page.evaluate(f"{chips}.every((chip) => chip.disabled)")
-        assert await page.locator("#numbers").inner_text() == ""
-        await served.server.stop()
-        async with running(port=port) as again:
-            assert again.server.token != token
-            await see(page, "$('state').dataset.state === 'refused'")
-            assert "Open the link" in await page.get_by_role("alert").inner_text()
-            async with page.expect_event("load"):  # a new link in the same tab loads the page anew
-                await page.goto(again.server.url)
+
+
+async def test_a_lost_server_is_said_and_found_again(browser: Any) -> None:
+    args = ("--source", "demo", "--sink", "none", "--engine", "passthrough", "--preset", "rim")
+    with live(*args) as lost:
+        port = lost.url.rpartition(":")[2]
+        async with opened(browser, f"{lost.url}/#token={lost.token}") as page:
             await new_frames(page, "picture")
+            lost.process.kill()
+            await see(page, "$('state').dataset.state === 'lost'")
+            assert "lost" in await page.get_by_role("alert").inner_text()
+            await page.keyboard.press("4")
+            chips = "[...document.querySelectorAll('.chip')]"
+            pressed = f"{chips}.filter((chip) => chip.ariaPressed === 'true')"
+            names = await page.evaluate(f"{pressed}.map((chip) => chip.dataset.preset)")
+            assert names == ["rim"], "what cannot be sent is not shown as chosen"
+            assert await page.evaluate(f"{chips}.every((chip) => chip.disabled)")
+            assert await page.locator("#numbers").inner_text() == ""
+            with live(*args, "--port", port) as again:
+                assert again.token != lost.token
+                await see(page, "$('state').dataset.state === 'refused'")
+                assert "Open the link" in await page.get_by_role("alert").inner_text()
+                async with page.expect_event("load"):  # a new link loads the page anew
+                    await page.goto(f"{again.url}/#token={again.token}")
+                await new_frames(page, "picture")
 
 
 async def test_panels_agree(browser: Any) -> None:

@@ -31,7 +31,7 @@ from support.web_parts import (
     SCENE_LEVEL,
     DimRelighter,
     Peer,
-    Running,
+    Served,
     level,
     running,
     stamp_of,
@@ -56,7 +56,7 @@ BRIGHT = pytest.approx(SCENE_LEVEL, abs=VP8_LEVEL)
 
 
 @contextlib.asynccontextmanager
-async def connected(served: Running) -> AsyncIterator[Peer]:
+async def connected(served: Served) -> AsyncIterator[Peer]:
     """A peer that has its first pictures and its control channel."""
     peer = Peer(served)
     try:

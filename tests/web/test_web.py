@@ -24,7 +24,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from support.stand_ins import KeepingSink, wait_for
 from support.tolerances import JPEG_LEVEL
-from support.web_parts import GAIN, SCENE_LEVEL, DimRelighter, Running, level, running, until
+from support.web_parts import GAIN, SCENE_LEVEL, DimRelighter, Served, level, running, until
 from vcam_relight.pipeline.relighter import Relight
 from vcam_relight.vcam.core.errors import VcamError
 from vcam_relight.web.security import allowed_hosts
@@ -296,7 +296,7 @@ async def test_the_state_names_source_and_sinks() -> None:
         assert (await served.get("/api/state"))["sinks"] == []
 
 
-def server_like(served: Running, **config: Any) -> WebServer:
+def server_like(served: Served, **config: Any) -> WebServer:
     """Another server for the same session."""
     return WebServer(
         WebConfig(**config), served.sessions, next(iter(served.sessions)), served.preview
@@ -307,7 +307,7 @@ async def test_what_cannot_be_started_says_why_and_the_mend(tmp_path: Path) -> N
     empty = tmp_path / "empty.pem"
     empty.touch()
     async with running() as served:
-        taken = served.server._port
+        taken = served.server.port
         for config, words in (
             ({"port": taken}, "--port"),
             ({"port": 0, "host": "0.0.0.0"}, "TLS"),
@@ -370,7 +370,7 @@ def test_the_browser_is_opened_without_the_token_and_not_waited_for(tmp_path: Pa
 async def test_off_loopback_with_tls_and_token(tmp_path: Path) -> None:
     cert, key = self_signed(tmp_path)
     async with running(host="0.0.0.0", tls_cert=cert, tls_key=key) as served:
-        port = served.server._port
+        port = served.server.port
         assert served.server.origin.startswith("https://")
         context = ssl.create_default_context(cafile=str(cert))
         base = f"https://127.0.0.1:{port}"

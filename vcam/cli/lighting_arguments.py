@@ -106,7 +106,7 @@ def engine_of_args(args: argparse.Namespace) -> Engine:
 
 
 def expects_change(engine: Engine, lighting: Lighting, settings: RelightSettings) -> bool:
-    """Whether a picture that comes back as it is means that the engine found no face in it."""
+    """Whether an image that comes back as it was means that the engine found no face in it."""
     return engine.needs_faces and lighting.mode != "off" and settings.strength > 0
 
 

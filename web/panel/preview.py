@@ -1,4 +1,4 @@
-"""The live preview: JPEG pictures for the panels that look at it, and no work when none does."""
+"""The live preview: JPEGs for the panels that are visible, and no work when none is."""
 
 import asyncio
 import json
@@ -15,21 +15,23 @@ from vcam_relight.web.messages import FrameHeader
 
 QUALITY = 80
 LONGEST_SIDE = 1280
-"""Larger pictures are scaled down: a preview that fills a laptop's screen needs no more."""
+"""Larger images are scaled down: a preview that fills a laptop's screen needs no more."""
 
 
 class Viewer:
     """One panel. It gets a new frame only after it has shown the last one (newest wins)."""
 
     def __init__(self, deliver: Callable[[bytes], None]) -> None:
-        """Args:
-        deliver: takes a message on the event loop; it must not block.
+        """Is not visible yet.
+
+        Args:
+            deliver: takes a message on the event loop; it must not block.
         """
         self.deliver = deliver
         self.loop = asyncio.get_running_loop()
         self.visible = False
         self.original = False
-        """Whether it wants the original beside the relit picture."""
+        """Whether it wants the original beside the relit image."""
         self.ready = True
         """Whether it has shown what it was sent."""
 
@@ -41,8 +43,9 @@ class Viewer:
 
 
 class PreviewSink(Sink):
-    """Encodes frames for viewers. `attach` and `detach` run on the event loop, `write` on the
-    sink's thread.
+    """Encodes frames for viewers.
+
+    `attach` and `detach` run on the event loop, `write` on the sink's thread.
     """
 
     kind = "preview"
@@ -51,7 +54,7 @@ class PreviewSink(Sink):
 
     def __init__(self) -> None:
         self.encoded = 0
-        """Pictures turned into JPEG so far."""
+        """Images turned into JPEGs so far."""
         self._lock = threading.Lock()
         self._viewers: tuple[Viewer, ...] = ()
         self._number = 0
@@ -81,7 +84,7 @@ class PreviewSink(Sink):
         JSON; the relit image as JPEG; for those who asked, the original as JPEG.
 
         Raises:
-            SinkError: the picture cannot be encoded.
+            SinkError: the image cannot be encoded.
         """
         takers = [viewer for viewer in self._viewers if viewer.visible and viewer.ready]
         if not takers:
@@ -125,7 +128,7 @@ class PreviewSink(Sink):
             small = image
         done, data = cv2.imencode(".jpg", small, [cv2.IMWRITE_JPEG_QUALITY, QUALITY])
         if not done:
-            raise SinkError(f"the preview cannot encode a picture of {width}x{height}")
+            raise SinkError(f"the preview cannot encode an image of {width}x{height}")
         self.encoded += 1
         return bytes(data)
 

@@ -71,7 +71,7 @@ export interface HelloMessage {
 }
 
 /** A sink other than our own pages. */
-export interface SinkInfo {
+export interface SinkSummary {
   kind: string;
   label: string;
 }
@@ -105,7 +105,7 @@ export interface StateMessage {
   settings_id: number;
   settings: Settings;
   source: string;
-  sinks: SinkInfo[];
+  sinks: SinkSummary[];
   unsupported_controls: ControlName[];
   stats: StatsInfo;
 }
@@ -120,7 +120,7 @@ export interface ServerState {
   settings_id: number;
   settings: Settings;
   source: string;
-  sinks: SinkInfo[];
+  sinks: SinkSummary[];
   unsupported_controls: ControlName[];
   stats: StatsInfo;
   peers: number;
