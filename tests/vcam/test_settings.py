@@ -1,0 +1,70 @@
+"""Settings: what a preset brings, what an engine cannot do, and files of earlier versions."""
+
+import json
+import logging
+from pathlib import Path
+
+import pytest
+
+from vcam_relight.pipeline.lighting.presets import Preset, load_presets
+from vcam_relight.vcam.core.errors import InputError
+from vcam_relight.vcam.settings.persistence import restore
+from vcam_relight.vcam.settings.store import Settings, SettingsStore, preset_changes
+
+TURNED = "[turned]\nlight = [{ azimuth = 30 }]\ncontrols = { yaw = 8, warmth = 0.4 }\n"
+
+
+@pytest.fixture
+def presets(tmp_path: Path) -> dict[str, Preset]:
+    """The program's presets and one that turns the view."""
+    (tmp_path / "own.toml").write_text(TURNED)
+    presets, problems = load_presets(tmp_path)
+    assert not problems
+    return presets
+
+
+@pytest.fixture
+def store(presets: dict[str, Preset]) -> SettingsStore:
+    return SettingsStore(presets, Settings("soft-front"))
+
+
+def test_a_preset_brings_all_that_it_says(store: SettingsStore, presets: dict[str, Preset]) -> None:
+    store.change({"aim": [10, 20], "fill": 0.9, "mirror": True})
+    brought = preset_changes(presets["turned"])
+    now = store.change({"preset": "turned"}).settings.to_json()
+    assert now == brought | {"mirror": True, "engine": "triplane"}
+    assert (now["yaw"], now["fill"], now["aim"]) == (8, 0, None)
+    assert store.change({"aim": [1, 2]} | brought).settings.to_json() == now, (
+        "saying it is the same"
+    )
+    assert store.change({"preset": "turned", "warmth": -0.1}).settings.relight.warmth == -0.1
+
+
+def test_what_an_engine_does_not_support_is_refused_unless_the_preset_has_it(
+    store: SettingsStore, presets: dict[str, Preset]
+) -> None:
+    store.change({"yaw": 5})
+    store.change({"engine": "geometry"})  # which leaves the view as it is, whatever was set before
+    for changes in ({"yaw": 6}, {"engine": "passthrough", "shadows": 0.5}):
+        before = store.current
+        with pytest.raises(InputError, match="has no"):
+            store.change(changes)
+        assert store.current is before
+    store.change({"yaw": 0})
+    assert store.change(preset_changes(presets["turned"])).settings.relight.yaw == 8
+
+
+def test_the_file_of_an_earlier_version_is_restored(
+    store: SettingsStore, config_home: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    saved = {
+        "preset": "window", "aim": [12.0, -3.0], "mirror": True, "engine": "geometry",
+        "strength": 0.9, "intensity": 1.1, "warmth": 0.2, "fill": 0.1, "background": 0.3,
+        "shadows": 0.4, "highlights": 0.5, "yaw": 10.0, "pitch": -2.0,
+    }  # fmt: skip
+    config_home.mkdir(parents=True)
+    (config_home / "settings.json").write_text(json.dumps(saved))
+    with caplog.at_level(logging.WARNING):
+        assert restore(store) == saved
+    assert not caplog.records
+    assert store.current.settings.to_json() == saved | {"aim": (12.0, -3.0)}
