@@ -126,7 +126,7 @@ def named_lights(pack: AssetPack) -> dict[str, NamedLight]:
     """
     environments = [item for item in pack.hdris if item.split == "test"]
     if not environments:
-        raise ValueError("the asset pack has no held-out environment; make it anew")
+        raise ValueError("the asset pack has no environment of the test split; make it anew")
     lights = {}
     for item, azimuth in zip(environments, (-70, 55, 15, -30, 95, -120), strict=False):
         towards = dominant_direction(to_sh(rotate(item.radiance, 0)))
