@@ -1,4 +1,4 @@
 """Poses over time: head, gaze, blinks and speech.
 
-May import `core`.
+Imports no other room.
 """
