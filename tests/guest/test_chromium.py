@@ -11,10 +11,10 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
-from program import FED, LABEL, PATIENCE_S, feeding, running
 
 from support.chromium import CHROMIUM, FLAGS, require_chromium
 from support.demo import demo_frames
+from support.guest_program import FED, LABEL, PATIENCE_S, feeding, running
 from support.tolerances import DEVICE_COLOUR
 from vcam_relight.pipeline.core.image import BgrImage, FloatArray
 from vcam_relight.vcam.media.letterbox import Letterbox

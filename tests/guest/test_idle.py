@@ -6,32 +6,27 @@ import time
 from pathlib import Path
 
 import numpy as np
-from program import LABEL, VIRTUAL, WEBCAM, Reader, captures, panel_of, running, wait_for
 
-from vcam_relight.pipeline.core.image import BgrImage
+from support.guest_program import (
+    DARK_S,
+    VIRTUAL,
+    WEBCAM,
+    WEBCAM_ARGS,
+    Reader,
+    captures,
+    is_live,
+    panel_of,
+    running,
+    see_live,
+    wait_for,
+)
 
 GUEST_GROWTH = 8 * 2**20
 """Bytes, of the program's memory over fifteen readers: a leaked picture of 640x480 each would be
 14 MB; malloc's arenas settle within a few."""
 
-DARK_S = 5.0
-"""Within that time the light must go out."""
 LIVE_S = 1.0
 """Within that time a reader must get the webcam's picture."""
-WEBCAM_ARGS = (
-    *("--source", "camera:" + WEBCAM.removeprefix("/dev/video")),
-    *("--sink", f"device:{LABEL}", "--size", "640x480", "--engine", "passthrough"),
-)
-
-
-def is_live(image: BgrImage) -> bool:
-    """Whether this is the webcam's test pattern, which is bright, and not the dark placeholder."""
-    return float(np.mean(image)) > 80
-
-
-def see_live(reader: Reader) -> int:
-    """How many pictures came before the webcam's."""
-    return next(count for count in range(100) if is_live(reader.image()))
 
 
 def test_readers_come_and_go(tmp_path: Path) -> None:

@@ -4,19 +4,22 @@ import signal
 import subprocess
 from pathlib import Path
 
-from program import (
+from support.guest_program import (
+    DARK_S,
     LABEL,
     PATIENCE_S,
     VIRTUAL,
     WEBCAM,
+    WEBCAM_ARGS,
     Program,
     Reader,
     captures,
+    is_live,
     running,
+    see_live,
     wait_for,
 )
-from test_idle import DARK_S, WEBCAM_ARGS, is_live, see_live
-from vivid import load, unload, unplug
+from support.vivid import load, unload, unplug
 
 LOOPBACK = ["modprobe", "v4l2loopback", "devices=2", "exclusive_caps=1,1"]
 

@@ -8,7 +8,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from program import (
+
+from support.demo import demo_frames
+from support.guest_program import (
     ACCURATE,
     FED,
     FFMPEG,
@@ -22,8 +24,6 @@ from program import (
     running,
     wait_for,
 )
-
-from support.demo import demo_frames
 from support.tolerances import DEVICE_COLOUR
 from vcam_relight.pipeline.core.image import BgrImage
 from vcam_relight.vcam.core.frame import Frame

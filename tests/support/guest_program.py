@@ -32,6 +32,12 @@ ACCURATE = ["-sws_flags", "accurate_rnd+full_chroma_int"]
 CALM_MALLOC = {"MALLOC_MMAP_THRESHOLD_": "1073741824", "MALLOC_TRIM_THRESHOLD_": "1073741824"}
 """A fresh page costs the guest 46 us, a hundred times what it costs a real machine: 10 ms for a
 picture. So malloc keeps what it has."""
+WEBCAM_ARGS = (
+    *("--source", "camera:" + WEBCAM.removeprefix("/dev/video")),
+    *("--sink", f"device:{LABEL}", "--size", "640x480", "--engine", "passthrough"),
+)
+DARK_S = 5.0
+"""Within that time the light must go out."""
 PATIENCE_S = 60.0
 """How long a test waits for what must happen; it passes as soon as it does."""
 
@@ -217,6 +223,16 @@ def captures(device: str) -> bool:
     """Whether programs that look for cameras see this device as one."""
     capability = query_capability(Path(device))
     return capability is not None and bool(capability.flags & CAPTURE)
+
+
+def is_live(image: BgrImage) -> bool:
+    """Whether this is the webcam's test pattern, which is bright, and not the dark placeholder."""
+    return float(np.mean(image)) > 80
+
+
+def see_live(reader: Reader) -> int:
+    """How many pictures came before the webcam's."""
+    return next(count for count in range(100) if is_live(reader.image()))
 
 
 def ffmpeg_images(device: str, count: int) -> list[BgrImage]:

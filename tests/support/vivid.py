@@ -7,7 +7,7 @@ import struct
 import subprocess
 from subprocess import DEVNULL
 
-from program import wait_for
+from support.guest_program import wait_for
 
 _QUERYCTRL, _S_CTRL = 0xC0445624, 0xC008561C  # linux/videodev2.h
 _NEXT = 0x80000000
