@@ -86,6 +86,7 @@ def test_version() -> None:
         (["--source", "camera:first"], "camera:0"),
         (["--source", ""], "--source takes camera"),
         (["--ice-server", "example.org"], "stun:"),
+        (["--max-peers", "-1"], "between 0 and 64"),
         (["presets", "--nope"], "unrecognized"),
     ],
 )
