@@ -49,7 +49,7 @@ from vcam_relight.pipeline.lightstage.render.rasterizer import Buffers, Rasteriz
 from vcam_relight.pipeline.lightstage.render.transfer import trace
 
 INPUT, TARGET, NOVEL = 256, 128, 64
-"""Side of the input, of what is true of it, and of a novel view, in pixels."""
+"""Sides of the input, of the ground truth and of a novel view, in pixels."""
 _POSES, _PAIRS, _LENGTH = 2, 3, 6
 """Poses of a capture, pairs of lightings under which each is seen, and frames of an animation."""
 _EVERY = 6
@@ -104,7 +104,7 @@ def render(
         dm; `camera` `(N, 4)` position and focal length in image heights, its axes the world's;
         `novel_albedo`, `novel_normal` (world) `(N, 64, 64, 3)`, `novel_alpha`, `novel_depth`
         `(N, 64, 64)`, `novel_camera` `(N, 13)` position, rotation and focal length;
-        `flow` `(N, 128, 128, 2)` in pixels of the target size, from each frame to the next, and
+        `flow` `(N, 128, 128, 2)` in pixels of the ground truth, from each frame to the next, and
         `flow_valid`, of animations only.
     """
     rng = np.random.default_rng([seed, index, int(split == "test")])

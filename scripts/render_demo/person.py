@@ -27,7 +27,7 @@ class DemoMaterial:
     texture: sRGB image below the asset folder.
     tint: linear factor on the albedo.
     roughness: GGX roughness; f0: reflectance at normal incidence.
-    bump: height of the relief taken from the texture's brightness, dm.
+    bump: height of the bumps taken from the texture's brightness, dm.
     normals: tangent-space normal map below the asset folder.
     """
 

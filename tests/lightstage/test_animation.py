@@ -1,4 +1,4 @@
-"""The acting of the light stage's people: repeatable, smooth, alive, within what necks can do."""
+"""The animation of the light stage's people: repeatable, smooth, alive, as necks can move."""
 
 import numpy as np
 import pytest

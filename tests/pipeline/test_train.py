@@ -138,7 +138,7 @@ def _same(one: Any, other: Any) -> bool:
 
 @pytest.fixture(scope="module")
 def captures(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two of poses and a animation."""
+    """Two of poses and an animation."""
     folder = tmp_path_factory.mktemp("captures")
     for index in (0, 1, 5):
         arrays: dict[str, Any] = _capture(index)

@@ -135,7 +135,7 @@ def _grid(steps: int) -> FloatArray:
     return np.array(rows, np.float32) / np.float32(steps)
 
 
-def look(
+def observe(
     figure: Figure, rasterizer: Rasterizer, tracker: FaceTracker, transfer: Transfer, pose: Pose
 ) -> FaceObservation | None:
     """Renders a figure, loaded into `rasterizer`, and finds its landmarks; None if no face is."""
@@ -176,7 +176,7 @@ def run(arguments: argparse.Namespace) -> None:
         figure = Figure(pack, person)
         rasterizer.load(figure.parts)
         transfer = trace(figure.parts, figure.pose(Pose()))
-        seen = (look(figure, rasterizer, tracker, transfer, pose) for pose in _poses())
+        seen = (observe(figure, rasterizer, tracker, transfer, pose) for pose in _poses())
         people.append([sighting for sighting in seen if sighting is not None])
         print(f"person {seed + 1} of {arguments.people}: {len(people[-1])} images", flush=True)
     triangles = _face(pack)

@@ -1,4 +1,4 @@
-"""One animation of one person under two lightings, with everything that is true of it."""
+"""One animated person under two lightings, with the ground truth of every pixel."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -118,7 +118,7 @@ class RenderedFrame:
 
 @dataclass(frozen=True, slots=True)
 class RenderedClip:
-    """A animation."""
+    """An animated clip."""
 
     index: int
     """In the stream; the next one resumes it."""
@@ -170,13 +170,13 @@ def render_clip(
     """Renders the frames of a clip in order; each depends on pack, plan and recipe alone."""
     figure = Figure(pack, sample_identity(plan.identity, recipe.split))
     animation = Animation(plan.animation, plan.frames)
-    acted = [animation.pose(index) for index in range(plan.frames)]
-    poses = [figure.pose(pose) for pose in acted]
+    animated = [animation.pose(index) for index in range(plan.frames)]
+    poses = [figure.pose(pose) for pose in animated]
     eyes = np.mean([posed.head[:3, 3] for posed in poses], axis=0)
     camera = jittered_camera(np.random.default_rng(plan.camera), recipe.size, eyes)
     centre = head_centre(np.mean([posed.head for posed in poses], axis=0))
     others = [orbit(camera, centre, *angles) for angles in plan.directions]
-    transport = ClipTransport(figure, acted, poses)
+    transport = ClipTransport(figure, animated, poses)
     rasterizer.load(figure.parts)
     shown: tuple[RenderedFrame, Buffers] | None = None
     for index, posed in enumerate(poses):

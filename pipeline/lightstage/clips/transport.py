@@ -73,11 +73,11 @@ class ClipTransport:
 
     def _at(self, key: int) -> Transfer:
         if key not in self._traced:
-            posed = self._acted(key, self._jaw.min(), self._lids.min())
+            posed = self._posed_with(key, self._jaw.min(), self._lids.min())
             self._traced[key] = trace(self._figure.parts, posed)
         return self._traced[key]
 
-    def _acted(self, index: int, jaw: float, lids: float) -> Posed:
+    def _posed_with(self, index: int, jaw: float, lids: float) -> Posed:
         """A frame's pose with another opening of the jaw and closing of the lids."""
         pose = self._poses[index]
         changed = {"jawOpen": jaw, "eyeBlinkLeft": lids, "eyeBlinkRight": lids}
@@ -86,7 +86,7 @@ class ClipTransport:
     def _trace_moved(self) -> None:
         """The transport with the jaw furthest down and the lids shut, and where it matters."""
         parts = self._figure.parts
-        posed = self._acted(len(self._poses) // 2, self._jaw.max(), self._lids.max())
+        posed = self._posed_with(len(self._poses) // 2, self._jaw.max(), self._lids.max())
         self._other = trace(parts, posed)
         self._mouth = _around(parts, posed, _LIPS, _LIPS_REACH, Label.MOUTH)
         self._eyes = _around(parts, posed, _LIDS, _LIDS_REACH, Label.BROWS)

@@ -151,13 +151,15 @@ def make(glasses: Glasses, head: HeadShape) -> tuple[Accessory, ...]:
     metal = glasses.rim != "acetate"
     material = Material(0.3, 0.35) if metal else Material(0.22, 0.045)
     lens = merge(lenses)
-    parts = [_worn("frame", merge(frame), _frame_texture(glasses), material)]
+    parts = [_accessory("frame", merge(frame), _frame_texture(glasses), material)]
     if glasses.tint is not None:
-        parts.append(_worn("tint", lens, _tint_texture(glasses), Material(0.6, 0.0), blended=True))
+        parts.append(
+            _accessory("tint", lens, _tint_texture(glasses), Material(0.6, 0.0), blended=True)
+        )
     # The coat lies in front of the tint.
     coat = Solid(lens.positions + np.array([0, 0, 0.004], np.float32), lens.triangles, lens.uvs)
     clear = np.full((2, 2, 4), 255, np.uint8)
-    parts.append(_worn("lenses", coat, clear, Material(0.08, glasses.coating), coat=True))
+    parts.append(_accessory("lenses", coat, clear, Material(0.08, glasses.coating), coat=True))
     return tuple(parts)
 
 
@@ -356,7 +358,7 @@ def _tint_texture(glasses: Glasses) -> Texture:
     return encode(pixels, np.broadcast_to(alpha, (32, 4)))
 
 
-def _worn(
+def _accessory(
     name: str,
     solid: Solid,
     texture: Texture,

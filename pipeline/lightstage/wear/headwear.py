@@ -1,6 +1,6 @@
 """Head coverings and headphones, fitted to a neutral head.
 
-All but the headphones are shells around the head: a radius for every direction from a centre
+All but the headphones are radial shells around the head: a radius for every direction from a centre
 between the ears, a little outside of what lies within.
 """
 
@@ -105,10 +105,10 @@ def make(headwear: Headwear, head: HeadShape, hair: Reals | None = None) -> tupl
         headwear.kind == "beanie",
         rng,
     )
-    parts = [_worn(headwear, headwear.kind, solid, texture, rigid=not scarf)]
+    parts = [_accessory(headwear, headwear.kind, solid, texture, rigid=not scarf)]
     if headwear.kind == "cap":
         colour = np.broadcast_to(np.asarray(headwear.second, np.float32), (8, 8, 3))
-        parts.append(_worn(headwear, "brim", _brim(headwear, shell), encode(colour), True))
+        parts.append(_accessory(headwear, "brim", _brim(headwear, shell), encode(colour), True))
     return tuple(parts)
 
 
@@ -305,8 +305,8 @@ def _headphones(headwear: Headwear, head: HeadShape, hair: Reals | None) -> tupl
     shell_colour = np.broadcast_to(np.asarray(dark, np.float32), (8, 8, 3))
     leather = np.broadcast_to(np.float32(rng.uniform(0.008, 0.03)), (8, 8, 3))
     return (
-        _worn(headwear, "headphones", merge([band, *cups]), encode(shell_colour), True, 0.35),
-        _worn(headwear, "cushions", merge(cushions), encode(leather), True, 0.55),
+        _accessory(headwear, "headphones", merge([band, *cups]), encode(shell_colour), True, 0.35),
+        _accessory(headwear, "cushions", merge(cushions), encode(leather), True, 0.55),
     )
 
 
@@ -317,7 +317,7 @@ def _outermost(head: HeadShape, ear: Reals, side: float) -> float:
     return float((skin[near & (skin[:, 0] * side > 0), 0] * side).max())
 
 
-def _worn(
+def _accessory(
     headwear: Headwear,
     name: str,
     solid: Solid,
