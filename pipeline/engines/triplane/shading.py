@@ -18,30 +18,41 @@ from vcam_relight.pipeline.lighting.sh import LAMBERT
 from vcam_relight.pipeline.lighting.sh import basis as sh_basis
 from vcam_relight.pipeline.lighting.sh_torch import log_shading, radiance
 
-_SAME, _OTHER = 0.05, 0.35
-"""Distances between two lights, relative to the present one, up to which they count as the same and
-from which as different: what the network takes the present shading for is put in the place of its
-model bit by bit, so that asking for the light that is there changes nothing."""
-_COLOUR = 0.6
-"""Share kept of the colours that the network sees in the present light..."""
-_AROUND, _SPOT = 11, 0.3
-"""...but of a highlight's all that differ from those around it, in a square of so many cells of
-4 x 4 pixels: white, which would turn gray. It is brighter by so much (natural logarithm)."""
-_SHOWN = 0.6
-"""Share of a highlight's colour that is read from the picture over the albedo, not from the
-network's shading, which takes too little white out: olive foreheads."""
-_SHEEN = 0.3
-"""Share of a highlight that stays, beyond `_SPOT`: where the camera saw white no skin is known."""
-_BLACK = 0.01
-"""Linear light and albedo below which colours are noise."""
-_F0 = 0.028
-"""Reflectance of skin at normal incidence."""
-_GRAZING = 0.3
-"""Of Fresnel's rise towards grazing angles: rough surfaces hide most of it from themselves."""
+
+@dataclass(frozen=True, slots=True)
+class FaceShadingParams:
+    """How the network's maps become a gain."""
+
+    same: float = 0.05
+    different: float = 0.35
+    """Distances between two lights, relative to the present one, up to which they count as the same
+    and from which as different: what the network takes the present shading for is put in the place
+    of its model bit by bit, so that asking for the light that is there changes nothing."""
+    colour: float = 0.6
+    """Share kept of the colours that the network sees in the present light..."""
+    around: int = 11
+    """...but of a highlight's all that differ from those around it, in a square of so many cells of
+    4 x 4 pixels: white, which would turn gray."""
+    spot: float = 0.3
+    """A highlight is brighter than what is around it by so much (natural logarithm)."""
+    shown: float = 0.6
+    """Share of a highlight's colour that is read from the image over the albedo, not from the
+    network's shading, which takes too little white out: olive foreheads."""
+    sheen: float = 0.3
+    """Share of a highlight beyond `spot` that stays: under white there is no skin to know."""
+    black: float = 0.01
+    """Linear light and albedo below which colours are noise."""
+    normal_reflectance: float = 0.028
+    """Of skin at normal incidence."""
+    grazing: float = 0.3
+    """Of Fresnel's rise towards grazing angles: rough surfaces hide most of it from themselves."""
+    least_cells: int = 40
+    """Of 4 x 4 pixels, below which too little of the person is seen to tell the light."""
+
+
+_PARAMS = FaceShadingParams()
 _GLOSS = np.exp(-np.array([0.0] + [1.0] * 3 + [4.0] * 5, np.float32) * 0.18)
 """By band: what the lobe of a rough surface (GGX alpha 0.3) leaves of a light's harmonics."""
-_LEAST_CELLS = 40
-"""Of 4 x 4 pixels, below which too little of the person is seen to tell the light."""
 _VIEW = torch.tensor([0.0, 0.0, 1.0])[:, None, None]
 
 
@@ -65,7 +76,7 @@ def light_on(maps: Maps) -> FloatArray:
         (maps.present.clamp(-5, 5).exp(), maps.normal, torch.sigmoid(maps.mask))
     )  # fmt: skip
     use = person[0, 0] > 0.9
-    if int(use.sum()) < _LEAST_CELLS:
+    if int(use.sum()) < _PARAMS.least_cells:
         return AMBIENT * np.float32(small.mean())
     shading = small[0][:, use].T.numpy()
     level = np.float32(max(float(shading.mean()), 1e-4))
@@ -85,24 +96,26 @@ def believed(maps: Maps, seen: Tensor) -> Tensor:
     """
     gray = maps.present.mean(1, keepdim=True)
     colour = maps.present - gray
-    shown = torch.log(seen + _BLACK) - torch.log(maps.albedo + _BLACK)
+    shown = torch.log(seen + _PARAMS.black) - torch.log(maps.albedo + _PARAMS.black)
     shown = shown - shown.mean(1, keepdim=True)
     values = torch.cat([gray, colour, shown, torch.ones_like(gray)], 1) * torch.sigmoid(maps.mask)
-    around = functional.avg_pool2d(functional.avg_pool2d(values, 4), _AROUND, 1, _AROUND // 2)
+    around = functional.avg_pool2d(
+        functional.avg_pool2d(values, 4), _PARAMS.around, 1, _PARAMS.around // 2
+    )
     around = around[:, :7] / around[:, 7:].clamp(min=1e-3)
     around = functional.interpolate(around, scale_factor=4.0, mode="bilinear")
     excess, tint, shown_tint = gray - around[:, :1], colour - around[:, 1:4], shown - around[:, 4:]
-    spot = (excess / _SPOT).clamp(0, 1)
-    white = tint + _SHOWN * (shown_tint - tint) - _COLOUR * tint
-    sheen = _SHEEN * (excess - _SPOT).clamp(min=0)
-    result: Tensor = gray - sheen + _COLOUR * colour + white * spot
+    spot = (excess / _PARAMS.spot).clamp(0, 1)
+    white = tint + _PARAMS.shown * (shown_tint - tint) - _PARAMS.colour * tint
+    sheen = _PARAMS.sheen * (excess - _PARAMS.spot).clamp(min=0)
+    result: Tensor = gray - sheen + _PARAMS.colour * colour + white * spot
     return result
 
 
 def difference(present: FloatArray, target: FloatArray) -> float:
-    """0..1, how far two lights `(9, 3)` count as different; see `_SAME`."""
+    """0..1, how far two lights `(9, 3)` count as different; see `FaceShadingParams.same`."""
     distance = float(np.linalg.norm(target - present)) / max(float(np.linalg.norm(present)), 1e-6)
-    return float(smoothstep(_SAME, _OTHER, distance))
+    return float(smoothstep(_PARAMS.same, _PARAMS.different, distance))
 
 
 def face_gain(
@@ -151,5 +164,6 @@ def _shine(maps: Maps, light: Tensor) -> Tensor:
     mirror = mirror / mirror.square().sum(1, keepdim=True).sqrt()
     glossy = radiance(light * torch.from_numpy(_GLOSS)[:, None], mirror).clamp(min=0)
     away = 1 - facing
-    fresnel = _F0 + (1 - _F0) * _GRAZING * (away.square().square() * away)
+    facing_on, grazing = _PARAMS.normal_reflectance, _PARAMS.grazing
+    fresnel = facing_on + (1 - facing_on) * grazing * (away.square().square() * away)
     return glossy * fresnel * torch.exp(maps.occlusion.clamp(max=0))
