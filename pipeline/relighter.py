@@ -84,7 +84,7 @@ class Relighter:
             faces = _nobody(image, time)
         else:
             faces = self._tracker.update(image, time)
-            if faces.cut:
+            if faces.shot_change:
                 self._stream.reset()
         return self._stream.relight(image, faces, lighting, settings)
 

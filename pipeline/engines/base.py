@@ -10,10 +10,10 @@ from vcam_relight.pipeline.lighting import Lighting
 
 
 class Stream(Protocol):
-    """One video in an engine: all that is remembered from frame to frame (smoothed lighting,
-    recurrent state). Use it from one thread.
+    """One video in an engine. Use it from one thread.
 
-    A stream is deterministic: the same frames, lighting and settings give the same images,
+    It holds all that is remembered from frame to frame: smoothed lighting, recurrent state. A
+    stream is deterministic: the same frames, lighting and settings give the same images,
     whatever other streams its engine serves.
     """
 
@@ -40,8 +40,10 @@ class Stream(Protocol):
 
 
 class Engine(Protocol):
-    """A way to relight. Holds what all streams share (weights, models) and serves any number of
-    them, each from a thread of its own.
+    """A way to relight.
+
+    It holds what all streams share (weights, models) and serves any number of them, each from a
+    thread of its own.
     """
 
     name: str

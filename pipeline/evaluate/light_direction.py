@@ -6,9 +6,11 @@ import numpy as np
 
 from vcam_relight.pipeline.core.color import linear_rgb
 from vcam_relight.pipeline.core.image import BgrImage, FloatArray
-from vcam_relight.pipeline.engines.geometry.engine import GeometryEngine
 from vcam_relight.pipeline.evaluate.metrics import Mask
+from vcam_relight.pipeline.face.frame_context import FrameContext
 from vcam_relight.pipeline.face.types import FaceState
+from vcam_relight.pipeline.head.normals import NormalMapper
+from vcam_relight.pipeline.lighting.estimation import estimate_lighting
 from vcam_relight.pipeline.lighting.sh import LAMBERT, basis, dominant_direction
 
 _DIRECTED = 0.25
@@ -65,10 +67,10 @@ def estimate_direction(
 
 
 class LightMeter:
-    """Estimates the source lighting with the geometry engine's normals and robust fit."""
+    """Estimates the source lighting from the face's geometry, by a robust fit."""
 
     def __init__(self) -> None:
-        self._engine = GeometryEngine()
+        self._mapper = NormalMapper()
 
     def estimate(self, image: BgrImage, faces: FaceState) -> FloatArray | None:
         """Estimates the lighting of an image.
@@ -80,7 +82,7 @@ class LightMeter:
         Returns:
             `(9, 3)` radiance coefficients; None when too little skin is seen.
         """
-        return self._engine.source_lighting(image, faces)
+        return estimate_lighting(FrameContext(image, faces), self._mapper)
 
 
 def direction_of(sh: FloatArray) -> FloatArray:

@@ -186,7 +186,7 @@ def _luminance(pixels: BgrImage) -> FloatArray:
 def _face_mask(state: FaceState, shape: tuple[int, int]) -> Mask:
     mask = np.zeros(shape, np.uint8)
     for face in state.faces:
-        if face.seen:
+        if face.visible:
             hull = cv2.convexHull(np.round(face.landmarks[:, :2]).astype(np.int32))
             cv2.fillConvexPoly(mask, hull, 1)
     return mask.astype(bool)

@@ -82,8 +82,11 @@ def load_triangles() -> np.ndarray[tuple[int, ...], np.dtype[np.int32]]:
 
 
 def load_pose_basis() -> tuple[NDArray[np.int64], FloatArray, FloatArray]:
-    """The landmarks that tell how a head is turned: `(33,)` indices, `(33,)` weights, and `(33, 3)`
-    positions on the canonical face, in centimetres and camera space.
+    """The landmarks that tell how a head is turned.
+
+    Returns:
+        `(33,)` indices, `(33,)` weights, and `(33, 3)` positions on the canonical face, in
+        centimetres and camera space.
     """
     rows = np.loadtxt(FOLDER / "face_pose_basis.txt", dtype=np.float32)
     return rows[:, 0].astype(np.int64), rows[:, 1], rows[:, 2:]

@@ -17,7 +17,7 @@ from vcam_relight.pipeline.face.segmenter import PersonSegmenter
 from vcam_relight.pipeline.face.types import Face, FaceState
 
 MAX_FACES = 4
-ANALYSIS_SIDE = 640
+_TRACKING_SIDE = 640
 """The tracker looks at pictures of at most this many pixels on the longer side."""
 _LOOK_EVERY = 0.25
 """Seconds between looks for further faces while one is followed; each frame while none is."""
@@ -30,7 +30,7 @@ _FADE_IN = 0.25
 _FADE_OUT = 0.4
 _GAP = 1.0
 """A pause in media time of more seconds than this starts the stream anew."""
-_CUT_CORRELATION = 0.5
+_SAME_SHOT_CORRELATION = 0.5
 _CONTRAST = 30.0
 """Length of a thumbnail below which a picture is too flat to compare."""
 _THUMB = (32, 18)
@@ -38,11 +38,11 @@ _THUMB = (32, 18)
 
 @dataclass
 class _Track:
-    ident: int
+    track_id: int
     region: Region
     landmarks: FloatArray
     weight: float = 0.0
-    seen: bool = True
+    visible: bool = True
     filter: OneEuroFilter = field(
         # Cutoffs by eye on webcam clips: below 1.5 Hz shading lags a turning head, beta 60 lets a
         # head that crosses its own width in a second through unfiltered.
@@ -68,7 +68,7 @@ class FaceTracker:
         self._pool = ThreadPoolExecutor(1, "mask")
         """Holds one picture at most: each frame waits for its own mask."""
         self._tracks: list[_Track] = []
-        self._next_ident = 1
+        self._next_id = 1
         self._time: float | None = None
         self._looked = 0.0
         self._thumb: FloatArray | None = None
@@ -93,16 +93,16 @@ class FaceTracker:
             time: media time in seconds; a step back or a long gap starts anew.
         """
         height, width = image.shape[:2]
-        scale = min(1.0, ANALYSIS_SIDE / max(height, width))
+        scale = min(1.0, _TRACKING_SIDE / max(height, width))
         with self._timer.stage("scale"):
             size = (max(1, round(width * scale)), max(1, round(height * scale)))
             small = resize(image, size)
             thumb = _thumbnail(small)
-            cut = size != self._size or self._is_cut(thumb, time)
-            if cut:
+            shot_change = size != self._size or self._is_shot_change(thumb, time)
+            if shot_change:
                 self.reset()
             self._size = size
-            # A fade through black is a cut too: what was there before it is kept to compare with.
+            # A fade through black changes the shot too: what was there before it is kept to compare with.
             if self._thumb is None or float(np.linalg.norm(thumb)) > _CONTRAST:
                 self._thumb = thumb
         # The two networks know nothing of each other: they share two cores.
@@ -113,14 +113,16 @@ class FaceTracker:
                 self._time = time
                 self._follow(small, dt)
                 self._look(small, time)
-                self._fade(dt, at_once=cut)
+                self._fade(dt, at_once=shot_change)
         finally:
             with self._timer.stage("mask (wait)"):
                 wait([segmentation])  # or it would write into the state after a reset
         mask = segmentation.result()
         grow = np.array([width / size[0], height / size[1], width / size[0]], np.float32)
-        faces = tuple(Face(t.ident, t.landmarks * grow, t.weight, t.seen) for t in self._tracks)
-        return FaceState((width, height), time, faces, mask, cut)
+        faces = tuple(
+            Face(t.track_id, t.landmarks * grow, t.weight, t.visible) for t in self._tracks
+        )
+        return FaceState((width, height), time, faces, mask, shot_change)
 
     def still(self, image: BgrImage) -> FaceState:
         """The people in a picture that is not part of a stream."""
@@ -129,7 +131,7 @@ class FaceTracker:
         self.reset()
         return state
 
-    def _is_cut(self, thumb: FloatArray, time: float) -> bool:
+    def _is_shot_change(self, thumb: FloatArray, time: float) -> bool:
         last = self._thumb
         if self._time is None or last is None:
             return True
@@ -138,14 +140,14 @@ class FaceTracker:
         lengths = float(np.linalg.norm(thumb)), float(np.linalg.norm(last))
         if min(lengths) <= _CONTRAST:
             return False
-        # Correlation rather than difference: a lamp switched on is no cut.
-        return float((thumb * last).sum()) / (lengths[0] * lengths[1]) < _CUT_CORRELATION
+        # Correlation rather than difference: a lamp switched on is the same shot.
+        return float((thumb * last).sum()) / (lengths[0] * lengths[1]) < _SAME_SHOT_CORRELATION
 
     def _follow(self, small: BgrImage, dt: float) -> None:
         for track in self._tracks:
             landmarks, presence = self._landmarker.find(small, track.region)
-            track.seen = presence > _MIN_PRESENCE
-            if track.seen:
+            track.visible = presence > _MIN_PRESENCE
+            if track.visible:
                 self._move(track, landmarks, dt)
         older: list[_Track] = []
         for track in self._tracks:
@@ -160,7 +162,7 @@ class FaceTracker:
         track.region = track.region.settle(wanted)
 
     def _look(self, small: BgrImage, time: float) -> None:
-        following = any(track.seen for track in self._tracks)
+        following = any(track.visible for track in self._tracks)
         if following and 0 <= time - self._looked < _LOOK_EVERY:
             return
         self._looked = time
@@ -173,7 +175,7 @@ class FaceTracker:
         """
         box = np.array(found.box, np.float32)
         near = [track for track in self._tracks if iou(track.box(), box) > _NEAR_IOU]
-        if any(track.seen and not track.region.slipped(found.region) for track in near):
+        if any(track.visible and not track.region.slipped(found.region) for track in near):
             return
         if not near and len(self._tracks) >= MAX_FACES:
             return
@@ -185,10 +187,10 @@ class FaceTracker:
         landmarks, _ = self._landmarker.find(small, region)
         if near:
             track = near[0]
-            track.region, track.seen = region, True
+            track.region, track.visible = region, True
         else:
-            track = _Track(self._next_ident, region, landmarks)
-            self._next_ident += 1
+            track = _Track(self._next_id, region, landmarks)
+            self._next_id += 1
             self._tracks.append(track)
         track.filter.reset()
         self._move(track, landmarks, 0.0)
@@ -198,9 +200,9 @@ class FaceTracker:
         and so is the light when somebody switches it on.
         """
         for track in self._tracks:
-            step = dt / _FADE_IN if track.seen else -dt / _FADE_OUT
+            step = dt / _FADE_IN if track.visible else -dt / _FADE_OUT
             track.weight = 1.0 if at_once else float(np.clip(track.weight + step, 0.0, 1.0))
-        self._tracks = [track for track in self._tracks if track.seen or track.weight > 0]
+        self._tracks = [track for track in self._tracks if track.visible or track.weight > 0]
 
 
 def _thumbnail(image: BgrImage) -> FloatArray:

@@ -9,14 +9,14 @@ from vcam_relight.pipeline.core.image import FloatArray, Map
 class Face:
     """One tracked face."""
 
-    ident: int
+    track_id: int
     """Stays the same while the face is followed."""
     landmarks: FloatArray
     """`(468, 3)` MediaPipe face mesh: x right and y down in pixels of the frame, z in the same
     scale, growing away from the camera."""
     weight: float
     """0..1: eases in when the face appears and out when it is lost, so that light never pops."""
-    seen: bool
+    visible: bool
     """Whether it was found in this frame; if not, it is remembered while it fades."""
 
 
@@ -30,6 +30,6 @@ class FaceState:
     """Media time of the frame in seconds."""
     faces: tuple[Face, ...]
     mask: Map
-    """`(h, w)` in 0..1, the persons' share of each pixel, at reduced resolution."""
-    cut: bool
-    """The scene changed: forget what was believed about it."""
+    """`(h, w)` 0..1, how much of each pixel is a person's, at reduced resolution."""
+    shot_change: bool
+    """Another shot begins: forget what is known of the one before."""

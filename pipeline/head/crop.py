@@ -53,8 +53,9 @@ class HeadCrop:
 
 
 def _fine(side: float, size: int) -> int:
-    """The side that a crop is first cut at: shrinking needs a filter, and OpenCV's is fast for
-    halves and quarters.
+    """The side that a crop is first cut at.
+
+    Shrinking needs a filter, and OpenCV's is fast for halves and quarters.
     """
     full = size
     while full * 1.5 < side and full < 4 * size:

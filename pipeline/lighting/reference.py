@@ -1,9 +1,13 @@
 """The lighting of a photograph, read from the faces in it."""
 
+from contextlib import closing
+
 from vcam_relight.pipeline.core.image import BgrImage
 from vcam_relight.pipeline.core.timing import StageTimer
-from vcam_relight.pipeline.engines.geometry.engine import GeometryEngine
+from vcam_relight.pipeline.face.frame_context import FrameContext
 from vcam_relight.pipeline.face.tracker import FaceTracker
+from vcam_relight.pipeline.head.normals import NormalMapper
+from vcam_relight.pipeline.lighting.estimation import estimate_lighting
 from vcam_relight.pipeline.lighting.lighting import Lighting
 
 
@@ -14,15 +18,17 @@ def lighting_of(image: BgrImage) -> Lighting:
     cannot be told from the tone of the skin.
 
     Args:
-        picture: `(H, W, 3)` uint8 BGR.
+        image: `(H, W, 3)`.
 
     Raises:
         ValueError: no face, or too little skin to tell.
+        OSError, RuntimeError: the face tracker's models are missing or do not load.
     """
-    faces = FaceTracker(StageTimer()).still(image)
+    with closing(FaceTracker(StageTimer())) as tracker:
+        faces = tracker.still(image)
     if not faces.faces:
         raise ValueError("no face was found in it")
-    sh = GeometryEngine().source_lighting(image, faces)
+    sh = estimate_lighting(FrameContext(image, faces), NormalMapper())
     if sh is None:
-        raise ValueError("too little of a face is seen in it to tell the light")
+        raise ValueError("too little of a face is visible in it to tell the light")
     return Lighting.from_sh(sh)

@@ -24,9 +24,10 @@ from vcam_relight.pipeline.engines.triplane.network.model import (
     Maps,
     TriplaneNetwork,
 )
+from vcam_relight.pipeline.face.frame_context import analysis_size
 from vcam_relight.pipeline.face.tracker import FaceTracker
 from vcam_relight.pipeline.head.crop import HeadCrop
-from vcam_relight.pipeline.head.normals import NormalMapper, grid_size
+from vcam_relight.pipeline.head.normals import NormalMapper
 from vcam_relight.pipeline.head.pose import HeadFinder, pose_in_crop
 from vcam_relight.pipeline.head.space import HeadPose
 from vcam_relight.pipeline.lighting.sh_torch import asked_light
@@ -98,7 +99,7 @@ def _row(
     head = finder.find(state.faces[0].landmarks)
     crop = HeadCrop.of(head)
     pose = pose_in_crop(head, crop.middle, crop.side)
-    normals, own = mapper.normals(state, resize(state.mask, grid_size(*state.size)))
+    normals, own = mapper.normals(state, resize(state.mask, analysis_size(*state.size)))
     maps = {"normal": normals, "face": own, "mask": state.mask}
     return {
         "image": crop.cut(image, INPUT),

@@ -26,6 +26,7 @@ from vcam_relight.pipeline.engines.paper.engine import PaperEngine
 from vcam_relight.pipeline.engines.paper.light import EXPOSURE
 from vcam_relight.pipeline.evaluate.cases import exposed
 from vcam_relight.pipeline.evaluate.ground_truth import load_subjects
+from vcam_relight.pipeline.face.frame_context import FrameContext
 from vcam_relight.pipeline.face.tracker import FaceTracker
 from vcam_relight.pipeline.lighting import OFF
 from vcam_relight.pipeline.lighting.exposure import exposure
@@ -93,7 +94,7 @@ def test_the_engine_starts_from_it_when_the_weights_are_there(
     monkeypatch.setenv(VARIABLE, str(weights.parent))
     engine = PaperEngine.load()
     engine.open_stream(StageTimer()).relight(frame, seen(), OFF, RelightSettings(yaw=10.0))
-    read = DprLight(weights)(seen(), frame)
+    read = DprLight(weights)(FrameContext(frame, seen()))
     assert read is not None
     assert stub.calls[0].sh[0].numpy() == pytest.approx(EXPOSURE * read[:, 0], abs=1e-5)
 

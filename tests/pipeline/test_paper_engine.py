@@ -18,15 +18,17 @@ from support.tolerances import ROUNDED
 from support.web_parts import running
 from vcam_relight.pipeline.controls import RelightSettings
 from vcam_relight.pipeline.core.color import decode_srgb
-from vcam_relight.pipeline.core.image import BgrImage, FloatArray
+from vcam_relight.pipeline.core.image import FloatArray
 from vcam_relight.pipeline.core.timing import StageTimer
 from vcam_relight.pipeline.engines.paper import PaperModel
 from vcam_relight.pipeline.engines.paper.crop import Square
 from vcam_relight.pipeline.engines.paper.engine import PaperEngine, PaperStream
-from vcam_relight.pipeline.engines.paper.light import EXPOSURE, LightMemory, LightSetter
+from vcam_relight.pipeline.engines.paper.light import EXPOSURE, NetworkLight
 from vcam_relight.pipeline.engines.paper.pose import PoseFinder
+from vcam_relight.pipeline.face.frame_context import FrameContext
 from vcam_relight.pipeline.face.types import Face, FaceState
 from vcam_relight.pipeline.lighting import AUTO, OFF, Lighting
+from vcam_relight.pipeline.lighting.adaptation import LightAdapter
 from vcam_relight.pipeline.lighting.exposure import AMBIENT
 from vcam_relight.pipeline.relighter import Relighter
 from vcam_relight.vcam.cli.main import main
@@ -34,43 +36,47 @@ from vcam_relight.vcam.cli.main import main
 # The light
 
 
+def network_light(lighting: Lighting, **settings: float) -> NetworkLight:
+    """What the network is asked for, before a face in even light."""
+    controls, context = RelightSettings(**settings), FrameContext(demo_frames(1)[0], seen())
+    target = LightAdapter().target(lighting, controls, AMBIENT, context)
+    return NetworkLight.of(target, controls.intensity)
+
+
 def test_the_light_is_gray_and_of_the_networks_size() -> None:
-    setter, frame = LightSetter(), demo_frames(1)[0]
-    wanted = setter.wanted(frame, seen(), LEFT, PLAIN, LightMemory())
-    assert wanted.sh.shape == (9,) and wanted.gain == pytest.approx(np.ones(3), abs=1e-3)
-    assert 0.5 < wanted.sh[0] < 1.1 and wanted.sh[3] < -0.2
-    again = setter.wanted(frame, seen(), Lighting.from_sh(LEFT.sh * 9), PLAIN, LightMemory())
-    assert again.sh == pytest.approx(wanted.sh, abs=1e-4)
-    red = setter.wanted(frame, seen(), Lighting.from_sh(LEFT.sh * [2, 1, 1]), PLAIN, LightMemory())
-    assert red.gain[2] > 1.3 * red.gain[0]
-    bright = setter.wanted(frame, seen(), LEFT, RelightSettings(intensity=2.0), LightMemory())
-    assert bright.gain == pytest.approx(2 * wanted.gain, rel=1e-5)
-    filled = setter.wanted(frame, seen(), LEFT, RelightSettings(fill=1.0), LightMemory())
-    assert np.abs(filled.sh[1:]).max() < 1e-6
+    plain = network_light(LEFT)
+    assert plain.sh.shape == (9,) and plain.gain == pytest.approx(np.ones(3), abs=1e-3)
+    assert 0.5 < plain.sh[0] < 1.1 and plain.sh[3] < -0.2
+    assert network_light(Lighting.from_sh(LEFT.sh * 9)).sh == pytest.approx(plain.sh, abs=1e-4)
+    red = network_light(Lighting.from_sh(LEFT.sh * [2, 1, 1]))
+    assert red.gain[0] > 1.3 * red.gain[2]
+    assert network_light(LEFT, intensity=2.0).gain == pytest.approx(2 * plain.gain, rel=1e-5)
+    assert np.abs(network_light(LEFT, fill=1.0).sh[1:]).max() < 1e-6
 
 
-def test_auto_and_another_view_start_from_the_present_light() -> None:
-    asked: list[FaceState] = []
+def test_auto_and_another_view_start_from_the_source_lighting() -> None:
+    observed: list[FrameContext] = []
 
-    def estimate(faces: FaceState, frame: BgrImage) -> FloatArray:
-        asked.append(faces)
-        return np.asarray(AMBIENT * [1, 1, 1], np.float32)
+    def estimate(context: FrameContext) -> FloatArray:
+        observed.append(context)
+        return AMBIENT
 
-    setter, frame = LightSetter(estimate), demo_frames(1)[0]
-    off = setter.wanted(frame, seen(), OFF, PLAIN, LightMemory())
-    assert off.sh == pytest.approx(EXPOSURE * AMBIENT[:, 0], abs=1e-5)
-    auto = setter.wanted(frame, seen(), AUTO, PLAIN, LightMemory())
-    assert auto.sh[1] < -0.05 and (auto.gain >= 1).all()
-    assert len(asked) == 2
-    setter.wanted(frame, seen(), LEFT, PLAIN, LightMemory())
-    assert len(asked) == 2
+    stub, frame = Stub(), demo_frames(1)[0]
+    stream = PaperEngine(stub, PoseFinder(), estimate).open_stream(StageTimer())
+    stream.relight(frame, seen(), OFF, RelightSettings(yaw=10.0, fill=1.0, intensity=2.0))
+    assert stub.calls[-1].sh[0].numpy() == pytest.approx(EXPOSURE * AMBIENT[:, 0], abs=1e-5)
+    stream.relight(frame, seen(), AUTO, PLAIN)
+    assert stub.calls[-1].sh[0, 1] < -0.05
+    assert len(observed) == 2
+    stream.relight(frame, seen(), LEFT, PLAIN)
+    assert len(observed) == 2
 
 
 # The engine around a network
 
 
 def open_stream(stub: Stub) -> PaperStream:
-    return PaperEngine(stub, LightSetter(), PoseFinder()).open_stream(StageTimer())
+    return PaperEngine(stub, PoseFinder()).open_stream(StageTimer())
 
 
 def test_the_head_changes_and_nothing_else() -> None:
@@ -178,7 +184,7 @@ def test_a_new_face_starts_anew_and_the_one_followed_is_kept() -> None:
 
 
 def test_the_network_itself_in_its_place() -> None:
-    relighter = Relighter(PaperEngine(PaperModel(random_network(64)), LightSetter(), PoseFinder()))
+    relighter = Relighter(PaperEngine(PaperModel(random_network(64)), PoseFinder()))
     frame = demo_frames(1)[0]
     out = relighter.process(frame, 0.0, LEFT, PLAIN)
     assert (out != frame).any() and np.array_equal(out[:, :200], frame[:, :200])

@@ -18,11 +18,12 @@ from vcam_relight.pipeline.core.timing import StageTimer
 from vcam_relight.pipeline.engines.base import Engine
 from vcam_relight.pipeline.engines.registry import load_engine
 from vcam_relight.pipeline.evaluate.method import EngineMethod
+from vcam_relight.pipeline.face.frame_context import FrameContext
 from vcam_relight.pipeline.face.models import FOLDER
 from vcam_relight.pipeline.face.tracker import FaceTracker
-from vcam_relight.pipeline.head.normals import NormalMapper, grid_size
+from vcam_relight.pipeline.head.normals import NormalMapper
 from vcam_relight.pipeline.lighting import AUTO, OFF, Lighting
-from vcam_relight.pipeline.lighting.estimation import estimate, skin_mask
+from vcam_relight.pipeline.lighting.estimation import fit_lighting
 from vcam_relight.pipeline.lighting.lights import Light, direction, lights_to_sh
 from vcam_relight.pipeline.lighting.presets import load_presets
 from vcam_relight.pipeline.lighting.reference import lighting_of
@@ -145,15 +146,13 @@ def test_present_light_is_recovered_from_a_shaded_face() -> None:
     """Shade the demo face's own normals with a known light and a plain skin; read the light."""
     frame = demo_frames(1)[0]
     faces = FaceTracker(StageTimer()).still(frame)
-    size = grid_size(*faces.size)
-    normals, own = NormalMapper().normals(faces, cv2.resize(faces.mask, size))
+    context = FrameContext(frame, faces)
+    normals, own = NormalMapper().normals(faces, context.mask)
     for azimuth, elevation in ((-40, 10), (35, 40), (0, 20)):
         light = lights_to_sh([Light(azimuth, elevation, (1, 1, 1), 0.3)], (0.4, 0.4, 0.4))
         skin = np.float32([0.28, 0.16, 0.10])  # RGB albedo of a mid-tone
         linear = np.maximum(irradiance(light, normals), 0) * skin
-        found = estimate(
-            linear.astype(np.float32), normals, skin_mask(faces.faces, faces.size), own
-        )
+        found = fit_lighting(linear.astype(np.float32), normals, context.skins, own)
         assert found is not None
         cosine = float(dominant_direction(found) @ dominant_direction(light))
         assert np.degrees(np.arccos(cosine)) < LIGHT_ANGLE_DEG
@@ -286,11 +285,11 @@ def test_two_people_are_both_relit(relighter: Relighter) -> None:
 def test_faces_keep_their_number_and_a_cut_starts_anew() -> None:
     tracker = FaceTracker(StageTimer())
     frames = demo_frames(10)
-    numbers = {f.ident for i, x in enumerate(frames) for f in tracker.update(x, i / 30).faces}
+    numbers = {f.track_id for i, x in enumerate(frames) for f in tracker.update(x, i / 30).faces}
     assert len(numbers) == 1
     other = 255 - frames[-1]
-    assert tracker.update(other, 10 / 30).cut
-    assert not tracker.update(other, 11 / 30).cut
+    assert tracker.update(other, 10 / 30).shot_change
+    assert not tracker.update(other, 11 / 30).shot_change
 
 
 def noisy(frame: BgrImage, number: int) -> BgrImage:
@@ -343,19 +342,18 @@ def test_a_new_image_size_makes_no_other_light(relighter: Relighter, engine: Eng
 def test_beards_and_spectacles_do_not_bend_the_estimate() -> None:
     frame = demo_frames(1)[0]
     faces = FaceTracker(StageTimer()).still(frame)
-    size = grid_size(*faces.size)
-    normals, own = NormalMapper().normals(faces, cv2.resize(faces.mask, size))
+    context = FrameContext(frame, faces)
+    normals, own = NormalMapper().normals(faces, context.mask)
     light = lights_to_sh([Light(-40, 10, (1, 1, 1), 0.3)], (0.4, 0.4, 0.4))
     linear = np.maximum(irradiance(light, normals), 0) * np.float32([0.28, 0.16, 0.10])
-    skins = skin_mask(faces.faces, faces.size)
-    clean = estimate(linear.astype(np.float32), normals, skins, own)
-    chin = faces.faces[0].landmarks[152, 1] * size[1] / faces.size[1]
-    nose = faces.faces[0].landmarks[2, 1] * size[1] / faces.size[1]
+    clean = fit_lighting(linear.astype(np.float32), normals, context.skins, own)
+    chin = faces.faces[0].landmarks[152, 1] * context.scale
+    nose = faces.faces[0].landmarks[2, 1] * context.scale
     bearded = linear.copy()
     rows = slice(int(nose), int(chin) + 1)
     spots = np.random.default_rng(0).random(bearded[rows].shape[:2]) < 0.4
     bearded[rows][spots] *= 0.25
-    found = estimate(bearded.astype(np.float32), normals, skins, own)
+    found = fit_lighting(bearded.astype(np.float32), normals, context.skins, own)
     assert clean is not None and found is not None
     cosine = float(dominant_direction(found) @ dominant_direction(clean))
     assert np.degrees(np.arccos(min(cosine, 1.0))) < BEARD_ANGLE_DEG

@@ -1,4 +1,4 @@
-"""When the network looks at heads, and that what it saw goes along with them."""
+"""What the network saw goes along with moving heads."""
 
 import cv2
 import numpy as np
@@ -8,7 +8,7 @@ from support.demo import demo_frames
 from vcam_relight.pipeline.controls import RelightSettings
 from vcam_relight.pipeline.core.image import BgrImage, FloatArray
 from vcam_relight.pipeline.engines.registry import load_engine
-from vcam_relight.pipeline.engines.triplane.temporal.optical_flow import Motion, Path
+from vcam_relight.pipeline.engines.triplane.temporal.optical_flow import FlowEstimator, FlowField
 from vcam_relight.pipeline.head.crop import HeadCrop
 from vcam_relight.pipeline.lighting.presets import load_presets
 from vcam_relight.pipeline.relighter import Relighter
@@ -37,14 +37,14 @@ def test_motion_is_that_of_the_image() -> None:
     seen, true = (crop.cut(frame, 128).astype(np.float32) for crop in (here, there))
     gray = np.asarray(cv2.cvtColor(frame, cv2.COLOR_BGR2GRAY), np.uint8)
     luma, later = (crop.cut(gray, 128) for crop in (here, there))
-    path = Motion().between(luma, later)
+    flow = FlowEstimator().estimate_flow(luma, later)
     inner = (slice(8, -8), slice(8, -8))
 
     def error(values: FloatArray) -> float:
         return float(np.abs(values - true)[inner].mean())
 
-    assert error(path.carry(seen)) < 0.4 * error(seen)
-    assert np.array_equal(Motion().between(luma, luma).carry(seen), seen)
+    assert error(flow.warp(seen)) < 0.4 * error(seen)
+    assert np.array_equal(FlowEstimator().estimate_flow(luma, luma).warp(seen), seen)
 
 
 def test_light_goes_along_with_a_moving_face(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -54,11 +54,11 @@ def test_light_goes_along_with_a_moving_face(monkeypatch: pytest.MonkeyPatch) ->
     expected = [alone.still(frame, LEFT, PLAIN) for frame in frames[6:]]
     carried = _error(_played(frames)[6:], expected)
 
-    def still(self: Motion, before: BgrImage, now: BgrImage) -> Path:
+    def still(self: FlowEstimator, before: BgrImage, now: BgrImage) -> FlowField:
         y, x = np.mgrid[: len(now), : len(now)].astype(np.float32)
-        return Path(x, y)
+        return FlowField(x, y)
 
-    monkeypatch.setattr(Motion, "between", still)
+    monkeypatch.setattr(FlowEstimator, "estimate_flow", still)
     assert carried < 0.9 * _error(_played(frames)[6:], expected)
 
 

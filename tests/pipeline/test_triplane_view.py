@@ -6,8 +6,8 @@ import pytest
 
 from vcam_relight.pipeline.controls import CONTROLS
 from vcam_relight.pipeline.core.image import BgrImage, FloatArray
-from vcam_relight.pipeline.engines.triplane.novel_view import PITCH, YAW, View
-from vcam_relight.pipeline.engines.triplane.view_synthesis import Rendered, turned
+from vcam_relight.pipeline.engines.triplane.novel_view import PITCH, YAW, NovelView
+from vcam_relight.pipeline.engines.triplane.view_synthesis import RenderedVolume, warp_to_view
 from vcam_relight.pipeline.head.crop import HeadCrop
 from vcam_relight.pipeline.head.pose import Head, pose_in_crop
 from vcam_relight.pipeline.lightstage.camera.framing import orbit, source_camera
@@ -59,16 +59,16 @@ def photograph(back: FloatArray, centre: FloatArray) -> BgrImage:
     return np.rint(128 + 90 * np.where(there[..., None] > 0, skin, wall)).astype(np.uint8)
 
 
-def rendered(back: FloatArray, centre: FloatArray, origin: FloatArray) -> Rendered:
+def rendered(back: FloatArray, centre: FloatArray, origin: FloatArray) -> RenderedVolume:
     """What an ideal volume shows; its depth counts from the head's origin in that view."""
     line = ((np.arange(64) + 0.5) / 32 - 1) * 1.8
     x, y = np.meshgrid(line, -line)
     depth, there, _ = skull(back, centre, x, y)
     depth = np.where(there > 0, depth - origin[2], -1.5)
-    return Rendered(depth.astype(np.float32), there)
+    return RenderedVolume(depth.astype(np.float32), there)
 
 
-def seen(view: View, turn: bool) -> tuple[BgrImage, Rendered]:
+def seen(view: NovelView, turn: bool) -> tuple[BgrImage, RenderedVolume]:
     """The picture and the volume's depth, from elsewhere or not."""
     if not turn:
         still = np.eye(3, dtype=np.float32)
@@ -77,15 +77,15 @@ def seen(view: View, turn: bool) -> tuple[BgrImage, Rendered]:
     return photograph(view.back, view.centre), rendered(view.back, view.centre, origin)
 
 
-def turn(view: View, frame: BgrImage) -> BgrImage:
+def turn(view: NovelView, frame: BgrImage) -> BgrImage:
     source, novel = seen(view, turn=False)[1], seen(view, turn=True)[1]
     mask = cv2.resize(source.opacity, (128, 128))
     colour = np.full((64, 64, 3), 0.4, np.float32)
-    return turned(frame, CROP, view, source, novel, np.asarray(mask, np.float32), colour)
+    return warp_to_view(frame, CROP, view, source, novel, np.asarray(mask, np.float32), colour)
 
 
-def view_of(yaw: float, pitch: float) -> View:
-    view = View.of(POSE, yaw, pitch)
+def view_of(yaw: float, pitch: float) -> NovelView:
+    view = NovelView.of(POSE, yaw, pitch)
     assert view is not None
     return view
 
@@ -103,7 +103,7 @@ def face() -> np.ndarray:
 
 
 def test_no_turn_is_no_view() -> None:
-    assert View.of(POSE, 0.0, 0.0) is None
+    assert NovelView.of(POSE, 0.0, 0.0) is None
 
 
 def test_a_hair_of_a_turn_changes_next_to_nothing() -> None:
@@ -158,7 +158,7 @@ def test_a_head_that_the_frame_cuts_off() -> None:
     crop = HeadCrop(CROP.middle - np.float32([0, 200]), CROP.side)
     source, novel = seen(view, turn=False)[1], seen(view, turn=True)[1]
     mask = np.asarray(cv2.resize(source.opacity, (128, 128)), np.float32)
-    result = turned(cut, crop, view, source, novel, mask, np.ones((64, 64, 3), np.float32))
+    result = warp_to_view(cut, crop, view, source, novel, mask, np.ones((64, 64, 3), np.float32))
     assert np.abs(result[0].astype(int) - cut[0]).mean() < VIEW_EDGE
     assert (result != cut).any()
 

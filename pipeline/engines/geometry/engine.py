@@ -1,10 +1,9 @@
-"""The first engine: light from geometry, no network that relights.
+"""The engine for machines without a network: light from face geometry.
 
-Face mesh and mask give normals; skin pixels give the present light; the frame is multiplied by
-the ratio of the shading asked for to the shading there is.
+Face mesh and mask give normals; skin pixels give the source lighting; the frame is multiplied by
+the ratio of the target lighting's shading to the source lighting's.
 """
 
-import cv2
 import numpy as np
 
 from vcam_relight.pipeline.compositing.background import background_gain
@@ -12,18 +11,15 @@ from vcam_relight.pipeline.compositing.base import LightChange
 from vcam_relight.pipeline.compositing.choose import fastest_compositor
 from vcam_relight.pipeline.compositing.gain import highlight_rolloff, soft_limit
 from vcam_relight.pipeline.controls import RelightSettings
-from vcam_relight.pipeline.core.color import linear_rgb
 from vcam_relight.pipeline.core.image import BgrImage, FloatArray
-from vcam_relight.pipeline.core.resample import resize
 from vcam_relight.pipeline.core.timing import StageTimer
+from vcam_relight.pipeline.face.frame_context import FrameContext
 from vcam_relight.pipeline.face.types import FaceState
-from vcam_relight.pipeline.head.normals import NormalMapper, grid_size
+from vcam_relight.pipeline.head.normals import NormalMapper
 from vcam_relight.pipeline.lighting import Lighting
-from vcam_relight.pipeline.lighting.auto import auto_gain, auto_target
-from vcam_relight.pipeline.lighting.estimation import estimate, follow, skin_mask
-from vcam_relight.pipeline.lighting.exposure import AMBIENT
+from vcam_relight.pipeline.lighting.adaptation import LightAdapter
+from vcam_relight.pipeline.lighting.estimation import estimate_lighting, fit_lighting
 from vcam_relight.pipeline.lighting.shading import log_ratio
-from vcam_relight.pipeline.lighting.target import adjusted, levelled
 
 
 class GeometryEngine:
@@ -41,11 +37,7 @@ class GeometryEngine:
 
     def source_lighting(self, frame: BgrImage, faces: FaceState) -> FloatArray | None:
         """See `pipeline.engines.base.Engine`."""
-        width, height = grid_size(*faces.size)
-        small = resize(frame, (width, height))
-        linear = linear_rgb(small)
-        normals, own = self._mapper.normals(faces, resize(faces.mask, (width, height)))
-        return estimate(linear, normals, skin_mask(faces.faces, faces.size), own)
+        return estimate_lighting(FrameContext(frame, faces), self._mapper)
 
     def close(self) -> None:
         """Nothing is held."""
@@ -58,17 +50,7 @@ class GeometryStream:
         self._mapper = mapper
         self._timer = timer
         self._compositor = fastest_compositor()
-        self._present: FloatArray | None = None
-        self._gain: FloatArray | None = None
-        self._time = 0.0
-
-    def reset(self) -> None:
-        """Forgets the frames before."""
-        self._present = None
-        self._gain = None
-
-    def close(self) -> None:
-        """Nothing is held."""
+        self._adapter = LightAdapter()
 
     def relight(
         self, frame: BgrImage, faces: FaceState, lighting: Lighting, settings: RelightSettings
@@ -76,35 +58,28 @@ class GeometryStream:
         """See `pipeline.engines.base.Stream`; a frame without faces passes through."""
         if not faces.faces or lighting.mode == "off":
             return frame
-        weight = max(face.weight for face in faces.faces) * settings.strength
-        width, height = grid_size(*faces.size)
         with self._timer.stage("normals"):
-            small = resize(frame, (width, height))
-            linear = linear_rgb(small)
-            mask = resize(faces.mask, (width, height))
-            normals, own = self._mapper.normals(faces, mask)
+            context = FrameContext(frame, faces)
+            normals, own = self._mapper.normals(faces, context.mask)
         with self._timer.stage("present light"):
-            skins = skin_mask(faces.faces, faces.size)
-            seen = estimate(linear, normals, skins, own)
-            dt, self._time = faces.time - self._time, faces.time
-            if seen is not None:
-                self._present = follow(self._present, seen, dt)
-            present = AMBIENT if self._present is None else self._present
-            if lighting.mode == "auto":
-                if skins or self._gain is None:
-                    wanted = np.array([auto_gain(linear, mask, skins)], np.float32)
-                    self._gain = follow(self._gain, wanted, dt)
-                target = auto_target(present) * self._gain
-            else:
-                self._gain = None
-                target = levelled(lighting.sh)
-        if weight == 0.0:
+            estimate = fit_lighting(context.linear, normals, context.skins, own)
+            source = self._adapter.observe(estimate, faces.time)
+            target = self._adapter.target(lighting, settings, source, context).radiance
+        strength = max(face.weight for face in faces.faces) * settings.strength
+        if strength == 0.0:
             return frame
         with self._timer.stage("ratio"):
-            target = adjusted(target, settings) * np.float32(settings.intensity)
-            gain = highlight_rolloff(soft_limit(log_ratio(present, target, normals)), linear)
-            background = background_gain(present, target, linear, settings.background)
-            luma = np.asarray(cv2.cvtColor(small, cv2.COLOR_BGR2GRAY), np.uint8)
+            target = target * np.float32(settings.intensity)
+            ratio = soft_limit(log_ratio(source, target, normals))
+            gain = highlight_rolloff(ratio, context.linear)
+            background = background_gain(source, target, context.linear, settings.background)
         with self._timer.stage("composition"):
-            change = LightChange(gain, mask, luma, background, strength=weight)
+            change = LightChange(gain, context.mask, context.luma, background, strength=strength)
             return self._compositor.apply(frame, change)
+
+    def reset(self) -> None:
+        """Forgets the frames before."""
+        self._adapter.reset()
+
+    def close(self) -> None:
+        """Nothing is held."""

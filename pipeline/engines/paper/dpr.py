@@ -20,7 +20,7 @@ from vcam_relight.pipeline.core.image import BgrImage, FloatArray
 from vcam_relight.pipeline.core.resources import CHECKPOINTS
 from vcam_relight.pipeline.engines.paper.crop import Square, largest
 from vcam_relight.pipeline.engines.paper.weights import as_state, assign, read
-from vcam_relight.pipeline.face.types import FaceState
+from vcam_relight.pipeline.face.frame_context import FrameContext
 from vcam_relight.pipeline.lighting.exposure import exposure
 
 WEIGHTS = "trained_model_03.t7"
@@ -193,11 +193,12 @@ class DprLight:
         self._device = torch.device(device)
 
     @torch.inference_mode()
-    def __call__(self, faces: FaceState, frame: BgrImage) -> FloatArray | None:
+    def __call__(self, context: FrameContext) -> FloatArray | None:
         """`(9, 3)` gray radiance of exposure 1; None without a face or without light on it."""
-        if not faces.faces:
+        faces = context.faces.faces
+        if not faces:
             return None
-        crop = Square.around(largest(faces.faces).landmarks).cut(frame, SIDE)
+        crop = Square.around(largest(faces).landmarks).cut(context.frame, SIDE)
         gray = self._network.present_light(_lightness(crop).to(self._device))[0].cpu().numpy()
         sh = np.repeat(gray[:, None], 3, axis=1)
         level = exposure(sh)

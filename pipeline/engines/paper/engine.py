@@ -4,6 +4,7 @@ It paints the head anew, where the project's own engines multiply the frame's pi
 network does not know of a face (spectacles, a beard's hairs) it changes.
 """
 
+from functools import partial
 from threading import Lock
 from typing import Protocol, Self
 
@@ -19,14 +20,19 @@ from vcam_relight.pipeline.engines.paper.deep3d import Deep3dPose
 from vcam_relight.pipeline.engines.paper.deep3d import asked_for as deep3d_asked_for
 from vcam_relight.pipeline.engines.paper.dpr import DprLight
 from vcam_relight.pipeline.engines.paper.dpr import asked_for as dpr_asked_for
-from vcam_relight.pipeline.engines.paper.light import LightMemory, LightSetter, Wanted, lit
+from vcam_relight.pipeline.engines.paper.light import LightEstimator, NetworkLight, lit
 from vcam_relight.pipeline.engines.paper.model import Outputs, PaperModel
 from vcam_relight.pipeline.engines.paper.pose import PoseEstimator, PoseFinder, head_camera
 from vcam_relight.pipeline.engines.paper.temporal import TemporalState
 from vcam_relight.pipeline.engines.paper.weights import checkpoint_path
+from vcam_relight.pipeline.face.frame_context import FrameContext
 from vcam_relight.pipeline.face.one_euro import OneEuroFilter
 from vcam_relight.pipeline.face.types import Face, FaceState
+from vcam_relight.pipeline.head.normals import NormalMapper
 from vcam_relight.pipeline.lighting import Lighting
+from vcam_relight.pipeline.lighting.adaptation import LightAdapter
+from vcam_relight.pipeline.lighting.estimation import estimate_lighting
+from vcam_relight.pipeline.lighting.exposure import AMBIENT
 
 
 class VideoNetwork(Protocol):
@@ -55,10 +61,22 @@ class PaperEngine:
     name = "paper"
     needs_faces = True
 
-    def __init__(self, network: VideoNetwork, light: LightSetter, pose: PoseEstimator) -> None:
+    def __init__(
+        self,
+        network: VideoNetwork,
+        pose: PoseEstimator,
+        estimate: LightEstimator | None = None,
+    ) -> None:
+        """Takes a network with weights.
+
+        Args:
+            network: of the paper.
+            pose: finds how heads are turned.
+            estimate: of the source lighting; by default from the skin and the face's geometry.
+        """
         self._network = network
-        self._light = light
         self._pose = pose
+        self._estimate = estimate or partial(estimate_lighting, mapper=NormalMapper())
         self._turn = Lock()
 
     @classmethod
@@ -71,17 +89,19 @@ class PaperEngine:
             CheckpointError: a file cannot be used.
         """
         dpr, deep3d = dpr_asked_for(), deep3d_asked_for()
-        light = LightSetter(DprLight(dpr, device) if dpr else None)
+        estimate = DprLight(dpr, device) if dpr else None
         pose = Deep3dPose.load(deep3d, device) if deep3d else PoseFinder()
-        return cls(PaperModel.load(checkpoint_path(), device), light, pose)
+        return cls(PaperModel.load(checkpoint_path(), device), pose, estimate)
 
     def open_stream(self, timer: StageTimer) -> "PaperStream":
         """See `pipeline.engines.base.Engine`."""
-        return PaperStream(self._network.timed(timer), self._light, self._pose, timer, self._turn)
+        return PaperStream(
+            self._network.timed(timer), self._pose, self._estimate, timer, self._turn
+        )
 
     def source_lighting(self, frame: BgrImage, faces: FaceState) -> FloatArray | None:
         """See `pipeline.engines.base.Engine`."""
-        return self._light.estimate(faces, frame)
+        return self._estimate(FrameContext(frame, faces))
 
     def close(self) -> None:
         """Nothing is held but memory."""
@@ -93,8 +113,8 @@ class PaperStream:
     def __init__(
         self,
         network: VideoNetwork,
-        light: LightSetter,
         pose: PoseEstimator,
+        estimate: LightEstimator,
         timer: StageTimer,
         turn: Lock,
     ) -> None:
@@ -102,12 +122,12 @@ class PaperStream:
         gigabytes, so that streams take turns.
         """
         self._network = network
-        self._light = light
         self._pose = pose
+        self._estimate = estimate
         self._timer = timer
         self._turn = turn
         self._ring = network.new_state()
-        self._memory = LightMemory()
+        self._adapter = LightAdapter()
         self._face: int | None = None
         """The one that is followed."""
         self._time = 0.0
@@ -117,7 +137,7 @@ class PaperStream:
 
     def reset(self) -> None:
         """Forgets the frames before."""
-        self._memory.reset()
+        self._adapter.reset()
         self._forget_face()
 
     def close(self) -> None:
@@ -141,14 +161,27 @@ class PaperStream:
             crop = square.cut(frame, self._network.size)
             camera = head_camera(rotation, settings.yaw, settings.pitch)
         with self._timer.stage("light"):
-            wanted = self._light.wanted(frame, faces, lighting, settings, self._memory)
-        made = self._image(crop, wanted, camera)
+            light = self._network_light(FrameContext(frame, faces), lighting, settings)
+        made = self._image(crop, light, camera)
         with self._timer.stage("paste"):
             share = square.edges(window) * np.float32(weight)
             if turned:  # the mask is that of the frame's own view
                 return paste(frame, square, made, share, None)
             share *= person_share(faces.mask, faces.size, window)
             return paste(frame, square, made, share, crop)
+
+    def _network_light(
+        self, context: FrameContext, lighting: Lighting, settings: RelightSettings
+    ) -> NetworkLight:
+        if lighting.mode == "sh":
+            # The source lighting is not needed, and may cost a network. What was known of it is old
+            # by the time that it is needed again.
+            self._adapter.reset()
+            source = AMBIENT
+        else:
+            source = self._adapter.observe(self._estimate(context), context.faces.time)
+        target = self._adapter.target(lighting, settings, source, context)
+        return NetworkLight.of(target, 1.0 if lighting.mode == "off" else settings.intensity)
 
     def _placed(self, frame: BgrImage, face: Face, time: float) -> tuple[Square, FloatArray]:
         dt, self._time = time - self._time, time
@@ -159,26 +192,26 @@ class PaperStream:
         rotation = self._rotation.update(found_turn, dt, unit=1.0)
         return Square(x, y, side), rotation
 
-    def _image(self, crop: BgrImage, wanted: Wanted, camera: Tensor) -> FloatArray:
+    def _image(self, crop: BgrImage, light: NetworkLight, camera: Tensor) -> FloatArray:
         """`(n, n, 3)` BGR, 0..255."""
         rgb = torch.from_numpy(np.ascontiguousarray(crop[..., ::-1].transpose(2, 0, 1)))
-        sh = torch.from_numpy(wanted.sh)[None]
+        sh = torch.from_numpy(light.sh)[None]
         with self._turn:
             out = self._network.video_frame(rgb[None] / 127.5 - 1, sh, camera, self._ring)
         with self._timer.stage("paste"):
-            bgr = ((out.image[0].flip(0) + 1) / 2).permute(1, 2, 0).cpu().numpy()
-            return lit(bgr, wanted.gain) * np.float32(255)
+            made = lit(((out.image[0] + 1) / 2).permute(1, 2, 0).cpu().numpy(), light.gain)
+            return np.ascontiguousarray(made[..., ::-1]) * np.float32(255)
 
     def _followed(self, faces: FaceState) -> Face | None:
         """The face that was relit before, else the largest."""
         for face in faces.faces:
-            if face.ident == self._face:
+            if face.track_id == self._face:
                 return face
         self._forget_face()
         if not faces.faces:
             return None
         face = largest(faces.faces)
-        self._face = face.ident
+        self._face = face.track_id
         return face
 
     def _forget_face(self) -> None:

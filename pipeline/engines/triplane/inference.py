@@ -1,14 +1,14 @@
-"""The network's looks at heads, on a thread of their own."""
+"""The network's inference on heads, on a thread of its own."""
 
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from vcam_relight.pipeline.core.color import linear_rgb
-from vcam_relight.pipeline.core.image import BgrImage, FloatArray
+from vcam_relight.pipeline.core.image import BgrImage, FloatArray, GrayImage
 from vcam_relight.pipeline.core.resample import resize
 from vcam_relight.pipeline.engines.triplane.network.model import (
     OUTPUT,
@@ -19,108 +19,123 @@ from vcam_relight.pipeline.engines.triplane.network.model import (
 )
 from vcam_relight.pipeline.engines.triplane.runtime.runtime import Runtime
 from vcam_relight.pipeline.engines.triplane.runtime.threads import torch_threads
-from vcam_relight.pipeline.engines.triplane.shading import believed, light_on
-from vcam_relight.pipeline.engines.triplane.temporal.optical_flow import Motion
-from vcam_relight.pipeline.engines.triplane.temporal.smoothing import steadied
+from vcam_relight.pipeline.engines.triplane.source_light import fit_source, removable_shading
+from vcam_relight.pipeline.engines.triplane.temporal.optical_flow import FlowEstimator
+from vcam_relight.pipeline.engines.triplane.temporal.smoothing import smooth_maps
 from vcam_relight.pipeline.head.space import HeadPose
-from vcam_relight.pipeline.lighting.estimation import follow
 from vcam_relight.pipeline.lighting.exposure import exposure
 from vcam_relight.pipeline.lighting.sh_torch import asked_light
+from vcam_relight.pipeline.lighting.temporal import smooth
 
 
 @dataclass(frozen=True)
-class Glimpse:
+class HeadObservation:
     """A head in one frame, for the network to look at."""
 
     image: BgrImage
-    """`(256, 256, 3)` BGR crop; never written to again."""
-    luma: BgrImage
-    """`(128, 128)` of the crop, encoded."""
+    """`(256, 256, 3)` crop; never written to again."""
+    luma: GrayImage
+    """`(128, 128)` of the crop."""
     pose: HeadPose
     """Of the head in the crop."""
-    asked: FloatArray
-    """`(9, 3)` radiance of the light that is wanted."""
+    target: FloatArray
+    """`(9, 3)` radiance of the lighting whose cast shadows are wanted."""
     time: float
     """Of the frame, seconds."""
 
 
 @dataclass(frozen=True)
-class Belief:
-    """What is believed of one person."""
+class HeadEstimate:
+    """What is known of one head; maps are of the crop that was observed."""
 
     time: float
-    """Of the frame that the network looked at."""
-    luma: BgrImage
-    """`(128, 128)` of the crop of that frame."""
-    asked: FloatArray
-    """`(9, 3)` the light that it was asked for."""
+    """Of the frame that was observed, seconds."""
+    luma: GrayImage
+    """`(128, 128)` of the crop."""
+    target: FloatArray
+    """`(9, 3)` the lighting whose cast shadows it has."""
     state: TemporalState
+    """The network's own, for the next inference."""
     maps: Maps
-    """Steadied."""
+    """Smoothed over time."""
     shading: Tensor
-    """The present one, as of `shade.believed`."""
+    """`(1, 3, 128, 128)` the source lighting's, see `source_light.removable_shading`."""
     volume: Volume
     planes: Tensor
     """Albedo planes."""
-    level: FloatArray
-    """`(3,)` RGB natural logarithm of the present light's exposure in the maps' scale."""
-    light: FloatArray
-    """`(9, 3)` the present light, smoothed, of exposure 1."""
+    log_exposure: FloatArray
+    """`(3,)` RGB natural logarithm of the source lighting's exposure in the maps' scale."""
+    source: FloatArray
+    """`(9, 3)` radiance of the source lighting, smoothed over time, of exposure 1."""
+
+    def with_shadows_of(self, other: "HeadEstimate") -> "HeadEstimate":
+        """This one, with the cast shadows of another."""
+        maps = replace(self.maps, occlusion=other.maps.occlusion)
+        return replace(self, target=other.target, maps=maps)
 
 
-class Observer:
-    """Looks at heads one after the other; what it says depends on nothing but what it is given."""
+class InferenceWorker:
+    """Runs the network on observations, one after the other; safe from any thread.
+
+    An estimate depends on nothing but what is submitted for it.
+    """
 
     def __init__(self, network: TriplaneNetwork, device: str = "cpu") -> None:
-        """Args: `device` of torch that the network runs on."""
+        """Args: `device` of torch that the network runs on.
+
+        Raises:
+            RuntimeError: torch cannot use the device.
+        """
         self._runtime = Runtime(network, device)
-        self._motion = Motion()
-        self._pool = ThreadPoolExecutor(1, "network")
-        """Holds at most one look for each head that an engine's streams follow."""
+        self._flow = FlowEstimator()
+        self._thread = ThreadPoolExecutor(1, "network")
+        """Its queue holds at most one request for each head that streams follow."""
+
+    def submit(
+        self, observation: HeadObservation, last: HeadEstimate | None
+    ) -> Future[HeadEstimate]:
+        """Begins an inference; `last` is what is known of this head, if anything."""
+        return self._thread.submit(self._infer, observation, last)
 
     def close(self) -> None:
-        """Ends its thread; may be called twice."""
-        self._pool.shutdown()
-
-    def look(self, glimpse: Glimpse, last: Belief | None) -> Future[Belief]:
-        """Begins a look; `last` is what is believed of this person, if anything."""
-        return self._pool.submit(self._look, glimpse, last)
+        """Ends its thread once what was submitted is done; may be called twice."""
+        self._thread.shutdown()
 
     @torch.inference_mode()
-    def _look(self, glimpse: Glimpse, last: Belief | None) -> Belief:
-        image, luma, pose = glimpse.image, glimpse.luma, glimpse.pose
+    def _infer(self, observation: HeadObservation, last: HeadEstimate | None) -> HeadEstimate:
+        image, luma, pose = observation.image, observation.luma, observation.pose
         rgb = np.ascontiguousarray(image[..., ::-1].transpose(2, 0, 1))
-        maps, volume, following, planes = self._runtime.run(
+        maps, volume, state, planes = self._runtime.run(
             torch.from_numpy(rgb).float()[None] / 127.5 - 1,
             pose,
-            asked_light(torch.from_numpy(glimpse.asked)[None], pose.rotation),
+            asked_light(torch.from_numpy(observation.target)[None], pose.rotation),
             last.state if last else None,
         )
-        dt = glimpse.time - last.time if last else 0.0
-        # Pictures of 128 pixels are too small for torch to share out: its threads would wait for
+        dt = observation.time - last.time if last else 0.0
+        # Images of 128 pixels are too small for torch to share out: its threads would wait for
         # one another whenever something else has a core.
         with torch_threads(1):
             if last:
-                maps = steadied(last.maps, maps, self._motion.between(last.luma, luma), dt)
-            seen = light_on(maps)
-            level = np.maximum(exposure(seen), np.float32(1e-4))
-            light = follow(last.light if last else None, np.asarray(seen / level), dt)
-            shading = believed(maps, _linear(image))
-        return Belief(
-            glimpse.time,
-            luma,
-            glimpse.asked,
-            following,
-            maps,
-            shading,
-            volume,
-            planes,
-            np.log(level),
-            light,
+                maps = smooth_maps(last.maps, maps, self._flow.estimate_flow(last.luma, luma), dt)
+            fitted = fit_source(maps)
+            level = np.maximum(exposure(fitted), np.float32(1e-4))
+            source = smooth(last.source if last else None, np.asarray(fitted / level), dt)
+            shading = removable_shading(maps, _linear(image))
+        return HeadEstimate(
+            time=observation.time,
+            luma=luma,
+            target=observation.target,
+            state=state,
+            maps=maps,
+            shading=shading,
+            volume=volume,
+            planes=planes,
+            log_exposure=np.log(level),
+            source=source,
         )
 
 
 def _linear(image: BgrImage) -> Tensor:
-    """`(1, 3, 128, 128)` linear RGB of a `(256, 256, 3)` BGR crop."""
+    """`(1, 3, 128, 128)` linear RGB of a `(256, 256, 3)` crop."""
     small = linear_rgb(resize(image, (OUTPUT, OUTPUT)))
     return torch.from_numpy(np.ascontiguousarray(small.transpose(2, 0, 1)))[None]

@@ -11,17 +11,17 @@ from vcam_relight.pipeline.head.space import HeadPose
 
 YAW, PITCH = 14.0, 12.0
 """Degrees that a view nears and never passes. At 20 degrees to the side a twentieth of the head's
-picture was hidden, so that blurred fillings show, and the fading outline squeezes the far cheek;
+image was hidden, so that blurred fillings show, and the fading outline squeezes the far cheek;
 from above and below it begins sooner, as chin and neck part."""
 _KNEE = 0.6
-"""Share of the limits up to which angles are obeyed exactly: most of eye-level correction."""
+"""Share of the limits up to which angles are followed exactly: most of eye-level correction."""
 _CENTRE = np.array([0.0, -0.04, -0.5], np.float32)
 """dm in head space, of what views turn about, as in `lightstage.framing`: between the ears, so that
 the skull's outline stays where it is."""
 
 
 @dataclass(frozen=True, slots=True)
-class View:
+class NovelView:
     """A head seen from elsewhere, in the crop of the frame."""
 
     source: HeadPose
@@ -36,11 +36,16 @@ class View:
     """How far it is turned."""
 
     @staticmethod
-    def of(pose: HeadPose, yaw: float, pitch: float) -> "View | None":
-        """The view of a head, a batch of one, in degrees: positive yaw moves the camera to the
-        right of the picture, positive pitch up, as `lightstage.framing.orbit`. Three
-        fifths of the limits `YAW` and `PITCH` are obeyed exactly, more is bent towards them. None
-        for no turn.
+    def of(pose: HeadPose, yaw: float, pitch: float) -> "NovelView | None":
+        """The view of a head; None for no turn.
+
+        Three fifths of the limits `YAW` and `PITCH` are followed exactly, more is bent towards
+        them.
+
+        Args:
+            pose: of the head in the frame's crop, a batch of one.
+            yaw: degrees; positive moves the camera to the right of the image.
+            pitch: degrees; positive moves the camera up.
         """
         yaw, pitch = _limited(yaw, YAW), _limited(pitch, PITCH)
         if yaw == 0 and pitch == 0:
@@ -54,11 +59,16 @@ class View:
         origin = centre - turn @ centre
         shift = pose.shift + origin[:2] * torch.tensor([1.0, -1.0]) * pose.scale[:, None]
         seen = HeadPose(turn @ pose.rotation, pose.scale, shift)
-        return View(pose, seen, back, centre.numpy(), math.hypot(yaw, pitch))
+        return NovelView(pose, seen, back, centre.numpy(), math.hypot(yaw, pitch))
 
     def points(self, depth: Map) -> tuple[FloatArray, FloatArray]:
-        """`(n, n, 3)` points that the view's crop shows at `(n, n)` dm from the frame's origin
-        towards the view's camera: in the view's axes and, the same points, in the frame's.
+        """The points that the view's crop shows.
+
+        Args:
+            depth: `(n, n)` dm from the frame's origin towards the view's camera.
+
+        Returns:
+            `(n, n, 3)` dm in the view's axes, and the same points in the frame's.
         """
         line = (np.arange(len(depth), dtype=np.float32) + 0.5) * np.float32(2 / len(depth)) - 1
         x, y = ((line - float(s)) / float(self.source.scale[0]) for s in self.source.shift[0])

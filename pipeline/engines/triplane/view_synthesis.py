@@ -1,9 +1,9 @@
 """Turns a head in the frame, with the frame's own pixels.
 
-The volume is rendered as a camera to the side or above would see it; each place of that picture is
-a point of the head, and where the point lies in the frame is where its colour is taken from. What
-was hidden there is filled from the volume. The turn fades towards the head's outline, the body and
-the edges of crop and frame, so that the background and the rest of the person stay where they are.
+The volume is rendered as a camera to the side or above would see it; each place of that rendering
+is a point of the head, and where the point lies in the frame is where its colour is taken from.
+What was hidden there is filled from the volume. The turn fades towards the head's outline, the body
+and the edges of crop and frame, so that the background and the rest of the person stay in place.
 """
 
 import math
@@ -12,51 +12,70 @@ from typing import TypeVar
 
 import cv2
 import numpy as np
+import torch
 
 from vcam_relight.pipeline.core.image import BgrImage, FloatArray, Map
 from vcam_relight.pipeline.core.mathx import smoothstep
 from vcam_relight.pipeline.core.resample import resize
 from vcam_relight.pipeline.core.window import Window
-from vcam_relight.pipeline.engines.triplane.novel_view import View
+from vcam_relight.pipeline.engines.triplane.inference import HeadEstimate
+from vcam_relight.pipeline.engines.triplane.network.model import TriplaneNetwork, Volume
+from vcam_relight.pipeline.engines.triplane.novel_view import NovelView
 from vcam_relight.pipeline.head.crop import HeadCrop
+from vcam_relight.pipeline.head.space import HeadPose
 
 A = TypeVar("A", bound=np.ndarray)  # any shape and dtype, the same out
 
 _GRID = 128
 """Side of the field of displacements over the crop."""
-_SMOOTH = 1.0
-"""Cells, sigma, of depth and displacement: a finer grid than the volume's has nothing to say."""
-_RAMP, _RAMP_GROWTH = 3.0, 0.25
-"""Cells, sigma, of the ramp along the outline, and how much it widens per degree: a displacement
-that fades within less than its own length would fold the picture."""
-_STILL, _FULL = 0.3, 0.7
-"""Values of the blurred mask up to which nothing moves and from which all does: where rendered
-truth is met best."""
-_SKULL = 0.2
-"""Added to both at the top of the head: turning about its middle, a skull keeps its outline where a
-jaw does not."""
-_BROWS, _CROWN = 0.2, 1.0
-"""dm above the head's origin between which the jaw's outline becomes the skull's."""
-_BODY, _NECK = -1.65, -0.95
-"""dm above the head's origin between which the turn grows from none to all."""
-_TOP, _ASIDE = (1.5, 1.75), (1.3, 1.75)
-"""dm of the crop within which it fades again, above and to the sides."""
-_EDGE = 0.4
-"""dm from the frame's edge within which it fades, as nothing is known beyond."""
-_SEEN, _HIDDEN = 0.12, 0.35
-"""dm behind the surface that the frame shows, up to which a point counts as seen and from which as
-hidden: the volume's own depth is off by less than the first."""
-_INNER = 0.2, 0.6
-"""Share of the turn from which and up to which fillings appear: beside the outline they would be
-blurs on the background."""
-_FAINT = 0.02
-"""Share of a filling that nobody sees."""
-_COLOUR = 6.0
-"""Cells, sigma, of the neighbourhood whose colour the filling takes."""
 
 
 @dataclass(frozen=True, slots=True)
-class Rendered:
+class ViewWarpParams:
+    """Where a head turns, and where it stays; cells are those of the field, dm are decimetres."""
+
+    smooth: float = 1.0
+    """Cells, sigma, of depth and displacement: a finer grid than the volume's tells nothing."""
+    ramp: float = 3.0
+    ramp_growth: float = 0.25
+    """Cells, sigma, of the ramp along the outline, and how much it widens per degree: a
+    displacement that fades within less than its own length would fold the image."""
+    still: float = 0.3
+    full: float = 0.7
+    """Values of the blurred mask up to which nothing moves and from which all does: where rendered
+    truth is met best."""
+    skull: float = 0.2
+    """Added to both at the top of the head: turning about its middle, a skull keeps its outline
+    where a jaw does not."""
+    brows: float = 0.2
+    crown: float = 1.0
+    """dm above the head's origin between which the jaw's outline becomes the skull's."""
+    body: float = -1.65
+    neck: float = -0.95
+    """dm above the head's origin between which the turn grows from none to all."""
+    top: tuple[float, float] = (1.5, 1.75)
+    aside: tuple[float, float] = (1.3, 1.75)
+    """dm of the crop within which it fades again, above and to the sides."""
+    edge: float = 0.4
+    """dm from the frame's edge within which it fades, as nothing is known beyond."""
+    visible: float = 0.12
+    hidden: float = 0.35
+    """dm behind the surface that the frame shows, up to which a point counts as visible and from
+    which as hidden: the volume's own depth is off by less than the first."""
+    inner: tuple[float, float] = (0.2, 0.6)
+    """Share of the turn from which and up to which fillings appear: beside the outline they would
+    be blurs on the background."""
+    faint: float = 0.02
+    """Alpha of a filling that nobody sees."""
+    colour: float = 6.0
+    """Cells, sigma, of the neighbourhood whose colour the filling takes."""
+
+
+_PARAMS = ViewWarpParams()
+
+
+@dataclass(frozen=True, slots=True)
+class RenderedVolume:
     """What the volume shows of a head in one pose, `(n, n)` over the crop."""
 
     depth: Map
@@ -64,13 +83,63 @@ class Rendered:
     opacity: Map
     """0..1."""
 
+    @staticmethod
+    def of(volume: Volume) -> "RenderedVolume":
+        """What the network rendered, a batch of one."""
+        return RenderedVolume(volume.depth[0, 0].numpy(), volume.opacity[0, 0].numpy())
 
-def turned(
+
+class ViewSynthesizer:
+    """Shows the heads of a stream from elsewhere, by the network's volume. On the CPU."""
+
+    def __init__(self, network: TriplaneNetwork) -> None:
+        self._network = network
+
+    @torch.inference_mode()
+    def turn(
+        self,
+        frame: BgrImage,
+        crop: HeadCrop,
+        pose: HeadPose,
+        estimate: HeadEstimate,
+        yaw: float,
+        pitch: float,
+    ) -> BgrImage:
+        """The frame with one head turned.
+
+        Args:
+            frame: `(H, W, 3)`.
+            crop: of the head.
+            pose: of the head in the crop.
+            estimate: what is known of the head.
+            yaw: degrees, see `NovelView.of`.
+            pitch: likewise.
+
+        Returns:
+            `(H, W, 3)`; `frame` itself for no turn.
+        """
+        view = NovelView.of(pose, yaw, pitch)
+        if view is None:
+            return frame
+        novel = self._network.renderer(estimate.planes, None, view.pose)
+        albedo_bgr = self._network.head.albedo_of(novel)[0].flip(0).permute(1, 2, 0)
+        return warp_to_view(
+            frame,
+            crop,
+            view,
+            RenderedVolume.of(estimate.volume),
+            RenderedVolume.of(novel),
+            torch.sigmoid(estimate.maps.mask)[0, 0].numpy(),
+            np.ascontiguousarray(albedo_bgr.numpy()),
+        )
+
+
+def warp_to_view(
     frame: BgrImage,
     crop: HeadCrop,
-    view: View,
-    source: Rendered,
-    novel: Rendered,
+    view: NovelView,
+    source: RenderedVolume,
+    novel: RenderedVolume,
     mask: Map,
     colour: FloatArray,
 ) -> BgrImage:
@@ -82,28 +151,33 @@ def turned(
         view: how the head is turned.
         source: the volume in the frame's pose.
         novel: the volume in the view's pose.
-        mask: `(128, 128)` 0..1, the person's share in the frame.
+        mask: `(128, 128)` 0..1, the person's in the frame.
         colour: `(n, n, 3)` BGR linear light of the volume in the view's pose, in any exposure and
             white balance, of which the filling takes the pattern: lit or albedo alone.
 
     Returns:
-        `(H, W, 3)`, a new picture; the same bytes outside the crop.
+        `(H, W, 3)`, a new image; the same bytes outside the crop.
     """
-    surface = _surface(novel, _RAMP + _RAMP_GROWTH * view.degrees) + np.float32(view.nearer)
+    surface = _surface(novel, _PARAMS.ramp + _PARAMS.ramp_growth * view.degrees) + np.float32(
+        view.nearer
+    )
     there, here = view.points(surface)
     opaque = resize(novel.opacity, (_GRID, _GRID))
     fade = _fade(frame.shape[:2], crop, view, np.maximum(mask, opaque), there)
     flow = (here - there)[..., :2] * fade[..., None]  # dm
     cells = float(view.source.scale[0]) * (_GRID / 2)
-    flow = _blurred(flow, _SMOOTH) * np.array([cells, -cells], np.float32)
-    behind = _looked_up(_surface(source, _SMOOTH), flow) - here[..., 2]
-    hidden = smoothstep(_SEEN, _HIDDEN, behind) * smoothstep(0.5, 0.9, opaque)
-    hidden = hidden * smoothstep(*_INNER, fade)
+    flow = _blur(flow, _PARAMS.smooth) * np.array([cells, -cells], np.float32)
+    behind = _sampled(_surface(source, _PARAMS.smooth), flow) - here[..., 2]
+    hidden = (
+        smoothstep(_PARAMS.visible, _PARAMS.hidden, behind)
+        * smoothstep(0.5, 0.9, opaque)
+        * smoothstep(*_PARAMS.inner, fade)
+    )
     window = _window(frame.shape[:2], crop, fade)
     if window is None:
         return frame.copy()
     x, y = (
-        _spread(np.ascontiguousarray(part), crop, window)
+        _upsampled(np.ascontiguousarray(part), crop, window)
         for part in np.moveaxis(flow * np.float32(crop.side / _GRID), 2, 0)
     )
     x += np.arange(window.left, window.right, dtype=np.float32)
@@ -116,41 +190,43 @@ def turned(
     return out
 
 
-def _surface(rendered: Rendered, reach: float) -> Map:
+def _surface(rendered: RenderedVolume, reach: float) -> Map:
     """`(128, 128)` smooth depth, carried on beyond the outline by about `reach` cells."""
     size = (_GRID, _GRID)
     depth, opacity = resize(rendered.depth, size), resize(rendered.opacity, size)
     sure = smoothstep(0.5, 0.95, opacity)
 
     def mean(sigma: float) -> Map:
-        return _blurred(depth * sure, sigma) / (_blurred(sure, sigma) + np.float32(1e-4))
+        return _blur(depth * sure, sigma) / (_blur(sure, sigma) + np.float32(1e-4))
 
-    return np.where(sure > 0.5, mean(_SMOOTH), mean(reach))
+    return np.where(sure > 0.5, mean(_PARAMS.smooth), mean(reach))
 
 
-def _fade(size: tuple[int, int], crop: HeadCrop, view: View, mask: Map, points: FloatArray) -> Map:
+def _fade(
+    size: tuple[int, int], crop: HeadCrop, view: NovelView, mask: Map, points: FloatArray
+) -> Map:
     """`(128, 128)` 0..1, how much of the turn is shown where.
 
     Args:
         size: of the frame, height and width.
-        crop: as of `turned`.
+        crop: as of `warp_to_view`.
         view: likewise.
         mask: `(128, 128)` 0..1 where the person is, or comes to be.
         points: `(128, 128, 3)` in the axes of the view.
     """
     x, y = points[0, :, 0], points[:, 0, 1]
-    skull = _SKULL * smoothstep(_BROWS, _CROWN, y)[:, None]
-    head = _blurred(mask, _RAMP + _RAMP_GROWTH * view.degrees)
-    head = smoothstep(_STILL, _FULL, head - skull)
+    skull = _PARAMS.skull * smoothstep(_PARAMS.brows, _PARAMS.crown, y)[:, None]
+    head = _blur(mask, _PARAMS.ramp + _PARAMS.ramp_growth * view.degrees)
+    head = smoothstep(_PARAMS.still, _PARAMS.full, head - skull)
     scale = crop.side * float(view.source.scale[0]) / 2  # pixels of the frame per dm
     place = (np.arange(_GRID) + 0.5 - _GRID / 2) * (crop.side / _GRID)
 
     def inside(middle: float, pixels: int) -> FloatArray:
         edge = np.minimum(middle + place, pixels - middle - place) / scale
-        return smoothstep(0, _EDGE, edge)
+        return smoothstep(0, _PARAMS.edge, edge)
 
-    rows = smoothstep(_BODY, _NECK, y) * smoothstep(_TOP[1], _TOP[0], y)
-    columns = smoothstep(_ASIDE[1], _ASIDE[0], np.abs(x))
+    rows = smoothstep(_PARAMS.body, _PARAMS.neck, y) * smoothstep(_PARAMS.top[1], _PARAMS.top[0], y)
+    columns = smoothstep(_PARAMS.aside[1], _PARAMS.aside[0], np.abs(x))
     rows = rows * inside(crop.middle[1], size[0])
     columns = columns * inside(crop.middle[0], size[1])
     return head * np.outer(rows, columns)
@@ -172,9 +248,10 @@ def _window(size: tuple[int, int], crop: HeadCrop, fade: Map) -> Window | None:
     return Window(left, top, right, bottom) if left < right and top < bottom else None
 
 
-def _spread(values: A, crop: HeadCrop, window: Window) -> A:
-    """`(128, 128, ...)` of the crop for each pixel of a window of the frame, for what is smooth:
-    OpenCV rounds places to 1/32 of a cell.
+def _upsampled(values: A, crop: HeadCrop, window: Window) -> A:
+    """`(128, 128, ...)` of the crop for each pixel of a window of the frame.
+
+    It is for what is smooth: OpenCV rounds places to 1/32 of a cell.
     """
     scale = _GRID / crop.side
     corner = crop.middle - crop.side / 2 - (window.left, window.top)
@@ -196,26 +273,26 @@ def _fill(
     colour: FloatArray,
 ) -> None:
     """Paints what was hidden with the volume's colours, toned as what is seen around it."""
-    share = _blurred(hidden, _SMOOTH)
-    window = _window(out.shape[:2], crop, np.where(share > _FAINT, share, np.float32(0)))
+    alpha = _blur(hidden, _PARAMS.smooth)
+    window = _window(out.shape[:2], crop, np.where(alpha > _PARAMS.faint, alpha, np.float32(0)))
     if window is None:
         return
     # The tone is smooth: a fourth of the grid is fine enough for it.
     small = (_GRID // 4, _GRID // 4)
     around = np.square(crop.cut(out, small[0]) * np.float32(1 / 255))  # nearly linear light
-    sure = resize(smoothstep(_SEEN, 0, behind) * smoothstep(0.8, 1, opaque), small)
+    sure = resize(smoothstep(_PARAMS.visible, 0, behind) * smoothstep(0.8, 1, opaque), small)
     sure = sure[..., None] + np.float32(1e-4)  # far from all that is seen, the mean tone
-    tone = _blurred(around * sure, _COLOUR / 4)
-    tone /= _blurred(resize(colour, small) * sure, _COLOUR / 4) + np.float32(1e-6)
+    tone = _blur(around * sure, _PARAMS.colour / 4)
+    tone /= _blur(resize(colour, small) * sure, _PARAMS.colour / 4) + np.float32(1e-6)
     pattern, tone = resize(colour, (_GRID, _GRID)), resize(tone, (_GRID, _GRID))
     painted = np.sqrt(np.clip(pattern * tone, 0, 1)) * 255
-    share = _spread(share, crop, window)
+    alpha = _upsampled(alpha, crop, window)
     part = out[window.slices]
-    layer = _spread(painted.astype(np.uint8), crop, window)
-    part[...] = cv2.blendLinear(part, layer, 1 - share, share)
+    layer = _upsampled(painted.astype(np.uint8), crop, window)
+    part[...] = cv2.blendLinear(part, layer, 1 - alpha, alpha)
 
 
-def _looked_up(values: Map, flow: FloatArray) -> Map:
+def _sampled(values: Map, flow: FloatArray) -> Map:
     """The values `flow` cells further right and down."""
     y, x = np.mgrid[:_GRID, :_GRID].astype(np.float32)
     taken = cv2.remap(
@@ -225,5 +302,5 @@ def _looked_up(values: Map, flow: FloatArray) -> Map:
     return np.asarray(taken, np.float32)
 
 
-def _blurred(values: FloatArray, sigma: float) -> FloatArray:
+def _blur(values: FloatArray, sigma: float) -> FloatArray:
     return np.asarray(cv2.GaussianBlur(values, (0, 0), sigma), np.float32)

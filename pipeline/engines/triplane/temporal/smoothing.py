@@ -1,38 +1,56 @@
 """Takes the camera's noise out of what the network says from frame to frame."""
 
 import math
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from vcam_relight.pipeline.engines.triplane.network.model import Maps
-from vcam_relight.pipeline.engines.triplane.temporal.optical_flow import Path
-
-_SETTLE_S = 0.3
-"""Time constant of changes too small to be anything but noise."""
-_NORMAL, _PRESENT = 0.45, 0.8
-"""Changes of a normal (length) and of the present shading (logarithm) that are taken over at once:
-a head that turns, a shadow that moves."""
+from vcam_relight.pipeline.engines.triplane.temporal.optical_flow import FlowField
 
 
-def steadied(last: Maps, new: Maps, path: Path, dt: float) -> Maps:
-    """The maps of a crop, with small changes since `last`, `dt` seconds ago, followed slowly.
+@dataclass(frozen=True, slots=True)
+class MapSmoothingParams:
+    """How quickly changes are followed."""
 
-    What was believed of a surface goes with it, along `path`. The occlusion is left alone: it
-    belongs to the light asked for, which must never lag.
+    time_constant_s: float = 0.3
+    """Of changes too small to be anything but noise."""
+    normal: float = 0.45
+    source: float = 0.8
+    """Changes of a normal (length) and of the source shading (logarithm) that are taken over at
+    once: a head that turns, a shadow that moves."""
+
+
+_PARAMS = MapSmoothingParams()
+
+
+def smooth_maps(
+    last: Maps, new: Maps, flow: FlowField, dt: float, params: MapSmoothingParams = _PARAMS
+) -> Maps:
+    """The maps of a crop, small changes followed slowly.
+
+    What is known of a surface goes with it. The occlusion is left alone: it belongs to the target
+    lighting, which must never lag.
+
+    Args:
+        last: the maps before.
+        new: the maps now.
+        flow: of the crop's surfaces since.
+        dt: seconds since.
+        params: how quickly.
     """
-    least = 1 - math.exp(-max(dt, 0.0) / _SETTLE_S)
+    least = 1 - math.exp(-max(dt, 0.0) / params.time_constant_s)
     return replace(
         new,
-        normal=_followed(_carried(last.normal, path), new.normal, least, _NORMAL),
-        present=_followed(_carried(last.present, path), new.present, least, _PRESENT),
+        normal=_followed(_warped(last.normal, flow), new.normal, least, params.normal),
+        present=_followed(_warped(last.present, flow), new.present, least, params.source),
     )
 
 
-def _carried(values: Tensor, path: Path) -> Tensor:
-    moved = path.carry(np.ascontiguousarray(values[0].permute(1, 2, 0).numpy()))
+def _warped(values: Tensor, flow: FlowField) -> Tensor:
+    moved = flow.warp(np.ascontiguousarray(values[0].permute(1, 2, 0).numpy()))
     return torch.from_numpy(moved).permute(2, 0, 1)[None]
 
 

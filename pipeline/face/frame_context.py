@@ -1,0 +1,60 @@
+"""A frame, the people in it, and what several parts of an engine read of both."""
+
+from functools import cached_property
+
+import cv2
+import numpy as np
+
+from vcam_relight.pipeline.core.color import linear_rgb
+from vcam_relight.pipeline.core.image import BgrImage, GrayImage, LinearRgb, Map
+from vcam_relight.pipeline.core.resample import resize
+from vcam_relight.pipeline.face.skin import skin_masks
+from vcam_relight.pipeline.face.types import FaceState
+
+ANALYSIS_SIDE = 256
+"""Longer side, in pixels, of the analysis resolution: that of normal maps, shading and gains, which
+are smooth; edges are found again in the frame itself."""
+
+
+def analysis_size(width: int, height: int) -> tuple[int, int]:
+    """Width and height of the analysis resolution for a frame of that size."""
+    scale = min(1.0, ANALYSIS_SIDE / max(width, height))
+    return max(1, round(width * scale)), max(1, round(height * scale))
+
+
+class FrameContext:
+    """A frame and its faces; what is derived of them is made when it is first asked for.
+
+    All maps are at the analysis resolution, `(h, w)`.
+    """
+
+    def __init__(self, frame: BgrImage, faces: FaceState) -> None:
+        """Takes a frame `(H, W, 3)` and the people in it."""
+        self.frame = frame
+        self.faces = faces
+        self.size = analysis_size(*faces.size)
+        """Width and height of the analysis resolution."""
+        self.scale = self.size[0] / faces.size[0]
+        """Pixels at the analysis resolution for one of the frame."""
+        self.small = resize(frame, self.size)
+        """`(h, w, 3)` the frame."""
+
+    @cached_property
+    def linear(self) -> LinearRgb:
+        """`(h, w, 3)` its linear light."""
+        return linear_rgb(self.small)
+
+    @cached_property
+    def luma(self) -> GrayImage:
+        """`(h, w)` its luma."""
+        return np.asarray(cv2.cvtColor(self.small, cv2.COLOR_BGR2GRAY), np.uint8)
+
+    @cached_property
+    def mask(self) -> Map:
+        """`(h, w)` 0..1, how much of a pixel is a person's."""
+        return resize(self.faces.mask, self.size)
+
+    @cached_property
+    def skins(self) -> list[Map]:
+        """`(h, w)` 0 or 1, the skin of each face that is visible."""
+        return skin_masks(self.faces.faces, self.scale, self.size)
