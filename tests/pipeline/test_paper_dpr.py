@@ -55,21 +55,21 @@ def weights(tmp_path: Path) -> Path:
 
 def test_what_it_reads_is_gray_and_of_exposure_one(weights: Path) -> None:
     light, frame = DprLight(weights), demo_frames(1)[0]
-    sh = light(seen(), frame)
+    sh = light(FrameContext(frame, seen()))
     assert sh is not None and sh.shape == (9, 3) and sh.dtype == np.float32
     assert np.ptp(sh, axis=1).max() == 0 and np.abs(sh[1:]).max() > 0
     assert exposure(sh) == pytest.approx(np.ones(3), abs=1e-5)
-    again = light(seen(), frame)
+    again = light(FrameContext(frame, seen()))
     assert again is not None and np.array_equal(sh, again)
     nobody = FaceTracker(StageTimer()).still(np.zeros_like(frame))
-    assert light(nobody, frame) is None
+    assert light(FrameContext(frame, nobody)) is None
 
 
 def test_no_light_on_the_face_is_no_reading(weights: Path) -> None:
     state = torch.load(weights, weights_only=True)
     state[f"{LIGHT}.predict_FC2.weight"].zero_()
     torch.save(state, weights)
-    assert DprLight(weights)(seen(), demo_frames(1)[0]) is None
+    assert DprLight(weights)(FrameContext(demo_frames(1)[0], seen())) is None
 
 
 def test_the_light_that_is_read_is_that_of_the_way_in(weights: Path) -> None:
