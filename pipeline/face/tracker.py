@@ -102,7 +102,7 @@ class FaceTracker:
             if shot_change:
                 self.reset()
             self._size = size
-            # A fade through black changes the shot too: what was there before it is kept to compare with.
+            # A fade through black is a shot change too: what was before it is kept to compare with.
             if self._thumb is None or float(np.linalg.norm(thumb)) > _CONTRAST:
                 self._thumb = thumb
         # The two networks know nothing of each other: they share two cores.
