@@ -10,6 +10,7 @@ from vcam_relight.pipeline.engines.registry import DEFAULT_ENGINE, ENGINES
 from vcam_relight.pipeline.lighting import Lighting
 from vcam_relight.pipeline.lighting.presets import Preset
 from vcam_relight.vcam.core.errors import InputError
+from vcam_relight.vcam.settings.parsing import choice, parse
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +63,7 @@ class SettingsStore:
             InputError: an unknown key, a value of the wrong type or outside its range, or a control
                 that the engine does not support.
         """
-        asked = {name: _parse(name, value, self.presets) for name, value in changes.items()}
+        asked = {name: parse(name, value, self.presets) for name, value in changes.items()}
         with self._lock:
             now = self._current
             preset = self.presets[asked.get("preset", now.settings.preset)]
@@ -78,7 +79,7 @@ class SettingsStore:
             return self._current
 
     def _snapshot(self, number: int, settings: Settings) -> Snapshot:
-        preset = self.presets[_choice("preset", settings.preset, self.presets)]
+        preset = self.presets[choice("preset", settings.preset, self.presets)]
         return Snapshot(number, settings, preset.lighting(settings.aim))
 
 
@@ -106,52 +107,3 @@ def check_supported(engine: str, asked: Mapping[str, object], preset: RelightSet
         default = CONTROLS[name].default
         if asked[name] not in (default, getattr(preset, name)):
             raise InputError(f"the engine {engine!r} has no {name}", f"leave it at {default:g}")
-
-
-def _parse(name: str, value: object, presets: Mapping[str, Preset]) -> Any:
-    if name in CONTROLS:
-        return _number(name, value)
-    match name:
-        case "preset":
-            return _choice("preset", value, presets)
-        case "aim":
-            return _aim(value)
-        case "mirror":
-            return _boolean("mirror", value)
-        case "engine":
-            return _choice("engine", value, ENGINES)
-    raise InputError(f"there is no setting called {name!r}")
-
-
-def _choice(what: str, value: object, choices: Mapping[str, object]) -> str:
-    if not isinstance(value, str) or value not in choices:
-        raise InputError(
-            f"there is no {what} called {value!r}", f"choose one of {', '.join(choices)}"
-        )
-    return value
-
-
-def _number(name: str, value: object) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise InputError(f"{name} must be a number, not {value!r}")
-    try:
-        return float(value)
-    except OverflowError as error:
-        raise InputError(f"{name} is far too large") from error
-
-
-def _aim(value: object) -> tuple[float, float] | None:
-    if value is None:
-        return None
-    if not isinstance(value, list | tuple) or len(value) != 2:
-        raise InputError("aim must be null or [azimuth, elevation] in degrees")
-    azimuth, elevation = (_number("aim", part) for part in value)
-    if not (-180 <= azimuth <= 180 and -90 <= elevation <= 90):
-        raise InputError("aim must be an azimuth within ±180 and an elevation within ±90 degrees")
-    return azimuth, elevation
-
-
-def _boolean(name: str, value: object) -> bool:
-    if not isinstance(value, bool):
-        raise InputError(f"{name} must be true or false")
-    return value
