@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib.util import find_spec
 
 from vcam_relight.pipeline.controls import OPTIONAL_CONTROLS
 from vcam_relight.pipeline.engines.base import Engine
@@ -10,7 +11,7 @@ from vcam_relight.pipeline.engines.passthrough import PassthroughEngine
 
 @dataclass(frozen=True, slots=True)
 class EngineInfo:
-    """What is known of an engine without loading it."""
+    """An engine's abilities, known without loading it."""
 
     make: Callable[[str], Engine]
     """Given a torch device name. Imports lazily, so that an engine whose parts are missing fails
@@ -48,16 +49,21 @@ def _triplane(device: str) -> Engine:
     return TriplaneEngine(load_network(checkpoint_path()), device)
 
 
-ENGINES: dict[str, EngineInfo] = {
+_KNOWN: dict[str, EngineInfo] = {
     "triplane": EngineInfo(_triplane, uses_torch=True, supports=OPTIONAL_CONTROLS),
     "geometry": EngineInfo(_geometry, uses_torch=False),
     "paper": EngineInfo(_paper, uses_torch=True, supports=frozenset({"yaw", "pitch"})),
     "passthrough": EngineInfo(lambda device: PassthroughEngine(), uses_torch=False),
 }
-"""Every engine by name; command line, panel and bench find them here."""
 
+ENGINES: dict[str, EngineInfo] = {
+    name: info for name, info in _KNOWN.items() if find_spec(f"{__package__}.{name}")
+}
+"""Every engine by name; command line, panel and bench find them here. The folder of one may be
+deleted: it is then left out, and the others run."""
 
-DEFAULT_ENGINE = "triplane"
+DEFAULT_ENGINE = next(iter(ENGINES))
+"""The first one that is there."""
 
 
 def load_engine(name: str, device: str = "cpu") -> Engine:
