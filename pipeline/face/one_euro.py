@@ -11,11 +11,13 @@ class OneEuroFilter:
     """Filters an array of numbers, element by element."""
 
     def __init__(self, min_cutoff: float, beta: float, rest: float) -> None:
-        """Args:
-        min_cutoff: cutoff in Hz when nothing moves.
-        beta: Hz of cutoff per unit per second of speed.
-        rest: closer than this to its input the output stays: a still input then gives a still
-            output after finite time.
+        """Takes how quickly the input is followed.
+
+        Args:
+            min_cutoff: cutoff in Hz when nothing moves.
+            beta: Hz of cutoff per unit per second of speed.
+            rest: closer than this to its input the output stays: a still input then gives a still
+                output after finite time.
         """
         self._min_cutoff = min_cutoff
         self._beta = beta

@@ -56,8 +56,10 @@ class Region:
         return Region.around(points, points[RIGHT_EYE], points[LEFT_EYE])
 
     def settle(self, wanted: "Region") -> "Region":
-        """Keeps this region while `wanted` is close: a still face must give still landmarks, and
-        the landmarks of a crop that follows its own output never come to rest.
+        """This region while `wanted` is close to it, else `wanted`.
+
+        A still face must give still landmarks, and the landmarks of a crop that follows its own
+        output never come to rest.
         """
         shift = math.hypot(wanted.x - self.x, wanted.y - self.y) / self.side
         scale = abs(math.log(wanted.side / self.side))

@@ -30,7 +30,7 @@ class PersonSegmenter:
         """The persons' share of each pixel.
 
         Args:
-            picture: `(H, W, 3)` BGR.
+            image: `(H, W, 3)`.
 
         Returns:
             `(h, w)` in 0..1 at the model's resolution, stretched over the whole picture.

@@ -58,8 +58,10 @@ class FaceTracker:
     """Follows the people of one stream. Use it from one thread, and close it."""
 
     def __init__(self, timer: StageTimer) -> None:
-        """Raises:
-        OSError, RuntimeError: a model file is missing or damaged.
+        """Loads the models, where no other tracker has; `timer` times the stages.
+
+        Raises:
+            OSError, RuntimeError: a model file is missing or damaged.
         """
         self._timer = timer
         self._detector = FaceDetector()
@@ -89,7 +91,7 @@ class FaceTracker:
         """Finds the people in the next frame.
 
         Args:
-            picture: `(H, W, 3)` uint8 BGR.
+            image: `(H, W, 3)`.
             time: media time in seconds; a step back or a long gap starts anew.
         """
         height, width = image.shape[:2]
@@ -170,8 +172,10 @@ class FaceTracker:
             self._meet(small, found)
 
     def _meet(self, small: BgrImage, found: Detection) -> None:
-        """Takes up a detected face: a new one, one that was lost, or one whose landmarks have
-        slipped (a hand in front of a mouth makes a fine face to the landmark model).
+        """Takes up a detected face.
+
+        It is a new one, one that was lost, or one whose landmarks have slipped (a hand in front of
+        a mouth makes a fine face to the landmark model).
         """
         box = np.array(found.box, np.float32)
         near = [track for track in self._tracks if iou(track.box(), box) > _NEAR_IOU]
@@ -196,8 +200,10 @@ class FaceTracker:
         self._move(track, landmarks, 0.0)
 
     def _fade(self, dt: float, at_once: bool) -> None:
-        """Faces that come into a running picture fade in; those of a new picture are just there,
-        and so is the light when somebody switches it on.
+        """Fades faces in and out.
+
+        Those that come into a running shot fade in; those of a new shot are just there, and so is
+        the light when somebody switches it on.
         """
         for track in self._tracks:
             step = dt / _FADE_IN if track.visible else -dt / _FADE_OUT
