@@ -7,7 +7,7 @@ from ai_edge_litert.interpreter import Interpreter
 from numpy.typing import NDArray
 
 from vcam_relight.pipeline.core.image import FloatArray
-from vcam_relight.pipeline.core.resources import MEDIAPIPE
+from vcam_relight.pipeline.core.resources import MEDIAPIPE, read_checked
 
 FOLDER = MEDIAPIPE
 """Beside this package, in a checkout and where it is installed."""
@@ -25,10 +25,10 @@ class TfLiteModel:
 
         Raises:
             OSError: the file is missing.
-            RuntimeError: it is not a model.
+            RuntimeError: it is not the model that was tested.
         """
         # Read here rather than by the interpreter: a missing file then says which.
-        self._content = (FOLDER / name).read_bytes()
+        self._content = read_checked(FOLDER / name)
         try:
             first = self._new_interpreter()
         except ValueError as error:
@@ -71,14 +71,14 @@ def load_model(name: str) -> TfLiteModel:
 
     Raises:
         OSError: the file is missing.
-        RuntimeError: it is not a model.
+        RuntimeError: it is not the model that was tested.
     """
     return TfLiteModel(name)
 
 
 def load_triangles() -> np.ndarray[tuple[int, ...], np.dtype[np.int32]]:
     """The face mesh's triangles, `(852, 3)` landmark indices."""
-    return np.loadtxt(FOLDER / "face_mesh_triangles.txt", dtype=np.int32)
+    return np.loadtxt(_lines("face_mesh_triangles.txt"), dtype=np.int32)
 
 
 def load_pose_basis() -> tuple[NDArray[np.int64], FloatArray, FloatArray]:
@@ -88,5 +88,9 @@ def load_pose_basis() -> tuple[NDArray[np.int64], FloatArray, FloatArray]:
         `(33,)` indices, `(33,)` weights, and `(33, 3)` positions on the canonical face, in
         centimetres and camera space.
     """
-    rows = np.loadtxt(FOLDER / "face_pose_basis.txt", dtype=np.float32)
+    rows = np.loadtxt(_lines("face_pose_basis.txt"), dtype=np.float32)
     return rows[:, 0].astype(np.int64), rows[:, 1], rows[:, 2:]
+
+
+def _lines(name: str) -> list[str]:
+    return read_checked(FOLDER / name).decode("ascii").splitlines()

@@ -1,17 +1,15 @@
 """The program itself: Python, packages, model files, the engine, the user's own files."""
 
-import hashlib
 import importlib
 import importlib.metadata
 import os
 import platform
-import re
 import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from vcam_relight.pipeline.core.resources import CHECKPOINTS, MEDIAPIPE
+from vcam_relight.pipeline.core.resources import CHECKPOINTS, MEDIAPIPE, read_checked, stated_sums
 from vcam_relight.vcam.doctor.check import Check, one_line
 from vcam_relight.vcam.doctor.system import System
 
@@ -87,20 +85,17 @@ def check_h264() -> Check:
 def check_files(name: str, folder: Path) -> Check:
     """A folder's files are those that its `SHA256SUMS` names."""
     hint = f"install the program again, or restore {folder.name} from its repository"
-    sums = folder / "SHA256SUMS"
-    if not sums.is_file():
-        return Check("fail", name, f"{sums} is missing", hint)
-    count = 0
-    for digest, file in re.findall(r"^([0-9a-f]{64}) [ *](.+)$", sums.read_text("utf-8"), re.M):
-        try:
-            data = (folder / file).read_bytes()
-        except OSError as error:
-            return Check("fail", name, one_line(error), hint)
-        if hashlib.sha256(data).hexdigest() != digest:
-            return Check("fail", name, f"{file} is not the file that was tested", hint)
-        count += 1
-    if count == 0:
-        return Check("fail", name, f"{sums} names no file", hint)
+    file = ""
+    try:
+        names = stated_sums(folder)
+        for file in names:
+            read_checked(folder / file)
+    except OSError as error:
+        return Check("fail", name, one_line(error), hint)
+    except RuntimeError:
+        return Check("fail", name, f"{file} is not the file that was tested", hint)
+    if not names:
+        return Check("fail", name, f"{folder} has no list of its files", hint)
     return Check("ok", name, f"as tested, in {folder}")
 
 

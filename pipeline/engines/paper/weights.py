@@ -71,7 +71,7 @@ def read(path: Path, advice: str) -> Any:
             path,
             map_location="cpu",
             weights_only=True,
-            mmap=zipfile.is_zipfile(path),  # the older format cannot be mapped
+            mmap=_is_stored(path),  # the older format cannot be mapped
         )
     except pickle.UnpicklingError as error:
         if "GLOBAL" in str(error):
@@ -80,8 +80,22 @@ def read(path: Path, advice: str) -> Any:
                 f"it was refused. {advice}"
             ) from error
         raise _damaged(path, error) from error
-    except (RuntimeError, EOFError, ValueError, KeyError, OSError) as error:
+    except CheckpointError:
+        raise
+    except Exception as error:  # an unpickler raises whatever the file makes it run into
         raise _damaged(path, error) from error
+
+
+def _is_stored(path: Path) -> bool:
+    """Whether it is a zip archive, as torch writes them: without compression, so that it cannot
+    grow.
+    """
+    if not zipfile.is_zipfile(path):
+        return False
+    with zipfile.ZipFile(path) as archive:
+        if any(entry.compress_type != zipfile.ZIP_STORED for entry in archive.infolist()):
+            raise CheckpointError(f"{path} is compressed, which no file that torch saved is")
+    return True
 
 
 def as_state(content: Any, path: Path, advice: str) -> dict[str, Tensor]:
