@@ -4,33 +4,37 @@ The image is what the person sees: its centre column is the direction from the p
 camera, its left half lights the right side (+x) of the unmirrored image, its top is up.
 """
 
+import io
 import math
+import warnings
 from pathlib import Path
 
-import av
 import cv2
 import numpy as np
+from PIL import Image, UnidentifiedImageError
 
 from vcam_relight.pipeline.core.color import decode_srgb
 from vcam_relight.pipeline.core.image import FloatArray
+from vcam_relight.pipeline.core.user_files import brief, read_bytes
+from vcam_relight.pipeline.lighting import exr, radiance
 from vcam_relight.pipeline.lighting.sh import basis
 
 MAX_PIXELS = 8192 * 4096
 """Larger maps are refused: order-2 lighting needs far fewer."""
 
+_MOST_BYTES = 1 << 29
 _ROWS = 64  # rows handled at once, which bounds the memory
 
 
 def load_hdri(path: Path) -> FloatArray:
     """Reads an environment map.
 
-    OpenEXR goes through FFmpeg's decoder (OpenCV's wheels are built without OpenEXR); colours are
-    taken as linear with sRGB's primaries. Radiance `.hdr` goes through OpenCV. Other images
+    OpenEXR's and Radiance's colours are taken as linear with sRGB's primaries. Other images
     (PNG, JPEG, …) are decoded from sRGB: they know no light brighter than white, so their light
     comes out flatter than it was.
 
     Args:
-        path: `.exr`, `.hdr`, or any image that OpenCV reads.
+        path: OpenEXR, Radiance, or any image that OpenCV reads; its name does not matter.
 
     Returns:
         `(H, W, 3)` float32 RGB radiance, linear, finite and not below 0.
@@ -39,14 +43,16 @@ def load_hdri(path: Path) -> FloatArray:
         OSError: the file cannot be read.
         ValueError: it is damaged, not twice as wide as high, or larger than `MAX_PIXELS`.
     """
-    raw = _read_exr(path) if path.suffix.lower() == ".exr" else _read_other(path)
-    height, width = raw.shape[:2]
-    if width * height > MAX_PIXELS:
-        raise ValueError(
-            f"{width} x {height} is too large: at most {MAX_PIXELS // 2**20} million pixels"
-        )
-    if width != 2 * height:
-        raise ValueError(f"an environment map is twice as wide as high, not {width} x {height}")
+    data = read_bytes(path, _MOST_BYTES)
+    try:
+        raw = _decode(path, data)
+    except ValueError:
+        raise
+    except MemoryError:
+        raise ValueError("it needs more memory than there is") from None
+    except Exception as error:  # decoders report damage in every way that there is
+        raise ValueError(f"it is damaged ({brief(error)})") from error
+    _check_size(raw.shape[1], raw.shape[0])
     finite = raw[np.isfinite(raw)]
     brightest = float(finite.max(initial=0.0))
     image = np.nan_to_num(raw, nan=0.0, posinf=brightest, neginf=0.0)
@@ -85,34 +91,43 @@ def hdri_to_sh(image: FloatArray, rotate_degrees: float = 0.0) -> FloatArray:
     return sh.astype(np.float32)
 
 
-def _read_exr(path: Path) -> FloatArray:
-    try:
-        with av.open(str(path), format="exr_pipe") as container:
-            frame = next(container.decode(video=0))
-    except (av.error.InvalidDataError, StopIteration, IndexError) as error:
-        raise ValueError("it is damaged, or no OpenEXR picture that FFmpeg decodes") from error
-    name = frame.format.name
-    kind = np.dtype("<f2" if "f16" in name else "<f4")
-    if not name.startswith(("gbrp", "gbrap", "gray")) or not name.endswith(("f16le", "f32le")):
-        raise ValueError(f"pixels of the kind {name} are not supported; save it as RGB half")
-    planes = [
-        np.frombuffer(memoryview(plane), kind).reshape(frame.height, -1)[:, : frame.width]
-        for plane in frame.planes
-    ]
-    order = (0, 0, 0) if name.startswith("gray") else (2, 0, 1)  # planes lie as G, B, R
-    result: FloatArray = np.stack([planes[index] for index in order], axis=-1).astype(np.float32)
-    return result
+def _decode(path: Path, data: bytes) -> FloatArray:
+    if data.startswith(exr.MAGIC):
+        picture = exr.read_header(data)
+        _check_size(*picture.size)
+        return exr.read_exr(path, data, picture)
+    if data.startswith(radiance.MAGIC):
+        scanlines = radiance.read_header(data)
+        _check_size(*scanlines.size)
+        return radiance.decode(data, scanlines)
+    return _read_other(data)
 
 
-def _read_other(path: Path) -> FloatArray:
-    encoded = np.fromfile(path, np.uint8)
+def _read_other(data: bytes) -> FloatArray:
     try:
-        image = cv2.imdecode(encoded, cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH)
-    except cv2.error:  # an empty file, or more pixels than OpenCV accepts
-        image = None
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            with Image.open(io.BytesIO(data)) as pil:  # for its size alone: nothing is decoded
+                _check_size(*sorted(pil.size, reverse=True))
+    except UnidentifiedImageError:
+        raise ValueError("it is damaged or no picture") from None
+    except Image.DecompressionBombError:
+        raise _too_large() from None
+    image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH)
     if image is None:
         raise ValueError("it is damaged or no picture")
     rgb: FloatArray = np.ascontiguousarray(image[..., ::-1], np.float32)
     if image.dtype == np.float32:
         return rgb
     return decode_srgb(rgb / np.float32(65535 if image.dtype == np.uint16 else 255))
+
+
+def _check_size(width: int, height: int) -> None:
+    if width * height > MAX_PIXELS:
+        raise _too_large()
+    if width != 2 * height:
+        raise ValueError(f"an environment map is twice as wide as high, not {width} x {height}")
+
+
+def _too_large() -> ValueError:
+    return ValueError(f"it is too large: at most {MAX_PIXELS // 2**20} million pixels")

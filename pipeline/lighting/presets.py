@@ -11,12 +11,17 @@ import numpy as np
 
 from vcam_relight.pipeline.controls import CONTROLS, RelightSettings
 from vcam_relight.pipeline.core.color import DECODE_8BIT, luminance
+from vcam_relight.pipeline.core.user_files import brief, read_text
 from vcam_relight.pipeline.lighting.lighting import AUTO, OFF, Lighting
 from vcam_relight.pipeline.lighting.lights import NEUTRAL_K, Light, lights_to_sh, temperature_rgb
 
 _LIGHT_KEYS = {"azimuth", "elevation", "temperature", "colour", "intensity", "softness"}
 _LARGEST = 1e6
 """No angle, intensity or temperature is larger."""
+_MOST_BYTES = 1 << 18
+"""Of a file of presets; one of the program's takes a few hundred."""
+_LONGEST_TITLE, _LONGEST_HELP = 60, 300
+"""Characters: longer ones are cut, since they would widen the panel and the list."""
 _PRESET_KEYS = {"title", "help", "mode", "light", "ambient", "controls"}
 
 
@@ -84,23 +89,28 @@ def load_presets(user_folder: Path | None = None) -> tuple[dict[str, Preset], li
     problems: list[str] = []
     for path in sorted(user_folder.glob("*.toml")) if user_folder else []:
         try:
-            tables = tomllib.loads(path.read_text("utf-8"))
+            tables = tomllib.loads(read_text(path, _MOST_BYTES))
         except (OSError, ValueError) as error:
-            problems.append(f"{path}: {error}")
+            problems.append(f"{path}: {brief(error)}")
+            continue
+        except (RecursionError, MemoryError):
+            problems.append(f"{path}: it is nested too deeply or too large")
             continue
         for name, table in tables.items():
             try:
                 if name == "off":
                     raise ValueError("off is always the picture as it is")
                 presets[name] = _preset(name, table)
-            except ValueError as error:
-                problems.append(f"{path}: preset {name}: {error}")
+            except (ValueError, RecursionError) as error:
+                problems.append(f"{path}: preset {brief(name, _LONGEST_TITLE)}: {brief(error)}")
     return presets, problems
 
 
 def _preset(name: str, table: object) -> Preset:
     if not isinstance(table, Mapping):
         raise ValueError("a preset is a table")
+    if not name or len(name) > _LONGEST_TITLE:
+        raise ValueError(f"a name has 1 to {_LONGEST_TITLE} characters")
     _known(table, _PRESET_KEYS)
     mode = table.get("mode", "sh")
     if mode not in ("sh", "auto", "off"):
@@ -118,8 +128,8 @@ def _preset(name: str, table: object) -> Preset:
         raise ValueError("it has no light: give [[light]] or [ambient] an intensity")
     return Preset(
         name=name,
-        title=str(table.get("title", name)),
-        help=str(table.get("help", "")),
+        title=brief(table.get("title", name), _LONGEST_TITLE),
+        help=brief(table.get("help", ""), _LONGEST_HELP),
         mode=mode,
         lights=made,
         ambient=ambient,
@@ -173,5 +183,5 @@ def _number(name: str, value: object) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise ValueError(f"{name} is a number, not {value!r}")
     if not -_LARGEST <= value <= _LARGEST:  # also refuses NaN
-        raise ValueError(f"{name} is far out of range: {value!r}")
+        raise ValueError(f"{name} is far out of range")
     return float(value)

@@ -5,13 +5,16 @@ Coefficients are radiance in the real orthonormal basis, in the order of DPR's a
 files: 1, Y, Z, X, YX, YZ, 3Z^2-1, XZ, X^2-Y^2 with X = x, Y = -z, Z = y.
 """
 
+import io
 import math
+import warnings
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from vcam_relight.pipeline.core.image import FloatArray
+from vcam_relight.pipeline.core.user_files import brief, read_bytes, read_text
 
 _C0 = 0.5 / math.sqrt(math.pi)
 _C1 = math.sqrt(3 / (4 * math.pi))
@@ -24,6 +27,10 @@ LAMBERT = np.array([math.pi] + [2 * math.pi / 3] * 3 + [math.pi / 4] * 5, np.flo
 
 MEAN = _C0 * math.pi
 """Irradiance of coefficient 0 alone, per unit: the mean irradiance over all normals."""
+
+
+_MOST_BYTES = 1 << 16
+"""Of a file of 27 numbers, however they are written."""
 
 
 def basis_terms(x: Any, y: Any, z: Any) -> tuple[float, Any, Any, Any, Any, Any, Any, Any, Any]:
@@ -104,12 +111,18 @@ def load_sh(path: Path) -> FloatArray:
         OSError: the file cannot be read.
         ValueError: it does not hold 9 or 27 finite numbers.
     """
-    if not path.stat().st_size:
-        raise ValueError("the file is empty")
     try:
-        values = np.load(path, allow_pickle=False) if path.suffix == ".npy" else np.loadtxt(path)
-    except (EOFError, UnicodeDecodeError) as error:
-        raise ValueError("it is no file of numbers") from error
+        if path.suffix == ".npy":
+            values = np.load(io.BytesIO(read_bytes(path, _MOST_BYTES)), allow_pickle=False)
+        else:
+            words = read_text(path, _MOST_BYTES)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # of a file without numbers, whose size says it
+                values = np.loadtxt(io.StringIO(words))
+    except OSError:
+        raise
+    except Exception as error:  # numpy's reader of headers evaluates them, and raises anything
+        raise ValueError(f"it is no file of numbers ({brief(error)})") from error
     if not isinstance(values, np.ndarray) or values.dtype.kind not in "fiu":
         raise ValueError("it is no file of real numbers")
     values = values.astype(np.float32)

@@ -8,6 +8,7 @@ from typing import Any
 
 import platformdirs
 
+from vcam_relight.pipeline.core.user_files import brief, read_text
 from vcam_relight.vcam.core.atomic_file import replacing
 from vcam_relight.vcam.core.errors import InputError
 from vcam_relight.vcam.settings.store import Settings, SettingsStore
@@ -53,7 +54,9 @@ def restore(store: SettingsStore) -> dict[str, Any]:
         except InputError as error:
             problems.append(error.what)
     if problems:
-        log.warning("saved settings are ignored: %s (%s)", "; ".join(problems), settings_file())
+        log.warning(
+            "saved settings are ignored: %s (%s)", brief("; ".join(problems)), settings_file()
+        )
     return usable
 
 
@@ -86,12 +89,11 @@ def save_changes(saved: Mapping[str, Any], before: Settings, after: Settings) ->
 def _read() -> dict[str, Any]:
     path = settings_file()
     try:
-        with path.open(encoding="utf-8") as file:
-            saved = json.loads(file.read(LARGEST_FILE))
+        saved = json.loads(read_text(path, LARGEST_FILE))
     except FileNotFoundError:
         return {}
-    except (OSError, ValueError, RecursionError) as error:
-        log.warning("saved settings are ignored: %s is damaged (%s)", path, error)
+    except (OSError, ValueError, RecursionError, MemoryError) as error:
+        log.warning("saved settings are ignored: %s is damaged (%s)", path, brief(error))
         return {}
     if not isinstance(saved, dict):
         log.warning("saved settings are ignored: %s is damaged (no JSON object)", path)
