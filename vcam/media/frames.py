@@ -1,11 +1,14 @@
 """Between FFmpeg's video frames and our images, with matrix and range stated."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import av
 import numpy as np
 from av.buffer import Buffer
+from av.sidedata.sidedata import Type as SideDataType
 from av.video.reformatter import ColorRange, VideoReformatter
+from av.video.stream import VideoStream
 
 from vcam_relight.pipeline.core.image import BgrImage
 from vcam_relight.vcam.media.orientation import Orientation
@@ -112,6 +115,33 @@ class FrameConverter:
             dst_color_range=ColorRange.JPEG if colour.full_range else ColorRange.MPEG,
             interpolation=self._interpolation,
         )
+
+
+def _name_all_side_data() -> None:
+    """Makes frames with EXIF readable: PyAV knows no name for it, and raises a ValueError.
+
+    Ends with the release that has https://github.com/PyAV-Org/PyAV/pull/2392.
+    """
+
+    def missing(cls: type[SideDataType], value: object) -> SideDataType:
+        member: Any = object.__new__(cls)
+        member._name_, member._value_ = f"UNKNOWN_{value}", value
+        named: SideDataType = member
+        return named
+
+    SideDataType._missing_ = classmethod(missing)  # type: ignore[assignment, method-assign]
+
+
+_name_all_side_data()
+
+
+def has_alpha(frame: av.VideoFrame, stream: VideoStream) -> bool:
+    """Whether the video is transparent in places.
+
+    VP8 and VP9 keep that beside the frames, and WebM says so in a tag.
+    """
+    tags = {name.lower(): value for name, value in stream.metadata.items()}
+    return tags.get("alpha_mode") == "1" or any(c.is_alpha for c in frame.format.components)
 
 
 def display_matrix(frame: av.VideoFrame) -> list[int] | None:

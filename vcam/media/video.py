@@ -14,8 +14,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import av
-from av.audio.codeccontext import AudioCodecContext
-from av.audio.stream import AudioStream
 from av.container import OutputContainer
 from av.stream import Stream
 from av.video.stream import VideoStream
@@ -23,19 +21,25 @@ from av.video.stream import VideoStream
 from vcam_relight.pipeline.core.image import BgrImage
 from vcam_relight.vcam.core.atomic_file import replacing
 from vcam_relight.vcam.core.errors import InputError
+from vcam_relight.vcam.media.clock import AnyPacket
 from vcam_relight.vcam.media.files import H264, MOVIES, VP9, av_name, encoder_of
-from vcam_relight.vcam.media.frames import Colour, FrameConverter, display_matrix, orientation
+from vcam_relight.vcam.media.frames import (
+    Colour,
+    FrameConverter,
+    display_matrix,
+    has_alpha,
+    orientation,
+)
 from vcam_relight.vcam.media.letterbox import Letterbox, even
 from vcam_relight.vcam.media.orientation import Orientation
+from vcam_relight.vcam.media.other_streams import OtherStream, carry_over, codec_of, kept_tags
 from vcam_relight.vcam.media.stages import PipelineStage
-from vcam_relight.vcam.media.video_reader import AnyPacket, Decoded, VideoReader, reason
+from vcam_relight.vcam.media.video_reader import Decoded, VideoReader, reason
 
 _OPTIONS = {
     H264: {"crf": "18", "preset": "veryfast"},
     VP9: {"crf": "24", "b": "0", "deadline": "good", "cpu-used": "5", "row-mt": "1"},
 }
-_OWN_TAGS = {"encoder", "duration", "rotate", "major_brand", "minor_version", "compatible_brands"}
-"""Tags that describe the input file itself and would be wrong in the output."""
 
 
 def convert_video(
@@ -141,16 +145,16 @@ class _Writer:
         self.container: OutputContainer = av.open(
             av_name(path), "w", options={"movflags": "+faststart"} if suffix in MOVIES else {}
         )
-        self.container.metadata.update(_kept(reader.container.metadata))
-        self.container.set_chapters(reader.container.chapters())
+        self.container.metadata.update(kept_tags(reader.container.metadata))
+        self.container.set_chapters(reader.chapters)
         self._video = self._add_video(path, reader, first)
-        self._others: dict[int, _Copy | _Transcode] = {}
+        self._others: dict[int, OtherStream] = {}
         left_out: Counter[str] = Counter()
         for stream in reader.container.streams:
             if stream is not reader.stream and not _is_chapter_text(stream, reader):
-                other = self._add_other(stream)
+                other = carry_over(self.container, stream)
                 if other is None:
-                    left_out[" ".join(filter(None, (_codec(stream), stream.type)))] += 1
+                    left_out[" ".join(filter(None, (codec_of(stream), stream.type)))] += 1
                 else:
                     self._others[stream.index] = other
         self.notes += [
@@ -176,17 +180,22 @@ class _Writer:
         self.container.mux(self._video.encode(None))
         for other in self._others.values():
             other.finish()
+            self.notes += other.notes
         self.container.close()
 
     def _add_video(self, path: Path, reader: VideoReader, first: Decoded) -> VideoStream:
         codec = encoder_of(path)
-        stream = self.container.add_stream(codec, rate=reader.rate or 30, options=_OPTIONS[codec])
+        stream = self.container.add_stream(
+            codec, rate=reader.decoder.clock.rate or 30, options=_OPTIONS[codec]
+        )
         if not isinstance(stream, VideoStream):
             raise TypeError(f"{codec} is no video encoder")
         self._time_base = reader.time_base
         self._colour = Colour.of(first.frame)
         if self._colour.hdr:
             self.notes.append(f"it is HDR ({self._colour.hdr}): the output has 8 bits a colour")
+        if has_alpha(first.frame, reader.stream):
+            self.notes.append("its transparency could not be kept")
         self._colour.tag(stream.codec_context)
         height, width = first.image.shape[:2]
         self._size = (width, height)
@@ -199,21 +208,9 @@ class _Writer:
             if codec == VP9 and aspect != 1:  # it has no place for it
                 self.notes.append(f"pixels of aspect {aspect} could not be kept in .webm")
         stream.set_display_matrix(display_matrix(first.frame))
-        stream.metadata.update(_kept(reader.stream.metadata))
+        stream.metadata.update(kept_tags(reader.stream.metadata))
         stream.disposition = reader.stream.disposition
         return stream
-
-    def _add_other(self, source: Stream) -> _Copy | _Transcode | None:
-        codec = _codec(source)
-        if source.type not in ("audio", "subtitle") or codec is None:
-            return None
-        if codec in self.container.supported_codecs:
-            return _Copy(self.container, source)
-        if isinstance(source, AudioStream):
-            transcode = _Transcode(self.container, source)
-            self.notes.append(f"audio was converted from {codec} to {transcode.codec}")
-            return transcode
-        return None
 
     def _fitted(self, image: BgrImage) -> BgrImage:
         """The image in the first one's size: some streams change it on the way."""
@@ -221,62 +218,6 @@ class _Writer:
         return image if (width, height) == self._size else Letterbox(self._size).fit(image)
 
 
-class _Copy:
-    """A stream whose packets are taken over as they are."""
-
-    def __init__(self, container: OutputContainer, source: Stream) -> None:
-        self._container = container
-        self._stream = container.add_stream_from_template(source)
-        self._stream.metadata.update(_kept(source.metadata))
-        self._stream.disposition = source.disposition
-
-    def write(self, packet: AnyPacket) -> None:
-        packet.stream = self._stream
-        with suppress(ValueError):  # EINVAL: a damaged file's packet without a usable time
-            self._container.mux(packet)
-
-    def finish(self) -> None:
-        """Nothing is held back."""
-
-
-class _Transcode:
-    """An audio stream in the container's own codec, because it does not take the source's."""
-
-    def __init__(self, container: OutputContainer, source: AudioStream) -> None:
-        self._container = container
-        self._source = source
-        opus = container.default_audio_codec in ("opus", "vorbis")
-        self.codec = "libopus" if opus else container.default_audio_codec
-        stream = container.add_stream(self.codec, rate=48_000 if opus else source.rate)
-        if not isinstance(stream, AudioStream):
-            raise TypeError(f"{self.codec} is no audio encoder")
-        self._stream = stream
-        stream.layout = source.layout
-        stream.metadata.update(_kept(source.metadata))
-        context: AudioCodecContext = stream.codec_context
-        self._resampler = av.AudioResampler(context.format, source.layout, context.rate)
-
-    def write(self, packet: AnyPacket) -> None:
-        with suppress(av.error.InvalidDataError):
-            for frame in self._source.decode(packet):
-                for resampled in self._resampler.resample(frame):
-                    self._container.mux(self._stream.encode(resampled))
-
-    def finish(self) -> None:
-        for resampled in self._resampler.resample(None):
-            self._container.mux(self._stream.encode(resampled))
-        self._container.mux(self._stream.encode(None))
-
-
-def _codec(stream: Stream) -> str | None:
-    context = stream.codec_context
-    return context.codec.canonical_name if context is not None else None
-
-
 def _is_chapter_text(stream: Stream, reader: VideoReader) -> bool:
     """Whether it is QuickTime's text track of chapter titles, which the chapters bring along."""
     return stream.type == "data" and bool(reader.container.chapters())
-
-
-def _kept(tags: dict[str, str]) -> dict[str, str]:
-    return {name: value for name, value in tags.items() if name.lower() not in _OWN_TAGS}

@@ -6,19 +6,21 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
-from typing import TypeAlias
+from typing import TYPE_CHECKING
 
 import av
 from av.container import InputContainer
-from av.stream import Disposition, Stream
 from av.video.stream import VideoStream
 
 from vcam_relight.pipeline.core.image import BgrImage
 from vcam_relight.vcam.core.errors import InputError
+from vcam_relight.vcam.media.clock import AnyPacket
+from vcam_relight.vcam.media.decoder import VideoDecoder, main_video
 from vcam_relight.vcam.media.files import av_name
 from vcam_relight.vcam.media.frames import FrameConverter
 
-AnyPacket: TypeAlias = "av.Packet[Stream]"
+if TYPE_CHECKING:
+    from av.container.core import Chapter  # only its stub has it
 
 _SHORT_S = 0.5  # a file that ends this much before its stated duration was cut
 
@@ -32,7 +34,7 @@ class Decoded:
     frame: av.VideoFrame
     """The decoder's frame: its tags, side data and duration."""
     pts: int
-    """In units of the stream's time base; grows from frame to frame."""
+    """In units of the stream's time base, from the beginning; grows from frame to frame."""
     seconds: float
     """The same in seconds."""
 
@@ -44,6 +46,7 @@ class VideoReader:
     path: Path
     container: InputContainer
     stream: VideoStream
+    decoder: VideoDecoder
     notes: list[str] = field(default_factory=list)
     """What was wrong with the file, in words, complete when it has been read."""
 
@@ -61,12 +64,11 @@ class VideoReader:
                 f"{path} is not a video that can be read ({reason(error)})",
                 "use an intact video file",
             ) from None
-        streams = [s for s in container.streams.video if not _is_cover(s)]
-        if not streams:
+        stream = main_video(container)
+        if stream is None:
             container.close()
             raise InputError(f"{path} has no video stream", "use a file that has one")
-        streams[0].thread_type = "AUTO"
-        return VideoReader(path, container, streams[0])
+        return VideoReader(path, container, stream, VideoDecoder(container, stream))
 
     def __enter__(self) -> VideoReader:
         return self
@@ -79,48 +81,46 @@ class VideoReader:
         """How many frames the file says or suggests that it has; None when it says nothing."""
         if self.stream.frames:
             return self.stream.frames
-        rate, seconds = self.rate, self._stated_seconds
+        rate, seconds = self.decoder.clock.rate, self._stated_seconds
         return round(seconds * rate) if rate and seconds else None
 
     @property
-    def rate(self) -> Fraction | None:
-        """Nominal frames per second."""
-        return self.stream.average_rate or self.stream.guessed_rate or None
+    def chapters(self) -> list[Chapter]:
+        """The container's chapters, at their time from the beginning."""
+        start = -self.decoder.packets.begin
+        chapters = self.container.chapters()
+        for chapter in chapters:
+            shift = round(start / chapter["time_base"]) if chapter["time_base"] else 0
+            chapter["start"] += shift
+            chapter["end"] += shift
+        return chapters
 
     def items(self) -> Iterator[Decoded | AnyPacket]:
         """All decoded frames, and the packets of the other streams, in the file's order."""
         converter = FrameConverter(exact=True)
-        damaged, skipped, last, end = 0, 0, None, 0.0
-        step = self._frame_step()
+        decoder, start = self.decoder, None
         for packet in self._packets():
+            decoder.packets.correct(packet)
             if packet.stream is not self.stream:
                 if packet.size:
                     yield packet
                 continue
-            try:
-                frames = self.stream.decode(packet)
-            except av.FFmpegError:
-                damaged += 1
-                continue
-            for frame in frames:
-                pts = frame.pts if frame.pts is not None else (last + step if last else 0)
-                if last is not None and pts <= last:
-                    skipped += 1
-                    continue
-                damaged += frame.is_corrupt
-                last, end = pts, float((pts + step) * self.time_base)
+            for frame, pts in decoder.decode(packet):
+                start = pts if start is None else start
                 seconds = float(pts * self.time_base)
                 yield Decoded(converter.to_image(frame), frame, pts, seconds)
-        if damaged:
-            self.notes.append(f"{damaged} damaged pieces: what could be decoded was kept")
-        if skipped:
-            self.notes.append(f"{skipped} frames without a time of their own were left out")
-        stated = self._stated_seconds
-        start = float((self.stream.start_time or 0) * self.time_base)
-        if last is not None and stated and end - start < stated - max(_SHORT_S, 0.05 * stated):
-            self.notes.append(
-                f"the video ends after {end - start:.1f} of {stated:.1f} s: it is cut short"
-            )
+        if decoder.interlaced:
+            self.notes.append("it is interlaced: the picture was de-interlaced")
+        if decoder.damaged:
+            self.notes.append(f"{decoder.damaged} damaged pieces: what could be decoded was kept")
+        begin = float(decoder.packets.begin)
+        stated = max(self._stated_seconds - begin, 0.0)  # some containers state the end
+        if start is not None and stated and not decoder.packets.restarted:
+            lasted = float((decoder.clock.end - start) * self.time_base)
+            if lasted < stated - max(_SHORT_S, 0.05 * stated):
+                self.notes.append(
+                    f"the video ends after {lasted:.1f} of {stated:.1f} s: it is cut short"
+                )
 
     @property
     def time_base(self) -> Fraction:
@@ -132,9 +132,6 @@ class VideoReader:
         if self.stream.duration:
             return float(self.stream.duration * self.time_base)
         return (self.container.duration or 0) / 1e6  # AV_TIME_BASE
-
-    def _frame_step(self) -> int:
-        return max(int(1 / ((self.rate or 30) * self.time_base)), 1)
 
     def _packets(self) -> Iterator[AnyPacket]:
         packets = self.container.demux()
@@ -156,7 +153,3 @@ def reason(error: Exception) -> str:
     """FFmpeg's own words, without the number and the file's name."""
     text = getattr(error, "strerror", None) or str(error)
     return str(text).strip().rstrip(".").lower()
-
-
-def _is_cover(stream: Stream) -> bool:
-    return bool(stream.disposition & Disposition.attached_pic)
