@@ -65,6 +65,9 @@ def _file(wish: str, mode: VideoMode) -> Source:
         raise UsageError("the source is empty", hint)
     if not is_url(wish) and not Path(wish).exists():
         raise InputError(f"there is no file {wish}", hint)
+    device = re.fullmatch(r"/dev/video([0-9]{1,4})", str(Path(wish).resolve()))
+    if device:
+        return _camera(device[1], mode)
     return FileSource(wish, mode.fps)
 
 

@@ -33,7 +33,7 @@ class Source(ABC):
 
     @abstractmethod
     def read(self) -> Frame | None:
-        """Waits for the next frame, two seconds at most; None at the end of the stream.
+        """Waits for the next frame, until `close` at most; None at the end of the stream.
 
         Raises:
             SourceLost: it stopped giving frames; the loop closes it and opens it again later.
