@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from vcam_relight.vcam.cli.terminal import ending_signals
 from vcam_relight.vcam.stream.session import Session, SessionManager
 from vcam_relight.web.server import WebServer
 
@@ -116,9 +117,10 @@ async def _until_end(live: Live, stop: asyncio.Event) -> None:
 
 @contextlib.contextmanager
 def _signals(stop: asyncio.Event) -> Iterator[None]:
-    """Ctrl-C and SIGTERM set `stop`; a second one interrupts the program at once."""
+    """Ctrl-C, SIGTERM and SIGHUP set `stop`; a second one interrupts the program at once."""
     loop = asyncio.get_running_loop()
-    previous = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    numbers = [signal.SIGINT, *ending_signals()]
+    previous = {number: signal.getsignal(number) for number in numbers}
 
     def put_back() -> None:
         for number, handler in previous.items():

@@ -95,6 +95,11 @@ def lighting_of_args(args: argparse.Namespace) -> tuple[Lighting, RelightSetting
     return lighting, replace(settings, **given)
 
 
+def light_files(args: argparse.Namespace) -> list[Path]:
+    """The files that the light is read from."""
+    return [path for path in (args.sh, args.hdri, args.like) if path is not None]
+
+
 def engine_of_args(args: argparse.Namespace) -> Engine:
     """Loads the engine.
 

@@ -13,7 +13,12 @@ from types import FrameType
 from typing import NoReturn
 
 from vcam_relight import __version__
-from vcam_relight.vcam.cli.terminal import quiet_native_libraries, set_up_logging
+from vcam_relight.vcam.cli.terminal import (
+    ending_signals,
+    one_line,
+    quiet_native_libraries,
+    set_up_logging,
+)
 from vcam_relight.vcam.core.errors import UsageError, VcamError
 
 log = logging.getLogger(__name__)
@@ -108,7 +113,8 @@ def _with_command(argv: list[str]) -> tuple[str | None, list[str]]:
 def _run(args: argparse.Namespace) -> int:
     set_up_logging(args.verbose)
     if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, _interrupt)
+        for number in ending_signals():
+            signal.signal(number, _interrupt)
     try:
         status: int = args.run(args)
         return status
@@ -130,7 +136,8 @@ def _run(args: argparse.Namespace) -> int:
 
 def _complain(error: VcamError, status: int, cause: Exception | None = None) -> int:
     log.debug("the command failed", exc_info=cause or error)
-    print(f"vcam: {' '.join(str(error).split())}", file=sys.stderr)
+    with contextlib.suppress(OSError):  # the terminal has closed
+        print(one_line(error), file=sys.stderr)
     return status
 
 

@@ -3,6 +3,7 @@
 import faulthandler
 import logging
 import os
+import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,7 +20,30 @@ class _OneLine(logging.Formatter):
         error = record.exc_info[1] if record.exc_info else None
         if error is not None:
             text += f": {type(error).__name__}: {error}"
-        return "vcam: " + " ".join(text.split())
+        return one_line(text)
+
+
+def one_line(text: object) -> str:
+    """A message of this program: `vcam: …`, harmless to a terminal."""
+    return "vcam: " + printable(" ".join(str(text).split()))
+
+
+def printable(text: object) -> str:
+    """The text with escapes in place of what a terminal would obey: names come from anywhere."""
+    return "".join(
+        char
+        if char.isprintable() or char == "\n"
+        else char.encode("unicode_escape").decode("ascii")
+        for char in str(text)
+    )
+
+
+def ending_signals() -> list[signal.Signals]:
+    """What asks the program to end: SIGTERM, and a terminal that closes unless `nohup` forbids."""
+    found = [signal.SIGTERM]
+    if hasattr(signal, "SIGHUP"):
+        found.append(signal.SIGHUP)
+    return [number for number in found if signal.getsignal(number) is not signal.SIG_IGN]
 
 
 def set_up_logging(verbose: bool) -> None:
@@ -82,7 +106,7 @@ def progress_bar(title: str, unit: str, total: int | None = None) -> Any:
 
     terminal = sys.stderr.isatty()
     return tqdm(
-        desc=title,
+        desc=printable(title),
         unit=unit,
         total=total,
         file=sys.stderr,

@@ -4,6 +4,8 @@ import argparse
 import json
 from dataclasses import asdict
 
+from vcam_relight.vcam.cli.terminal import printable
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """`--json`."""
@@ -21,17 +23,17 @@ def run(args: argparse.Namespace) -> int:
             "cameras": [asdict(camera) for camera in cameras],
             "virtual_cameras": [asdict(camera) for camera in virtual],
         }
-        print(json.dumps(found, indent=2, ensure_ascii=False))
+        print(json.dumps(found, indent=2))
         return 0
     print("Cameras (--source):")
     for camera in cameras:
-        print(f"  camera:{camera.index}  {camera.name}  {camera.path}".rstrip())
+        print(printable(f"  camera:{camera.index}  {camera.name}  {camera.path}".rstrip()))
     if not cameras:
         print("  none")
     print("Virtual cameras (--sink):")
     for device in virtual:
         state = "" if device.writable else "  (takes no pictures now)"
-        print(f"  device:{device.path}  {device.name}{state}")
+        print(printable(f"  device:{device.path}  {device.name}{state}"))
     if not virtual:
         print(f"  none; {how_to_get_one()}")
     return 0

@@ -7,6 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from vcam_relight.vcam.cli.commands import port
+from vcam_relight.vcam.cli.terminal import printable
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -34,7 +35,7 @@ def run(args: argparse.Namespace) -> int:
     for check in all_checks(system, args.port, args.host, args.tls_cert, args.tls_key):
         checks.append(check)
         if not args.json:
-            print(check, flush=True)
+            print(printable(check), flush=True)
     counts = Counter(check.level for check in checks)
     if args.json:
         print(json.dumps({"checks": [asdict(check) for check in checks]}, indent=2))

@@ -11,6 +11,7 @@ from vcam_relight.vcam.cli.lighting_arguments import (
     add_lighting_arguments,
     engine_of_args,
     expects_change,
+    light_files,
     lighting_of_args,
 )
 from vcam_relight.vcam.core.atomic_file import check_in_out
@@ -27,8 +28,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         type=Path,
         metavar="IN",
-        help="PNG, JPEG, WebP, BMP or TIFF; without --out the last is OUT, whose ending says the "
-        "format",
+        help="PNG, JPEG, WebP, AVIF, HEIC, BMP or TIFF; without --out the last is OUT, whose "
+        "ending says the format",
     )
     parser.add_argument(
         "--out",
@@ -53,7 +54,7 @@ def run(args: argparse.Namespace) -> int:
 
     if args.out is None:
         source, target = _pair(args.files)
-        _check(source, target)
+        _check(source, target, light_files(args))
     else:
         _make_folder(args.out)
     lighting, settings = lighting_of_args(args)
@@ -69,7 +70,7 @@ def run(args: argparse.Namespace) -> int:
 
     with closing(engine_of_args(args)) as engine, Relighter(engine) as relighter:
         if args.out is not None:
-            return _relight_all(args.files, args.out, relight)
+            return _relight_all(args.files, args.out, light_files(args), relight)
         relight(source, target)
         return 0
 
@@ -83,10 +84,10 @@ def _pair(files: Sequence[Path]) -> tuple[Path, Path]:
     return files[0], files[1]
 
 
-def _check(source: Path, target: Path) -> None:
+def _check(source: Path, target: Path, others: Sequence[Path]) -> None:
     from vcam_relight.vcam.media.image import writer_of
 
-    check_in_out(source, target)
+    check_in_out(source, target, others)
     writer_of(target)
 
 
@@ -100,7 +101,10 @@ def _make_folder(folder: Path) -> None:
 
 
 def _relight_all(
-    sources: Sequence[Path], folder: Path, relight: Callable[[Path, Path], None]
+    sources: Sequence[Path],
+    folder: Path,
+    others: Sequence[Path],
+    relight: Callable[[Path, Path], None],
 ) -> int:
     """Has each file relit into `folder`, with progress on stderr; 1 when some failed, else 0."""
     from tqdm.contrib.logging import logging_redirect_tqdm
@@ -118,7 +122,7 @@ def _relight_all(
                         f"{source} is left out: {target} is {other}",
                         "choose another --out, or other file names",
                     )
-                _check(source, target)
+                _check(source, target, others)
                 relight(source, target)
                 taken[_identity(target)] = f"what {source} became"
                 written += 1

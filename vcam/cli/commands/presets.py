@@ -4,6 +4,8 @@ import argparse
 import json
 import sys
 
+from vcam_relight.vcam.cli.terminal import one_line, printable
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """`--json`."""
@@ -26,14 +28,13 @@ def run(args: argparse.Namespace) -> int:
             json.dumps(
                 {"presets": listed, "folder": str(folder), "problems": problems},
                 indent=2,
-                ensure_ascii=False,
             )
         )
         return 0
     width = max(map(len, presets))
     for preset in presets.values():
-        print(f"{preset.name:<{width}}  {preset.title}: {preset.help}")
-    print(f"\nYour own: *.toml files in {folder}")
+        print(printable(f"{preset.name:<{width}}  {preset.title}: {preset.help}"))
+    print(printable(f"\nYour own: *.toml files in {folder}"))
     for problem in problems:
-        print(f"vcam: left out: {problem}", file=sys.stderr)
+        print(one_line(f"left out: {problem}"), file=sys.stderr)
     return 0

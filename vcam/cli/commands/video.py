@@ -10,6 +10,7 @@ from vcam_relight.vcam.cli.lighting_arguments import (
     add_lighting_arguments,
     engine_of_args,
     expects_change,
+    light_files,
     lighting_of_args,
 )
 
@@ -35,7 +36,7 @@ def run(args: argparse.Namespace) -> int:
     from vcam_relight.vcam.media.files import encoder_of
     from vcam_relight.vcam.media.video import convert_video
 
-    check_in_out(args.input, args.output)
+    check_in_out(args.input, args.output, light_files(args))
     encoder_of(args.output)
     lighting, settings = lighting_of_args(args)
     engine = engine_of_args(args)
