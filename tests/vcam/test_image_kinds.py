@@ -2,6 +2,7 @@
 
 import io
 import struct
+import subprocess
 import sys
 import zlib
 from collections.abc import Callable
@@ -23,6 +24,9 @@ from vcam_relight.vcam.media.image import ImageFile, read_image, write_image
 EXIF_IFD, GPS_IFD = 0x8769, 0x8825
 LAB_ROUNDED = 16
 """Levels, at most: one step of a or b in 8 bits moves a saturated colour by as much."""
+
+CHROMA_SUBSAMPLED = 10
+"""Levels on average, of which FFmpeg's limited range in a TIFF, which has none, makes the most."""
 
 Levels = NDArray[np.uint8]
 
@@ -149,6 +153,19 @@ def test_tiffs_are_shown_as_elsewhere_and_written_whole(
             assert judged is not None
             found = judged[..., ::-1].astype(int)
             assert np.abs(found - wanted).max() <= allowed, ending
+
+
+@pytest.mark.parametrize("packing", ["raw", "deflate"])
+@pytest.mark.parametrize("format_name", ["yuv420p", "yuv422p", "yuv444p"])
+def test_subsampled_tiffs_are_read(
+    tmp_path: Path, shown: Levels, packing: str, format_name: str
+) -> None:
+    Image.fromarray(shown).save(tmp_path / "in.png")
+    command = ["ffmpeg", "-v", "error", "-i", "in.png", "-pix_fmt", format_name]
+    command += ["-compression_algo", packing, "in.tif"]
+    subprocess.run(command, cwd=tmp_path, check=True)
+    found = read_image(tmp_path / "in.tif").image[..., ::-1].astype(int)
+    assert np.abs(found - shown).mean() < CHROMA_SUBSAMPLED
 
 
 def test_an_output_has_its_own_tags_and_the_shots(tmp_path: Path, shown: Levels) -> None:

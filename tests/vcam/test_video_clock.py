@@ -53,6 +53,10 @@ def late(path: Path) -> None:
     clip(path, begin=40_000)
 
 
+def wraps(path: Path) -> None:
+    clip(path, begin=95_443)  # 33 bits of 90 kHz end 0.7 s later
+
+
 def twice(path: Path) -> None:
     clip(path, begin=7)
     path.write_bytes(path.read_bytes() * 2)
@@ -63,6 +67,7 @@ KINDS: dict[str, tuple[Callable[[Path], None], int]] = {
     "in.avi": (encoded, 1),
     "late.ts": (late, 1),
     "late.mkv": (late, 1),
+    "wraps.ts": (wraps, 1),
     "twice.ts": (twice, 2),
 }
 

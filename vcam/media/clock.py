@@ -44,8 +44,9 @@ class PacketClock:
             container: read from its beginning.
             longest_gap: seconds; a longer pause counts as a new beginning.
         """
-        self.begin = max(Fraction(container.start_time or 0, av.time_base), Fraction(0))
-        """Seconds at which the file says that it begins, not before 0."""
+        begin = Fraction(container.start_time or 0, av.time_base)
+        self.begin = Fraction(0) if -_BACK <= begin < 0 else begin
+        """Seconds at which the file says that it begins; an encoder's lead-in is before that."""
         self._offset = -self.begin
         discontinuous = bool(container.format.flags & _TS_DISCONT)
         usual = _GAP if discontinuous else _GAP_ELSEWHERE

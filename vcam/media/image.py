@@ -233,7 +233,8 @@ def _finished(
     density, turn = density_of(info, exif), exif.get(ORIENTATION, 1)
     if density is not None and turn in (5, 6, 7, 8):
         density = density[::-1]
-    if "aspect" in info and info["aspect"][0] != info["aspect"][1]:
+    shape = info.get("aspect") or (info.get("jfif_unit") == 0 and info.get("jfif_density"))
+    if shape and shape[0] != shape[1]:
         notes.append("its pixels are not square, which could not be kept")
     try:
         kept = shot_exif(exif)

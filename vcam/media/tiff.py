@@ -10,6 +10,7 @@ import contextlib
 import zlib
 from typing import BinaryIO
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
@@ -21,13 +22,14 @@ _WIDTH, _HEIGHT, _BITS, _COMPRESSION, _PHOTOMETRIC = 256, 257, 258, 259, 262
 _OFFSETS, _SAMPLES, _ROWS, _COUNTS, _PLANES, _PREDICTOR = 273, 277, 278, 279, 284, 317
 _TILE_WIDTH, _TILE_HEIGHT, _TILE_OFFSETS, _TILE_COUNTS = 322, 323, 324, 325
 _EXTRA_SAMPLES, _SAMPLE_FORMAT, _ICC = 338, 339, 34675
+_SUBSAMPLING = 530
 _X_DENSITY, _Y_DENSITY, _DENSITY_UNIT = 282, 283, 296
 _EXIF_IFD, _GPS_IFD = 0x8769, 0x8825
 _LONG, _UNDEFINED = 4, 7
 
 _STRIP, _LEVEL = 1 << 18, 4  # bytes of a strip, effort of zlib
 
-WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB, _CMYK, _LAB, _ICC_LAB = 0, 1, 2, 5, 8, 9
+WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB, _CMYK, _YCBCR, _LAB, _ICC_LAB = 0, 1, 2, 5, 6, 8, 9
 _COLOURS = {WHITE_IS_ZERO: 1, _BLACK_IS_ZERO: 1, _RGB: 3, _CMYK: 4, _LAB: 3, _ICC_LAB: 3}
 _MOST_SAMPLES = 8
 
@@ -77,6 +79,8 @@ def bits_of(tags: Tags) -> int:
 
 def is_misread(tags: Tags) -> bool:
     """Whether Pillow opens the file and gives other pixels."""
+    if tags.get(_PHOTOMETRIC) == _YCBCR and tags.get(_COMPRESSION, 1) == 1:
+        return tuple(tags.get(_SUBSAMPLING, (2, 2))) != (1, 1)
     bits, integers = _first(tags, _BITS, 1), _first(tags, _SAMPLE_FORMAT, 1) != 3
     return bits >= 16 and (
         (tags.get(_PLANES, 1) == 2 and tags.get(_SAMPLES, 1) > 1) or (bits >= 32 and integers)
@@ -90,6 +94,8 @@ def read_samples(file: BinaryIO, tags: Tags) -> Image.Image:
         ValueError: it is damaged, too large, or of a kind that is not read here either.
     """
     photometric = tags.get(_PHOTOMETRIC, _BLACK_IS_ZERO)
+    if photometric == _YCBCR:
+        return _by_opencv(file, tags)
     colours = _COLOURS.get(photometric)
     count = tags.get(_SAMPLES, 1)
     if colours is None or not colours <= count <= _MOST_SAMPLES:
@@ -213,12 +219,28 @@ def float_levels(values: FloatArray) -> NDArray[np.uint8]:
     return np.asarray(np.clip(np.rint(finite * scale), 0, 255), np.uint8)
 
 
-def _read(file: BinaryIO, tags: Tags) -> _Samples:
-    """`(H, W, samples)` as stored."""
+def _by_opencv(file: BinaryIO, tags: Tags) -> Image.Image:
+    """Luma and subsampled chroma side by side, which libtiff puts together."""
+    _size(tags)
+    file.seek(0)
+    flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
+    shown = cv2.imdecode(np.frombuffer(file.read(), np.uint8), flags)
+    if shown is None:
+        raise ValueError("its samples cannot be read")
+    return Image.fromarray(np.ascontiguousarray(shown[..., ::-1], np.uint8))
+
+
+def _size(tags: Tags) -> tuple[int, int]:
     width, height = int(tags[_WIDTH]), int(tags[_HEIGHT])
-    count = int(tags.get(_SAMPLES, 1))
     if min(width, height) < 1 or width * height > 2 * (Image.MAX_IMAGE_PIXELS or 0):
         raise Image.DecompressionBombError
+    return width, height
+
+
+def _read(file: BinaryIO, tags: Tags) -> _Samples:
+    """`(H, W, samples)` as stored."""
+    width, height = _size(tags)
+    count = int(tags.get(_SAMPLES, 1))
     kind = _kind(tags)
     out = np.zeros((height, width, count), kind.newbyteorder("="))
     planar = tags.get(_PLANES, 1) == 2

@@ -114,8 +114,8 @@ class VideoReader:
         if decoder.damaged:
             self.notes.append(f"{decoder.damaged} damaged pieces: what could be decoded was kept")
         begin = float(decoder.packets.begin)
-        stated = max(self._stated_seconds - begin, 0.0)  # some containers state the end
-        if start is not None and stated and not decoder.packets.restarted:
+        stated = self._stated_seconds - max(begin, 0.0)  # some containers state the end
+        if start is not None and stated > 0 and not decoder.packets.restarted:
             lasted = float((decoder.clock.end - start) * self.time_base)
             if lasted < stated - max(_SHORT_S, 0.05 * stated):
                 self.notes.append(
