@@ -1,5 +1,7 @@
 """Video and audio files that tests make, and what is in a file."""
 
+import shutil
+import subprocess
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
@@ -7,6 +9,7 @@ from pathlib import Path
 import av
 import cv2
 import numpy as np
+import pytest
 from av.audio.stream import AudioStream
 from av.video.stream import VideoStream
 
@@ -82,6 +85,14 @@ def make_clip(
                 for part in av.AudioResampler(sound.format, "mono", 48_000).resample(block):
                     container.mux(sound.encode(part))
             container.mux(sound.encode(None))
+
+
+def ffmpeg(*words: str | Path, folder: Path | None = None) -> None:
+    """Runs FFmpeg's program, which makes files that PyAV has no names for; skips without it."""
+    if shutil.which("ffmpeg") is None:
+        pytest.skip("FFmpeg's program is not installed")
+    command = ["ffmpeg", "-v", "error", *map(str, words)]
+    subprocess.run(command, cwd=folder, check=True, stdin=subprocess.DEVNULL)
 
 
 @dataclass

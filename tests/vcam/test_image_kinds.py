@@ -2,7 +2,6 @@
 
 import io
 import struct
-import subprocess
 import sys
 import zlib
 from collections.abc import Callable
@@ -14,7 +13,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image, ImageCms
 
-from support.clips import image
+from support.clips import ffmpeg, image
 from vcam_relight.vcam.cli.main import main
 from vcam_relight.vcam.core.errors import InputError
 from vcam_relight.vcam.media import image as image_module
@@ -161,9 +160,8 @@ def test_subsampled_tiffs_are_read(
     tmp_path: Path, shown: Levels, packing: str, format_name: str
 ) -> None:
     Image.fromarray(shown).save(tmp_path / "in.png")
-    command = ["ffmpeg", "-v", "error", "-i", "in.png", "-pix_fmt", format_name]
-    command += ["-compression_algo", packing, "in.tif"]
-    subprocess.run(command, cwd=tmp_path, check=True)
+    options = ["-pix_fmt", format_name, "-compression_algo", packing]
+    ffmpeg("-i", "in.png", *options, "in.tif", folder=tmp_path)
     found = read_image(tmp_path / "in.tif").image[..., ::-1].astype(int)
     assert np.abs(found - shown).mean() < CHROMA_SUBSAMPLED
 

@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 from conftest import ROOT
 
-from support.clips import contents, image, make_clip, psnr
+from support.clips import contents, ffmpeg, image, make_clip, psnr
 from vcam_relight.vcam.core.errors import SourceError, SourceLost
 from vcam_relight.vcam.core.frame import Frame, VideoMode
 from vcam_relight.vcam.sources import playback
@@ -38,9 +38,8 @@ def first(source: FileSource, count: int) -> list[Frame]:
 def test_the_film_is_shown_and_not_its_cover(tmp_path: Path) -> None:
     make_clip(tmp_path / "film.mp4", audio=None)
     cv2.imwrite(str(tmp_path / "cover.jpg"), np.zeros((300, 300, 3), np.uint8))
-    command = "ffmpeg -v error -i cover.jpg -i film.mp4 -map 0 -map 1 -c copy"
-    command += " -disposition:v:0 attached_pic both.mp4"
-    subprocess.run(command.split(), cwd=tmp_path, check=True)
+    words = "-i cover.jpg -i film.mp4 -map 0 -map 1 -c copy -disposition:v:0 attached_pic both.mp4"
+    ffmpeg(*words.split(), folder=tmp_path)
     frames = first(FileSource(str(tmp_path / "both.mp4")), 3)
     assert psnr(frames[0].image, image(0)) > 30
     assert frames[2].seconds == pytest.approx(2 / 30, abs=0.001)

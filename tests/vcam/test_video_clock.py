@@ -1,7 +1,6 @@
 """One clock for all videos: how many frames come out, and how long they last, live and to files."""
 
 import io
-import subprocess
 import time
 from collections.abc import Callable
 from fractions import Fraction
@@ -13,7 +12,7 @@ import pytest
 from av.video.stream import VideoStream
 from PIL import Image
 
-from support.clips import contents, image, make_clip, psnr
+from support.clips import contents, ffmpeg, image, make_clip, psnr
 from support.tolerances import VIDEO_REENCODED_DB
 from vcam_relight.pipeline.core.image import BgrImage
 from vcam_relight.vcam.media.video import convert_video
@@ -45,8 +44,7 @@ def encoded(path: Path) -> None:
     """At a constant rate, in a file that knows no times, or not when frames are shown."""
     clip(path.with_suffix(".mkv"))
     encode = ["-r", "30", "-c:v", "libx264", "-crf", "10", "-bf", "2"]
-    command = ["ffmpeg", "-v", "error", "-i", path.with_suffix(".mkv"), *encode, path]
-    subprocess.run(command, check=True)
+    ffmpeg("-i", path.with_suffix(".mkv"), *encode, path)
 
 
 def late(path: Path) -> None:
@@ -118,9 +116,9 @@ def test_sound_that_a_container_refuses_is_converted(
 ) -> None:
     codec, rate, container = sound.split()
     source, target = tmp_path / f"in.{container}", tmp_path / f"out.{ending}"
-    command = ["ffmpeg", "-v", "error", "-f", "lavfi", "-i", "testsrc=s=96x64:r=30:d=1"]
-    command += ["-f", "lavfi", "-i", f"sine=d=1:r={rate}", "-c:v", "mpeg4", "-c:a", codec, source]
-    subprocess.run([str(word) for word in command], check=True)
+    inputs = ["-f", "lavfi", "-i", "testsrc=s=96x64:r=30:d=1"]
+    inputs += ["-f", "lavfi", "-i", f"sine=d=1:r={rate}"]
+    ffmpeg(*inputs, "-c:v", "mpeg4", "-c:a", codec, source)
     notes = convert_video(source, target, same, quiet)
     with av.open(str(target)) as container_out:
         (stream,) = container_out.streams.audio
@@ -132,9 +130,9 @@ def test_sound_that_a_container_refuses_is_converted(
 
 def test_interlaced_video_is_deinterlaced(tmp_path: Path) -> None:
     source, target = tmp_path / "in.mkv", tmp_path / "out.mkv"
-    command = "ffmpeg -v error -f lavfi -i testsrc2=s=96x64:r=60:d=1 -vf interlace=lowpass=off"
+    fields = "-f lavfi -i testsrc2=s=96x64:r=60:d=1 -vf interlace=lowpass=off"
     options = "-c:v libx264 -flags +ilme+ildct -x264-params tff=1 -crf 10"
-    subprocess.run([*command.split(), *options.split(), source], check=True)
+    ffmpeg(*fields.split(), *options.split(), source)
     (note,) = convert_video(source, target, same, quiet)
     assert "de-interlaced" in note
     before, after = contents(source), contents(target)
@@ -151,8 +149,7 @@ def test_interlaced_video_is_deinterlaced(tmp_path: Path) -> None:
 def test_lost_transparency_is_said_and_not_tagged(tmp_path: Path) -> None:
     source, target = tmp_path / "in.webm", tmp_path / "out.webm"
     filters = "testsrc=s=96x64:r=30:d=0.2,format=yuva420p,colorchannelmixer=aa=0.5"
-    command = ["ffmpeg", "-v", "error", "-f", "lavfi", "-i", filters, "-c:v", "libvpx-vp9", source]
-    subprocess.run(command, check=True)
+    ffmpeg("-f", "lavfi", "-i", filters, "-c:v", "libvpx-vp9", source)
     assert convert_video(source, target, same, quiet) == ["its transparency could not be kept"]
     with av.open(str(target)) as out:
         assert "alpha_mode" not in {name.lower() for name in out.streams.video[0].metadata}
