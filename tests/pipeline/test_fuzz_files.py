@@ -73,7 +73,7 @@ intensity = 1e0
 softness = 0.3
 """
 WORDS = """[a] [[a.light]] intensity = 1 nan -inf 1e999 0xffffffffffff { } [ ] " ''' , . a controls
-shadows true # \\u 1979-05-27T07:32:00Z ambient colour "#000000" mode "sh" [[[[[[[[[[[[[[[[[[[[[[["""
+shadows true # \\u 1979-05-27T07:32:00Z ambient colour "#000000" mode "sh" [[[[[[[[[[[[[[[[["""
 toml_words = st.lists(st.sampled_from([*WORDS.split(), "\n", "[" * 300]), max_size=40).map(
     lambda words: " ".join(words).encode()
 )
