@@ -17,6 +17,7 @@ import numpy as np
 from PIL import Image, ImageCms, UnidentifiedImageError
 
 from vcam_relight.pipeline.core.image import BgrImage
+from vcam_relight.pipeline.core.user_files import brief
 from vcam_relight.vcam.core.atomic_file import replacing
 from vcam_relight.vcam.core.errors import InputError
 from vcam_relight.vcam.media import tiff
@@ -106,7 +107,7 @@ def read_image(path: Path) -> ImageFile:
     except Exception as error:  # Pillow's decoders report damage in every way that there is
         log.debug("%s", path, exc_info=True)
         raise InputError(
-            f"{path} is damaged or cut short ({error})", "use an intact copy"
+            f"{path} is damaged or cut short ({brief(error)})", "use an intact copy"
         ) from None
 
 
