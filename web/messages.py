@@ -157,11 +157,24 @@ class FrameHeader(TypedDict):
     """Bytes of each JPEG: the relit image, then the original where it was asked for."""
 
 
-class SdpMessage(TypedDict):
-    """An offer to `POST /api/offer`, or its answer."""
+class OfferMessage(TypedDict):
+    """An offer to `POST /api/offer`."""
 
-    type: Literal["offer", "answer"]
+    type: Literal["offer"]
     sdp: str
+    replaces: str | None
+    """The connection that the page had before, which is ended."""
+    settings: ChangesJson | None
+    """What a session of the page's own begins with; null: the program's."""
+
+
+class AnswerMessage(TypedDict):
+    """Its answer."""
+
+    type: Literal["answer"]
+    sdp: str
+    connection: str
+    """An id that nobody else knows: what `replaces` names later."""
 
 
 ServerMessage = HelloMessage | StateMessage | AckMessage | ErrorMessage

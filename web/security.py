@@ -20,6 +20,9 @@ from vcam_relight.vcam.core.hosts import is_loopback
 
 log = logging.getLogger(__name__)
 
+SERVER = "vcam"
+"""What answers name themselves: no versions, no host."""
+
 LOOPBACK_HOSTS = frozenset({"localhost", "127.0.0.1", "::1"})
 HOST = re.compile(r"(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(?::([0-9]{1,5}))?", re.IGNORECASE)
 """`host[:port]` of RFC 9110 (7.2), as far as our names go."""
@@ -37,6 +40,7 @@ HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
     "Cache-Control": "no-cache",
+    "Server": SERVER,
 }
 
 
@@ -103,10 +107,9 @@ class Guard:
     def _check(self, request: web.Request) -> None:
         host = request.headers.get("Host", "")
         if not self._known_host(request, host):
-            names = ", ".join(sorted(self._hosts))
             raise web.HTTPMisdirectedRequest(
-                text="this server does not go by that name and port; its names are: "
-                f"{names}, and the address of its machine"
+                text="this server does not go by that name and port; "
+                "use the address that vcam printed"
             )
         origin = request.headers.get("Origin")
         if origin is not None and origin.lower() != f"{request.scheme}://{host}".lower():

@@ -21,12 +21,15 @@ from vcam_relight.vcam.core.errors import VcamError
 from vcam_relight.vcam.core.hosts import is_loopback
 from vcam_relight.vcam.stream.session import Session, SessionManager
 from vcam_relight.web.control import LagMeter, RemoteControl
-from vcam_relight.web.messages import MAX_MESSAGE, SdpMessage, ServerState
+from vcam_relight.web.listener import BODY_S, Listener
+from vcam_relight.web.messages import MAX_MESSAGE, AnswerMessage, ServerState
 from vcam_relight.web.panel.preview import PreviewSink
 from vcam_relight.web.panel.socket import PanelSocket
 from vcam_relight.web.security import Guard, allowed_hosts, new_token
 from vcam_relight.web.webrtc import aiortc_patches
+from vcam_relight.web.webrtc.aiortc_patches import own_addresses
 from vcam_relight.web.webrtc.peer import PeerHub, PeerPort, PeerRefused
+from vcam_relight.web.webrtc.sdp import with_reachable_candidates
 
 log = logging.getLogger(__name__)
 
@@ -86,7 +89,7 @@ class WebServer:
         self._control = RemoteControl(main.loop, self._lag)
         self._hub = PeerHub(sessions, main, peer_port, self._lag, config.ice_servers)
         self._sockets: set[web.WebSocketResponse] = set()
-        self._runner: web.AppRunner | None = None
+        self._listener: Listener | None = None
         self._lag_task: asyncio.Task[None] | None = None
         self.port = config.port
         """Where it listens; known once it does when any free one will do."""
@@ -127,13 +130,10 @@ class WebServer:
         loopback = is_loopback(self.config.host)
         context = self._tls(loopback)
         aiortc_patches.apply(loopback)
-        self._runner = web.AppRunner(self._application(), access_log=None, shutdown_timeout=2.0)
-        await self._runner.setup()
-        site = web.TCPSite(self._runner, self.config.host, self.config.port, ssl_context=context)
+        listener = Listener(self._application())
         try:
-            await site.start()
+            self.port = await listener.start(self.config.host, self.config.port, context)
         except (OSError, OverflowError) as error:
-            await self._runner.cleanup()
             where = f"{self.config.host}:{self.config.port}"
             if isinstance(error, OSError) and error.errno == errno.EADDRINUSE:
                 raise VcamError(
@@ -142,7 +142,7 @@ class WebServer:
             raise VcamError(
                 f"cannot listen on {where} ({error})", "choose another --host or --port"
             ) from error
-        self.port = self._runner.addresses[0][1]
+        self._listener = listener
         self._lag_task = asyncio.ensure_future(self._lag.run())
 
     async def stop(self) -> None:
@@ -150,9 +150,9 @@ class WebServer:
         if self._lag_task is not None:
             self._lag_task.cancel()
         await self._hub.close()
-        if self._runner is not None:
-            await self._runner.cleanup()
-            self._runner = None
+        if self._listener is not None:
+            await self._listener.stop()
+            self._listener = None
 
     def _tls(self, loopback: bool) -> ssl.SSLContext | None:
         cert, key = self.config.tls_cert, self.config.tls_key
@@ -212,16 +212,27 @@ class WebServer:
         return web.json_response(answer, status=200 if answer["type"] == "ack" else 400)
 
     async def _offer(self, request: web.Request) -> web.Response:
-        sdp = (await _json(request, MAX_BODY)).get("sdp")
+        offer = await _json(request, MAX_BODY)
+        sdp, replaces, settings = (offer.get(key) for key in ("sdp", "replaces", "settings"))
         if not isinstance(sdp, str):
             raise web.HTTPBadRequest(text="an offer has its SDP in `sdp`")
+        if not isinstance(replaces, str | None) or not isinstance(settings, dict | None):
+            raise web.HTTPBadRequest(text="`replaces` is an id, `settings` are an object")
         if len(sdp) > MAX_SDP:
             raise web.HTTPRequestEntityTooLarge(MAX_SDP, len(sdp))
         try:
-            answer = SdpMessage(type="answer", sdp=await self._hub.offer(sdp))
-            return web.json_response(answer)
+            sdp = self._with_reachable_candidates(sdp, request.remote)
+            answer, connection = await self._hub.offer(sdp, replaces, settings)
+            return web.json_response(
+                AnswerMessage(type="answer", sdp=answer, connection=connection)
+            )
         except PeerRefused as error:
             return web.json_response({"error": str(error)}, status=error.status)
+
+    def _with_reachable_candidates(self, sdp: str, remote: str | None) -> str:
+        own = own_addresses()
+        only_here = is_loopback(self.config.host)
+        return with_reachable_candidates(sdp, own, from_here=remote in own, only_here=only_here)
 
     async def _websocket(self, request: web.Request) -> web.WebSocketResponse:
         response = web.WebSocketResponse(
@@ -251,7 +262,15 @@ def _check_ice_server(url: str) -> None:
 
 
 async def _json(request: web.Request, limit: int) -> dict[str, object]:
-    body = await request.read()
+    if request.headers.get("Content-Encoding", "identity") != "identity":
+        raise web.HTTPBadRequest(text="bodies are taken as they are, without Content-Encoding")
+    try:
+        async with asyncio.timeout(BODY_S):
+            body = await request.read()
+    except TimeoutError as error:
+        raise web.HTTPRequestTimeout(text="the body did not come") from error
+    except web.RequestPayloadError as error:
+        raise web.HTTPBadRequest(text="the body is not chunked as its headers say") from error
     if len(body) > limit:
         raise web.HTTPRequestEntityTooLarge(limit, len(body))
     try:

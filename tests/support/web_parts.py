@@ -238,11 +238,11 @@ class Peer:
         self.channel.on("message", lambda text: self.messages.append(json.loads(text)))
         self.connection.on("track", self._on_track)
 
-    async def connect(self) -> tuple[int, dict[str, Any]]:
-        """Offers; the status and answer of the server."""
+    async def connect(self, **more: Any) -> tuple[int, dict[str, Any]]:
+        """Offers, with `more` beside the SDP; the status and answer of the server."""
         await self.connection.setLocalDescription(await self.connection.createOffer())
         offer = self.connection.localDescription.sdp
-        status, answer = await self.served.post("/api/offer", {"sdp": offer})
+        status, answer = await self.served.post("/api/offer", {"sdp": offer} | more)
         if status == 200:
             self.answer = answer["sdp"]
             await self.connection.setRemoteDescription(

@@ -10,7 +10,6 @@ from collections.abc import AsyncIterator
 from types import SimpleNamespace
 from typing import Any
 
-import aioice.ice
 import av
 import numpy as np
 import pytest
@@ -43,7 +42,7 @@ from vcam_relight.vcam.core.frame import TIME_BASE, Frame
 from vcam_relight.vcam.sinks import ProcessedFrame
 from vcam_relight.vcam.sources.peer import PeerSource
 from vcam_relight.web.webrtc import aiortc_patches
-from vcam_relight.web.webrtc.sdp import with_bitrates, without_local_candidates
+from vcam_relight.web.webrtc.peer import SILENT_S
 from vcam_relight.web.webrtc.tracks import RelitTrack, TrackSink
 
 DELAY_GROWTH_S = 0.15
@@ -136,12 +135,37 @@ async def test_the_number_of_peers_is_capped_and_places_come_free() -> None:
             assert peer.levels[-1] == DIM
 
 
-async def test_a_peer_that_vanishes_frees_its_place_and_thread() -> None:
-    async with running() as served, connected(served) as peer:
-        assert threads() == 2
+async def test_a_silent_peers_place_is_kept_until_another_needs_it() -> None:
+    async with running(max_peers=1) as served, connected(served) as peer:
         peer.vanish()
-        await until(lambda: len(served.sessions) == 1)
-        await until(lambda: threads() == 1)
+        early = Peer(served)
+        assert (await early.connect())[0] == 503, "it may come back"
+        await early.close()
+        await asyncio.sleep(SILENT_S + 0.5)
+        assert (await served.get("/api/state"))["peers"] == 1, "nobody needs its place"
+        async with connected(served) as other:
+            assert other.levels[-1] == DIM
+            assert threads() == 2
+
+
+async def test_a_page_that_comes_back_has_its_place_and_its_settings() -> None:
+    async with running(max_peers=1) as served:
+        first = Peer(served)
+        _, answer = await first.connect()
+        await until(lambda: first.states())
+        settings = (await first.set(preset="off", mirror=True))["settings"]
+        first.vanish()
+        again = Peer(served)
+        status, _ = await again.connect(replaces=answer["connection"], settings=settings)
+        assert status == 200
+        await until(lambda: again.levels and again.levels[-1] == BRIGHT)
+        assert again.states()[-1]["settings"] == settings
+        assert threads() == 2
+        strange = Peer(served)
+        assert (await strange.connect(settings={"preset": "no such"}))[0] == 400
+        assert (await strange.connect(replaces="another"))[0] == 503
+        for peer in (first, again, strange):
+            await peer.close()
 
 
 async def test_a_browser_as_the_camera_of_the_program() -> None:
@@ -181,7 +205,7 @@ async def test_an_offer_is_answered_on_loopback_with_one_video_track() -> None:
         await until(lambda: peer.states())
         await until(lambda: stray.readyState == "closed")
         candidates = [x for x in peer.answer.splitlines() if x.startswith("a=candidate")]
-        assert candidates and all(" 127.0.0.1 " in line for line in candidates)
+        assert any(" 127.0.0.1 " in line for line in candidates)
         assert "x-google-start-bitrate=2500" in peer.answer
         audio = peer.answer.partition("m=audio")[2].partition("m=")[0]
         assert "a=inactive" in audio
@@ -194,27 +218,6 @@ async def test_an_offer_is_answered_on_loopback_with_one_video_track() -> None:
         assert (await served.post("/api/offer", {"sdp": sdp}))[0] == 400
         await no_camera.connection.close()
         await until(lambda: len(served.sessions) == 1)
-
-
-def test_local_candidates_are_left_out_of_offers() -> None:
-    local = "a=candidate:1 1 udp 2113937151 0a1b-22.local 56789 typ host generation 0\r\n"
-    real = "a=candidate:2 1 udp 2113937151 192.0.2.7 56789 typ host generation 0\r\n"
-    rest = "v=0\r\na=ice-ufrag:a.local\r\n"
-    assert without_local_candidates(rest + local + real) == rest + real
-
-
-def test_bitrates_are_added_to_each_video_codec() -> None:
-    sdp = (
-        "m=video 9 UDP/TLS/RTP/SAVPF 96 97 98\r\n"
-        "a=rtpmap:96 VP8/90000\r\n"
-        "a=rtpmap:97 rtx/90000\r\na=fmtp:97 apt=96\r\n"
-        "a=rtpmap:98 H264/90000\r\na=fmtp:98 packetization-mode=1\r\n"
-    )
-    lines = with_bitrates(sdp).split("\r\n")
-    hints = "x-google-start-bitrate=2500;x-google-min-bitrate=1000;x-google-max-bitrate=3000"
-    assert lines[lines.index("a=rtpmap:96 VP8/90000") + 1] == f"a=fmtp:96 {hints}"
-    assert "a=fmtp:97 apt=96" in lines
-    assert f"a=fmtp:98 packetization-mode=1;{hints}" in lines
 
 
 def grey(level: int, pts: int) -> av.VideoFrame:
@@ -301,16 +304,6 @@ def packet(number: int, frame: int, last: bool) -> RtpPacket:
     return made
 
 
-def test_patch_offered_addresses(patched: None) -> None:
-    assert aioice.ice.get_host_addresses(True, True) == ["127.0.0.1"]
-    aiortc_patches.offer_addresses(loopback=False)
-    assert "127.0.0.1" not in aioice.ice.get_host_addresses(True, True)
-
-
-def test_patch_consent(patched: None) -> None:
-    assert aioice.ice.CONSENT_INTERVAL * aioice.ice.CONSENT_FAILURES <= 3
-
-
 def test_patch_bitrates(patched: None) -> None:
     for encoder in (vpx.Vp8Encoder(), H264Encoder()):
         for remb in (100_000, 10_000_000):
@@ -351,6 +344,12 @@ def test_patch_marker_bit(patched: None) -> None:
     assert buffer.add(packet(5, 2, True))[1] is None
     frame = buffer.add(packet(4, 2, False))[1]
     assert frame is not None and frame.data == b"\x02\x02\x02"
+    # Padding between frames, as senders without RTX probe with, is no frame and no part of one.
+    padding = packet(6, 2, False)
+    padding._data = b""  # type: ignore[attr-defined]
+    assert buffer.add(padding)[1] is None
+    frame = buffer.add(packet(7, 3, True))[1]
+    assert frame is not None and (frame.data, frame.timestamp) == (b"\x03", 9000)
     audio = JitterBuffer(capacity=16, prefetch=4)
     assert audio.add(packet(0, 0, True))[1] is None, "audio keeps its prefetch"
 

@@ -133,7 +133,7 @@ async def test_the_guard_refuses_what_is_not_ours() -> None:
                 if want == 405:
                     assert response.headers["Allow"] == "POST"
                 if want == 421:
-                    assert "localhost" in (await response.json())["error"]
+                    assert "that vcam printed" in (await response.json())["error"]
         assert not wrong
 
 

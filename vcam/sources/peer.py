@@ -3,11 +3,11 @@
 import time
 
 import av
-import numpy as np
 
 from vcam_relight.pipeline.core.image import BgrImage
 from vcam_relight.vcam.core.frame import TIME_BASE, Frame
 from vcam_relight.vcam.core.mailbox import Mailbox
+from vcam_relight.vcam.media.frames import Converter
 from vcam_relight.vcam.media.placeholder import placeholder
 from vcam_relight.vcam.sources.source import Source
 
@@ -31,6 +31,7 @@ class PeerSource(Source):
         self._peer: object | None = None
         """Whoever is attached; frames are marked with it, so that nobody sees another's."""
         self._last: tuple[object, BgrImage] | None = None
+        self._converter = Converter()
         self._size = (640, 360)
         self._pts = -1
         self._offset = 0
@@ -66,7 +67,7 @@ class PeerSource(Source):
         if item is None:
             return None if mailbox.closed else self._filler()
         peer, frame, captured = item
-        image = frame.to_ndarray(format="bgr24").astype(np.uint8, copy=False)
+        image = self._converter.to_image(frame)
         if peer is not self._peer:  # it has gone meanwhile
             return self._filler()
         pts = self._media_time(frame, starts=self._last is None or self._last[0] is not peer)

@@ -171,10 +171,19 @@ export interface FrameHeader {
   parts: number[];
 }
 
-/** An offer to `POST /api/offer`, or its answer. */
-export interface SdpMessage {
-  type: "offer" | "answer";
+/** An offer to `POST /api/offer`. */
+export interface OfferMessage {
+  type: "offer";
   sdp: string;
+  replaces: string | null;
+  settings: Partial<Settings> | null;
+}
+
+/** Its answer. */
+export interface AnswerMessage {
+  type: "answer";
+  sdp: string;
+  connection: string;
 }
 
 export type ServerMessage = HelloMessage | StateMessage | AckMessage | ErrorMessage;

@@ -1,13 +1,16 @@
 // @ts-check
 // The peer page: this browser's camera goes to the engine over WebRTC and comes back relit.
 
-/** @import { SdpMessage, ServerState } from "./messages.js" */
+/** @import { AnswerMessage, OfferMessage, ServerState } from "./messages.js" */
 /**
- * @typedef {object} Session one run of the camera; the connection comes after the camera
+ * @typedef {object} Session one run of the camera; its connections come and go
  * @property {MediaStream} stream
  * @property {RTCPeerConnection} [connection]
  * @property {RTCDataChannel} [channel]
- * @property {ReturnType<typeof setInterval>} [timer]
+ * @property {ReturnType<typeof setInterval>} [timer] of the numbers
+ * @property {ReturnType<typeof setTimeout>} [retry] of the next connection
+ * @property {string} [id] of the last connection, as the server calls it
+ * @property {number} tries since the last picture
  */
 
 import { api, ApiError, withToken } from "./api.js";
@@ -24,6 +27,9 @@ const relit = byId("relit", HTMLVideoElement);
 const indicator = { pill: $("state"), banner: $("banner") };
 const GATHER_MS = 2000;
 const STATS_MS = 1000;
+/** After that long without an answer a connection is replaced, sooner than browsers give it up. */
+const PATIENCE_MS = 4000;
+const RETRY_MS = [250, 1000, 2000, 4000, 8000];
 const CAMERA = { width: { ideal: 1280 }, height: { ideal: 720 }, frameRate: { ideal: 30 } };
 /** Name of a DOMException -> what to do. */
 const CAMERA_ERRORS = new Map([
@@ -67,42 +73,98 @@ async function open() {
   if (!navigator.mediaDevices) {
     throw new Error("Browsers allow the camera only on https pages and on this machine itself.");
   }
+  const stream = await navigator.mediaDevices.getUserMedia({ video: CAMERA, audio: false });
+  const [track] = stream.getVideoTracks();
+  track.contentHint = "motion";
+  track.addEventListener("ended", () => stop("ended", "The camera has stopped."));
+  original.srcObject = stream;
+  session = { stream, tries: 0 }; // from here on, `stop` turns the camera off
+  await connect(session);
+}
+
+/**
+ * Connects the session to the server, in the place of its last connection, with its settings.
+ * @param {Session} current
+ */
+async function connect(current) {
   /** @type {ServerState} */
   const { ice_servers } = await api("/api/state");
-  const stream = await navigator.mediaDevices.getUserMedia({ video: CAMERA, audio: false });
-  session = { stream }; // from here on, `stop` turns the camera off
   const connection = new RTCPeerConnection({
     iceServers: ice_servers.map((urls) => ({ urls })),
     bundlePolicy: "max-bundle",
   });
   const channel = connection.createDataChannel("control");
   const timer = setInterval(() => showNumbers(connection), STATS_MS);
-  session = { connection, channel, stream, timer };
+  Object.assign(current, { connection, channel, timer });
+  const alive = () => session === current && current.connection === connection;
   channel.addEventListener("message", ({ data }) => settings.receive(JSON.parse(data)));
   connection.addEventListener("track", ({ track }) => {
     relit.srcObject = new MediaStream([track]);
   });
   connection.addEventListener("connectionstatechange", () => {
+    if (!alive()) return;
     const state = connection.connectionState;
     $("connection").textContent = state;
-    if (state === "failed") stop("lost", "The connection was lost. Start the camera again.");
-    if (state === "disconnected") showState(indicator, "lost", "The connection is interrupted…");
+    if (state === "connected") {
+      current.tries = 0;
+    } else if (state === "failed") {
+      reconnect(current);
+    } else if (state === "disconnected") {
+      showState(indicator, "lost", "The connection is interrupted…");
+      setTimeout(() => {
+        if (alive() && connection.connectionState === "disconnected") reconnect(current);
+      }, PATIENCE_MS);
+    }
   });
-  channel.addEventListener("close", () => {
-    if (session?.channel === channel) stop("ended", "The server has ended the connection.");
-  });
+  channel.addEventListener("close", () => alive() && reconnect(current));
+  const { stream } = current;
   const [track] = stream.getVideoTracks();
-  track.contentHint = "motion";
-  track.addEventListener("ended", () => stop("ended", "The camera has stopped."));
-  original.srcObject = stream;
   connection.addTransceiver(track, { direction: "sendrecv", streams: [stream] });
   await connection.setLocalDescription(await connection.createOffer());
   await gathered(connection);
-  /** @type {SdpMessage} */
-  const offer = { type: "offer", sdp: connection.localDescription?.sdp ?? "" };
-  /** @type {SdpMessage} */
+  /** @type {OfferMessage} */
+  const offer = {
+    type: "offer",
+    sdp: connection.localDescription?.sdp ?? "",
+    replaces: current.id ?? null,
+    settings: current.id ? settings.server : null,
+  };
+  /** @type {AnswerMessage} */
   const answer = await api("/api/offer", offer);
+  current.id = answer.connection;
   await connection.setRemoteDescription(answer);
+}
+
+/**
+ * Tries again until it works or the user stops it: after a hole in the network, after sleep.
+ * @param {Session} current
+ */
+function reconnect(current) {
+  disconnect(current);
+  showState(indicator, "lost", "The connection was lost. Reconnecting with your settings…");
+  const wait = RETRY_MS[Math.min(current.tries++, RETRY_MS.length - 1)];
+  current.retry = setTimeout(async () => {
+    try {
+      await connect(current);
+    } catch (error) {
+      if (session !== current) return;
+      if (error instanceof ApiError && error.status === 401) fail(error);
+      else reconnect(current);
+    }
+  }, wait);
+}
+
+/** @param {Session} current */
+function disconnect(current) {
+  clearTimeout(current.retry);
+  clearInterval(current.timer);
+  const { connection } = current;
+  current.connection = current.channel = undefined;
+  connection?.close();
+  settings.disconnected();
+  document.body.classList.remove("connected");
+  $("connection").textContent = "not connected";
+  $("numbers").textContent = "";
 }
 
 /**
@@ -123,16 +185,11 @@ async function gathered(connection) {
 function stop(state = "ended", reason = "") {
   const ending = session;
   session = null;
-  settings.disconnected();
   if (ending) {
-    clearInterval(ending.timer);
+    disconnect(ending);
     ending.stream.getTracks().forEach((track) => track.stop());
-    ending.connection?.close();
   }
   original.srcObject = relit.srcObject = null;
-  $("connection").textContent = "not connected";
-  $("numbers").textContent = "";
-  document.body.classList.remove("connected");
   showState(indicator, state, reason);
   refreshButton();
 }

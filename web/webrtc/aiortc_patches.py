@@ -26,6 +26,9 @@ from aiortc.codecs import h264, is_rtx, vpx
 from aiortc.jitterbuffer import JitterBuffer, JitterFrame
 from aiortc.rtp import RtpPacket
 
+from vcam_relight.web.webrtc import color_space
+from vcam_relight.web.webrtc.datagrams import screen_datagrams
+
 log = logging.getLogger(__name__)
 
 VIDEO_BITRATE = 2_500_000
@@ -33,59 +36,52 @@ VIDEO_BITRATE = 2_500_000
 
 QUICK_VP8 = {"cpu-used": "-12", "noise-sensitivity": "0"}
 
-_all_host_addresses = aioice.ice.get_host_addresses
+_stock_host_addresses = aioice.ice.get_host_addresses
 
 
 def apply(loopback: bool) -> None:
-    """Applies all patches; a second call only changes which addresses are offered.
+    """Applies all patches; a second call only changes which addresses are offered and heard.
 
     Args:
-        loopback: offer 127.0.0.1 alone as an ICE candidate.
+        loopback: this machine alone may connect.
     """
     offer_addresses(loopback)
-    quick_consent()
+    screen_datagrams(frozenset(own_addresses()) if loopback else None)
     pin_bitrates()
     quick_vp8()
     marker_bit()
     drain_jitter_buffer()
+    color_space.negotiate()
+
+
+def own_addresses() -> list[str]:
+    """This machine's IPv4 addresses, 127.0.0.1 first."""
+    return ["127.0.0.1", *_stock_host_addresses(True, False)]
 
 
 def offer_addresses(loopback: bool) -> None:
-    """Keeps the media sockets of a server that is bound to loopback off the LAN.
+    """Offers the machine's own addresses and 127.0.0.1, where aioice leaves the latter out.
 
-    aioice offers every address of the machine but 127.0.0.1, and has no option for it.
+    Without a loopback candidate Chromium finds no way before it was given a camera; without the
+    others Firefox finds none, which uses no loopback address of its own. `screen_datagrams` keeps
+    other machines out of them.
 
     Upstream: aioice#2 asks for a choice of addresses; aioice#57 adds one by interface, and the
     maintainer would rather have a callable that filters them. Both are open. Ends with the aioice
     that has such a callable; aiortc has to hand it on.
 
     Args:
-        loopback: offer 127.0.0.1 alone; False: what aioice offers by itself.
+        loopback: this machine alone may connect; False: what aioice offers by itself.
     """
     if not hasattr(aioice.ice, "get_host_addresses"):
         log.warning("this aioice chooses its addresses by itself")
         return
-    chosen = _loopback_addresses if loopback else _all_host_addresses
+    chosen = _addresses_here if loopback else _stock_host_addresses
     aioice.ice.get_host_addresses = chosen
 
 
-def _loopback_addresses(use_ipv4: bool, use_ipv6: bool) -> list[str]:
-    return ["127.0.0.1"] if use_ipv4 else []
-
-
-def quick_consent() -> None:
-    """Notices a browser that was killed after 4 s instead of 30.
-
-    aioice gives up after 6 consent checks 5 s apart; as long the peer's place and its inference
-    thread stay taken. Here it is 3 checks 1 s apart, more often than RFC 7675 (5.1) wants for the
-    open internet.
-
-    Upstream: aiortc#225 and aiortc#934 report the wait, aioice#58 discusses the same constants.
-    Ends with the aioice that has them as options.
-    """
-    if hasattr(aioice.ice, "CONSENT_INTERVAL") and hasattr(aioice.ice, "CONSENT_FAILURES"):
-        aioice.ice.CONSENT_INTERVAL = min(aioice.ice.CONSENT_INTERVAL, 1)
-        aioice.ice.CONSENT_FAILURES = min(aioice.ice.CONSENT_FAILURES, 3)
+def _addresses_here(use_ipv4: bool, use_ipv6: bool) -> list[str]:
+    return own_addresses() if use_ipv4 else []
 
 
 def pin_bitrates() -> None:
@@ -150,13 +146,16 @@ def marker_bit() -> None:
 def emits_on_marker(buffer_type: type[JitterBuffer]) -> bool:
     """Whether a one-packet frame comes out of the buffer at once."""
     packet = RtpPacket(sequence_number=0, timestamp=0, marker=1)
-    packet._data = b""  # type: ignore[attr-defined]
+    packet._data = b"x"  # type: ignore[attr-defined]
     return buffer_type(capacity=2, is_video=True).add(packet)[1] is not None
 
 
 def _complete_frame(buffer: Any) -> JitterFrame | None:
     """Takes the first frame out if it is complete: up to a marker, or to a new timestamp."""
     packets: list[Any] = []
+    # A sender without RTX probes with packets of padding alone, between frames: no part of any.
+    while (first := buffer._packets[buffer._origin % buffer.capacity]) and not first._data:
+        buffer.remove(1)
     for count in range(buffer.capacity):
         packet = buffer._packets[(buffer._origin + count) % buffer.capacity]
         if packet is None:

@@ -3,7 +3,8 @@
 import asyncio
 import json
 import logging
-from collections.abc import Awaitable, Callable
+import secrets
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from aiortc import (
@@ -16,13 +17,14 @@ from aiortc import (
 )
 from aiortc.mediastreams import MediaStreamTrack
 
-from vcam_relight.vcam.core.errors import VcamError
+from vcam_relight.vcam.core.errors import InputError, VcamError
 from vcam_relight.vcam.settings.store import SettingsStore
 from vcam_relight.vcam.sources.peer import PeerSource
 from vcam_relight.vcam.stream.session import Session, SessionLimitError, SessionManager
 from vcam_relight.web.control import LagMeter, RemoteControl
 from vcam_relight.web.messages import ServerMessage
-from vcam_relight.web.webrtc.sdp import with_bitrates, without_local_candidates
+from vcam_relight.web.webrtc.datagrams import silent_for
+from vcam_relight.web.webrtc.sdp import check_offer, with_bitrates
 from vcam_relight.web.webrtc.tracks import RelitTrack, TrackSink, drain
 
 log = logging.getLogger(__name__)
@@ -31,11 +33,11 @@ CHANNEL = "control"
 """The label of the only data channel that is answered."""
 MAX_BUFFERED = 64 * 1024
 """Bytes that may wait in a data channel; state messages are left out beyond that."""
-MAX_MEDIA = 4
-"""Media sections (`m=`) of an offer; ours has two. aiortc makes a transport for each, on the event
-loop."""
 CONNECT_S = 20.0
 """A peer that offered but does not connect gives its place free after that long."""
+SILENT_S = 4.0
+"""A peer that was not heard for longer, in a hole of the Wi-Fi or asleep, gives its place to one
+that asks for it. If none does it is kept until its consent expires, after 30 s (RFC 7675, 5.1)."""
 
 
 class PeerPort:
@@ -75,6 +77,8 @@ class PeerConnection:
             ice_servers: `stun:` URLs.
             ended: awaited once, when the connection is over.
         """
+        self.id = secrets.token_urlsafe(16)
+        """Known to this browser alone, which names it to be let in again in its own place."""
         self.session = session
         self._port = port
         self._control = RemoteControl(session.loop, lag)
@@ -96,7 +100,7 @@ class PeerConnection:
         Raises:
             PeerRefused: the offer cannot be read or has no camera.
         """
-        offer = RTCSessionDescription(without_local_candidates(sdp), "offer")
+        offer = RTCSessionDescription(sdp, "offer")
         try:
             await self._pc.setRemoteDescription(offer)
             if not self._has_video:
@@ -113,6 +117,11 @@ class PeerConnection:
         self._port.sink.attach(track)
         self._spawn(self._give_up())
         return with_bitrates(self._pc.localDescription.sdp)
+
+    @property
+    def silent_s(self) -> float:
+        """Seconds since the browser was last heard; 0 before it connects."""
+        return silent_for(self._pc)
 
     @property
     def closing(self) -> bool:
@@ -227,19 +236,34 @@ class PeerHub:
         """Connected and connecting browsers."""
         return len(self._connections)
 
-    async def offer(self, sdp: str) -> str:
+    async def offer(
+        self, sdp: str, replaces: str | None = None, settings: Mapping[str, Any] | None = None
+    ) -> tuple[str, str]:
         """Answers an SDP offer.
+
+        Args:
+            sdp: the offer.
+            replaces: the id of the browser's last connection, which is ended first.
+            settings: what a session of its own begins with, as of `SettingsStore.change`.
+
+        Returns:
+            The answer's SDP and the id of the connection.
 
         Raises:
             PeerRefused: 409 when the program's only port is taken, 503 when there are too many
-                peers, 400 when the offer is unusable.
+                peers, 400 when the offer or the settings are unusable.
         """
-        if sum(line.startswith("m=") for line in sdp.splitlines()) > MAX_MEDIA:
-            raise PeerRefused(400, f"an offer has at most {MAX_MEDIA} media sections")
+        try:
+            check_offer(sdp)
+        except ValueError as error:
+            raise PeerRefused(400, f"the offer cannot be used ({error})") from error
         # A page that is loaded anew comes while its last connection ends.
-        ending = [connection.close() for connection in self._connections if connection.closing]
+        ending = [c.close() for c in self._connections if c.closing or c.id == replaces]
         await asyncio.gather(*ending, return_exceptions=True)
-        connection = self._connect()  # before the next await: the place is taken
+        silent = [c for c in self._connections if c.silent_s > SILENT_S]
+        if self._full and silent:
+            await max(silent, key=lambda c: c.silent_s).close()
+        connection = self._connect(settings or {})  # before the next await: the place is taken
         try:
             answer = await connection.answer(sdp)
         except BaseException:
@@ -247,15 +271,21 @@ class PeerHub:
             raise
         if connection.session is not self._main:
             connection.session.loop.start()
-        return answer
+        return answer, connection.id
 
     async def close(self) -> None:
         """Ends all connections."""
         await asyncio.gather(*(connection.close() for connection in list(self._connections)))
 
-    def _connect(self) -> PeerConnection:
+    @property
+    def _full(self) -> bool:
         if self._main_port is not None:
-            if self._connections:
+            return bool(self._connections)
+        return len(self._sessions) >= self._sessions.max_sessions
+
+    def _connect(self, settings: Mapping[str, Any]) -> PeerConnection:
+        if self._main_port is not None:
+            if self._full:
                 raise PeerRefused(
                     409,
                     "another browser is already the camera",
@@ -264,16 +294,20 @@ class PeerHub:
             port, session = self._main_port, self._main
         else:
             port = PeerPort(PeerSource())
-            session = self._new_session(port)
+            session = self._new_session(port, settings)
         connection = PeerConnection(port, session, self._lag, self._ice_servers, self._ended)
         self._connections.add(connection)
         return connection
 
-    def _new_session(self, port: PeerPort) -> Session:
-        settings = self._main.loop.settings
-        copy = SettingsStore(settings.presets, settings.current.settings)
+    def _new_session(self, port: PeerPort, settings: Mapping[str, Any]) -> Session:
+        main = self._main.loop.settings
+        copy = SettingsStore(main.presets, main.current.settings)
         try:
+            if settings:
+                copy.change(settings)
             return self._sessions.create(port.source, copy, [port.sink])
+        except InputError as error:
+            raise PeerRefused(400, f"the settings cannot be used ({error})") from error
         except SessionLimitError as error:
             raise PeerRefused(
                 503,

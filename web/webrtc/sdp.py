@@ -1,39 +1,111 @@
-"""What is changed in session descriptions (SDP, RFC 8866) on their way in and out."""
+"""What is checked and changed in session descriptions (SDP, RFC 8866) on their way in and out."""
 
 import re
+from collections import Counter
+from collections.abc import Iterable, Iterator
 
 BITRATES = "x-google-start-bitrate=2500;x-google-min-bitrate=1000;x-google-max-bitrate=3000"
 """In kbit/s, for the browser's encoder. Chrome starts at 300 and then sends 640x360 of a 720p
 camera; other browsers ignore these parameters."""
 
+MAX_SECTIONS = 4
+"""Media sections (`m=`) of an offer; ours has two. aiortc makes a transport for each, on the event
+loop."""
+MAX_REPEATED = {"rtpmap": 64, "fmtp": 64, "rtcp-fb": 256, "extmap": 64, "candidate": 64, "ssrc": 64}
+"""Lines of one attribute in a section, by its name: twice what browsers send. aiortc's answer takes
+time by the square of them."""
+MAX_OTHER = 64
+"""Lines of any other attribute."""
 
-def without_local_candidates(sdp: str) -> str:
-    """Leaves out mDNS candidates (`….local`), which pages without camera permission offer.
+_ATTRIBUTE = re.compile(r"a=([a-z0-9-]+)(?::(\S+))?", re.IGNORECASE)
+_CANDIDATE_ADDRESS = 4  # candidate:<foundation> <component> <transport> <priority> <address> …
 
-    aioice would wait a second for each to resolve, and the connection is made without them.
+
+def check_offer(sdp: str) -> None:
+    """Refuses what would keep the event loop busy, or leave half an answer behind.
+
+    Raises:
+        ValueError: too many sections or attributes, a payload type that is mapped twice in a
+            section, or a BUNDLE group (RFC 9143) of sections that are not there.
     """
-    lines = sdp.splitlines(keepends=True)
-    return "".join(line for line in lines if not _is_local_candidate(line))
+    session, *sections = _sections(sdp)
+    if len(sections) > MAX_SECTIONS:
+        raise ValueError(f"an offer has at most {MAX_SECTIONS} media sections")
+    for section in (session, *sections):
+        found = [m.groups() for line in section if (m := _ATTRIBUTE.match(line))]
+        for name, count in Counter(name for name, _ in found).items():
+            if count > MAX_REPEATED.get(name, MAX_OTHER):
+                raise ValueError(f"a section has {count} lines of {name}")
+        mapped = Counter(value for name, value in found if name == "rtpmap")
+        if any(count > 1 for count in mapped.values()):
+            raise ValueError("a payload type is mapped twice")
+    mids = {line[6:].strip() for section in sections for line in section if line[:6] == "a=mid:"}
+    for line in session:
+        if line.startswith("a=group:BUNDLE") and not set(line.split()[1:]) <= mids:
+            raise ValueError("the BUNDLE group names a section that is not there")
 
 
-def _is_local_candidate(line: str) -> bool:
-    # candidate:<foundation> <component> <transport> <priority> <address> …  (RFC 8839, 5.1)
-    fields = line.split()
-    return (
-        line.startswith("a=candidate:")
-        and len(fields) > 4
-        and fields[4].lower().rstrip(".").endswith(".local")
-    )
+def with_reachable_candidates(
+    sdp: str, own_addresses: Iterable[str], from_here: bool, only_here: bool
+) -> str:
+    """An offer with the candidates that aioice can try.
+
+    Browsers hide their addresses behind mDNS names (`….local`), for each of which aioice would
+    wait a second. Where the page is on this machine these are addresses of ours, and their ports
+    are real: Firefox offers nothing else. Elsewhere they are left out, since the browser's own
+    checks tell where they come from.
+
+    Args:
+        sdp: the offer.
+        own_addresses: this machine's, as we offer them.
+        from_here: whether the page that made the offer is on this machine.
+        only_here: leave out candidates of other machines.
+    """
+    own = list(own_addresses)
+    kept: list[str] = []
+    for line in sdp.splitlines(keepends=True):
+        address = _candidate_address(line)
+        if address is None:
+            kept.append(line)
+        elif address.lower().rstrip(".").endswith(".local"):
+            if from_here:
+                kept += [line.replace(address, mine, 1) for mine in own if mine != "127.0.0.1"]
+        elif not only_here or address in own:
+            kept.append(line)
+    return "".join(kept)
 
 
 def with_bitrates(sdp: str) -> str:
-    """Adds `BITRATES` to each video codec of an answer; VP8 has no fmtp line, so it gets one."""
-    codecs = re.findall(r"^a=rtpmap:(\d+) (?:VP8|H264)/90000", sdp, re.MULTILINE)
-    for payload_type in codecs:
-        fmtp = re.compile(rf"^(a=fmtp:{payload_type} [^\r\n]*)", re.MULTILINE)
-        if fmtp.search(sdp):
-            sdp = fmtp.sub(rf"\1;{BITRATES}", sdp)
-        else:
-            rtpmap = re.compile(rf"^(a=rtpmap:{payload_type} [^\r\n]*)(\r?\n)", re.MULTILINE)
-            sdp = rtpmap.sub(rf"\1\2a=fmtp:{payload_type} {BITRATES}\2", sdp)
-    return sdp
+    """An answer with `BITRATES` at each video codec; VP8 has no fmtp line, so it gets one."""
+    codecs = set(re.findall(r"^a=rtpmap:(\d+) (?:VP8|H264)/90000", sdp, re.MULTILINE))
+    with_fmtp = set(re.findall(r"^a=fmtp:(\d+) ", sdp, re.MULTILINE))
+
+    def rewritten(line: str) -> str:
+        match = re.match(r"a=(rtpmap|fmtp):(\d+) ", line)
+        if match is None or match[2] not in codecs:
+            return line
+        text = line.rstrip("\r\n")
+        end = line[len(text) :]
+        if match[1] == "fmtp":
+            return f"{text};{BITRATES}{end}"
+        return line if match[2] in with_fmtp else f"{line}a=fmtp:{match[2]} {BITRATES}{end}"
+
+    return "".join(map(rewritten, sdp.splitlines(keepends=True)))
+
+
+def _sections(sdp: str) -> Iterator[list[str]]:
+    """The lines of the session and then of each media section."""
+    lines: list[str] = []
+    for line in sdp.splitlines():
+        if line.startswith("m="):
+            yield lines
+            lines = []
+        lines.append(line)
+    yield lines
+
+
+def _candidate_address(line: str) -> str | None:
+    fields = line.split()
+    if line.startswith("a=candidate:") and len(fields) > _CANDIDATE_ADDRESS:
+        return fields[_CANDIDATE_ADDRESS]
+    return None

@@ -13,6 +13,7 @@ from aiortc.mediastreams import MediaStreamError
 from vcam_relight.pipeline.core.image import BgrImage
 from vcam_relight.vcam.core.frame import TIME_BASE
 from vcam_relight.vcam.sinks import ProcessedFrame, Sink
+from vcam_relight.web.webrtc import color_space
 
 
 async def drain(track: MediaStreamTrack, take: Callable[[av.VideoFrame], None]) -> None:
@@ -27,6 +28,7 @@ async def drain(track: MediaStreamTrack, take: Callable[[av.VideoFrame], None]) 
         except MediaStreamError:
             return
         if isinstance(frame, av.VideoFrame):
+            color_space.tag(frame, track)
             take(frame)
 
 
