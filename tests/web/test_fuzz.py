@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from support.web_parts import Peer, Running, running
+from support.web_parts import Peer, Served, running
 
 FEW = settings(
     max_examples=120,
@@ -35,7 +35,7 @@ def run() -> Iterator[Run]:
 
 
 @pytest.fixture(scope="module")
-def served(run: Run) -> Iterator[Running]:
+def served(run: Run) -> Iterator[Served]:
     """A running server."""
     context = running(max_peers=100)
     yield run(context.__aenter__())
@@ -43,7 +43,7 @@ def served(run: Run) -> Iterator[Running]:
 
 
 @pytest.fixture(scope="module")
-def honest(run: Run, served: Running) -> list[str]:
+def honest(run: Run, served: Served) -> list[str]:
     """The lines of an offer as they should be."""
 
     async def made() -> list[str]:
@@ -96,7 +96,7 @@ def damaged(lines: list[str], edits: list[tuple[str, float, float, str]]) -> str
 @given(edits=damage())
 @FEW
 def test_any_offer_is_answered_or_refused_with_one_line(
-    run: Run, served: Running, honest: list[str], edits: list[tuple[str, float, float, str]]
+    run: Run, served: Served, honest: list[str], edits: list[tuple[str, float, float, str]]
 ) -> None:
     status, answer = run(served.post("/api/offer", {"sdp": damaged(honest, edits)}))
     assert status in (200, 400, 413), answer
@@ -128,7 +128,7 @@ MESSAGES = st.one_of(
 @given(texts=st.lists(MESSAGES, min_size=1, max_size=6))
 @FEW
 def test_any_control_message_is_answered_and_the_panel_stays(
-    run: Run, served: Running, texts: list[str]
+    run: Run, served: Served, texts: list[str]
 ) -> None:
     async def talk() -> None:
         async with served.panel() as panel:

@@ -14,13 +14,13 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from support.web_parts import Running, running
+from support.web_parts import Served, running
 from vcam_relight.web import listener, server
 
 Connection = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
-async def connect(served: Running) -> Connection:
+async def connect(served: Served) -> Connection:
     """A bare TCP connection to the server."""
     port = int(served.server.origin.rpartition(":")[2])
     return await asyncio.open_connection("127.0.0.1", port)

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from support.web_parts import Peer, Running, running, until
+from support.web_parts import Peer, Served, running, until
 
 SOAK_S = float(os.environ.get("VCAM_SOAK_S", "20"))
 GROWTH_MB = 30.0
@@ -38,7 +38,7 @@ def descriptors() -> int:
     return len(list(Path("/proc/self/fd").iterdir()))
 
 
-async def attack(served: Running, peer: Peer, stop: asyncio.Event) -> None:
+async def attack(served: Served, peer: Peer, stop: asyncio.Event) -> None:
     """Junk to the call's ports, half-open and malformed connections, bad offers and messages."""
     port = int(served.server.origin.rpartition(":")[2])
     media = [int(found) for found in re.findall(r"127\.0\.0\.1 (\d+) typ host", peer.answer)]
@@ -57,7 +57,7 @@ async def attack(served: Running, peer: Peer, stop: asyncio.Event) -> None:
             await asyncio.sleep(0.05)
 
 
-async def watch(served: Running, stop: asyncio.Event) -> int:
+async def watch(served: Served, stop: asyncio.Event) -> int:
     """A panel that acknowledges each picture; how many it saw."""
     shown = 0
     async with served.panel() as panel:

@@ -7,7 +7,7 @@ import av
 from vcam_relight.pipeline.core.image import BgrImage
 from vcam_relight.vcam.core.frame import TIME_BASE, Frame
 from vcam_relight.vcam.core.mailbox import Mailbox
-from vcam_relight.vcam.media.frames import Converter
+from vcam_relight.vcam.media.frames import FrameConverter
 from vcam_relight.vcam.media.placeholder import placeholder
 from vcam_relight.vcam.sources.source import Source
 
@@ -31,7 +31,7 @@ class PeerSource(Source):
         self._peer: object | None = None
         """Whoever is attached; frames are marked with it, so that nobody sees another's."""
         self._last: tuple[object, BgrImage] | None = None
-        self._converter = Converter()
+        self._converter = FrameConverter()
         self._size = (640, 360)
         self._pts = -1
         self._offset = 0

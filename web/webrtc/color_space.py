@@ -40,10 +40,12 @@ def negotiate() -> None:
             if extension.uri == URI:
                 self.color_space_id = extension.id
 
-    def get_too(self: Any, profile: int, value: bytes) -> rtp.HeaderExtensions:
-        values: Any = get(self, profile, value)
+    def get_too(self: Any, extension_profile: int, extension_value: bytes) -> rtp.HeaderExtensions:
+        values: Any = get(self, extension_profile, extension_value)
         wanted = getattr(self, "color_space_id", None)
-        for ident, data in rtp.unpack_header_extensions(profile, value) if wanted else ():
+        for ident, data in (
+            rtp.unpack_header_extensions(extension_profile, extension_value) if wanted else ()
+        ):
             if ident == wanted:
                 values.color_space = data
         return values  # type: ignore[no-any-return]
