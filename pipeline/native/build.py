@@ -1,10 +1,12 @@
-"""Builds C++ libraries once a machine, and loads them."""
+"""Builds C++ libraries once a machine, and loads them where nobody else can have changed them."""
 
 import hashlib
 import os
 import platform
 import shlex
+import stat
 import subprocess
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
@@ -19,7 +21,7 @@ BUILD_ERRORS = (RuntimeError, OSError, ImportError, subprocess.SubprocessError)
 """What `load_library` raises where a library cannot be built or loaded."""
 HINT = (
     "install a C++ compiler (Debian: apt install g++; macOS: xcode-select --install), and see that "
-    "the folder of built kernels can be written (TORCH_EXTENSIONS_DIR)"
+    "the folder of built kernels can be written, by you alone (TORCH_EXTENSIONS_DIR)"
 )
 """What users can do about these."""
 _AVX2, _FMA = 11, 12
@@ -46,8 +48,9 @@ def load_library(
 ) -> T:
     """Loads a library, built before unless this CPU, program and compiler flags have theirs.
 
-    Libraries lie in the user's cache folder, or in `TORCH_EXTENSIONS_DIR`. Processes that ask at
-    the same time wait for one another.
+    Libraries lie in the user's cache folder, or in `TORCH_EXTENSIONS_DIR`. What others may have
+    written is not loaded: such a folder is refused, such a library built again. Processes that ask
+    at the same time wait for one another.
 
     Args:
         name: of the library.
@@ -62,16 +65,21 @@ def load_library(
     content = b"".join(path.read_bytes() for path in files)
     made_of = content + repr((platform.machine(), *flags)).encode()
     folder = _folder() / f"{name}_{hashlib.sha256(made_of).hexdigest()[:12]}"
-    folder.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    _check_folder(folder)
     library, complete = folder / f"{name}.so", folder / "complete"  # dlopen asks for no suffix
     with FileLock(folder / "vcam.lock"):
         if complete.exists():
             try:
-                return load(library)
-            except OSError:  # damaged, or of a system that has changed
-                complete.unlink()
-                library.unlink(missing_ok=True)
+                if _is_ours(library):
+                    return load(library)
+            except OSError:  # missing, damaged, or of a system that has changed
+                pass
+            complete.unlink()
+            for path in folder.glob(f"{name}*"):  # what it was linked from too
+                path.unlink()
         build(library)
+        library.chmod(0o700)  # whatever the user's umask
         loaded = load(library)
         complete.touch()
         return loaded
@@ -94,4 +102,30 @@ def compile_library(files: Sequence[Path], flags: Sequence[str], library: Path) 
 
 def _folder() -> Path:
     named = os.environ.get("TORCH_EXTENSIONS_DIR")
-    return Path(named) if named else platformdirs.user_cache_path("vcam", appauthor=False)
+    folder = Path(named) if named else platformdirs.user_cache_path("vcam", appauthor=False)
+    return folder.resolve()
+
+
+def _check_folder(folder: Path) -> None:
+    """Raises RuntimeError where others may write to a folder, or put another in its place."""
+    exchangeable = (path for path in folder.parents if _others_may_rename_in(path))
+    if not _is_ours(folder):
+        raise RuntimeError(f"{folder} is another user's, or others may write to it: remove it")
+    if (parent := next(exchangeable, None)) is not None:
+        raise RuntimeError(f"anybody may exchange what is in {parent}")
+
+
+def _is_ours(path: Path) -> bool:
+    """Whether only this user and root may change what is there; OSError where nothing is."""
+    about = path.lstat()
+    if sys.platform == "win32":
+        return True  # a profile's folders are its user's, and modes say nothing
+    link, others = stat.S_ISLNK(about.st_mode), about.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
+    return about.st_uid in (0, os.geteuid()) and not link and not others
+
+
+def _others_may_rename_in(folder: Path) -> bool:
+    if sys.platform == "win32":
+        return False
+    mode = folder.stat().st_mode
+    return bool(mode & stat.S_IWOTH) and not mode & stat.S_ISVTX
