@@ -88,12 +88,12 @@ class Listener:
         }
         if len(connected) + len(self._handshakes) >= MAX_CONNECTIONS:
             return _Refused()
-        handler = _Handler(server, loop=asyncio.get_running_loop(), **server._kwargs)
+        handler = _BoundedHandler(server, loop=asyncio.get_running_loop(), **server._kwargs)
         self._handshakes[handler] = now + IDLE_S
         return handler
 
 
-class _Handler(RequestHandler):
+class _BoundedHandler(RequestHandler):
     """aiohttp's own, whose answers to what is no HTTP tell neither versions nor internals."""
 
     __slots__ = ()

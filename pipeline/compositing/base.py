@@ -63,7 +63,7 @@ class Compositor(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Residual:
+class ResidualGain:
     """What a patch adds to the person's gain of encoded values."""
 
     values: FloatArray
@@ -74,11 +74,11 @@ class Residual:
     """In pixels of the half-size frame."""
 
     @staticmethod
-    def of(patch: LocalGainPatch, strength: float) -> "Residual":
+    def of(patch: LocalGainPatch, strength: float) -> "ResidualGain":
         """A patch over the grid."""
         change = encoded_gain(patch.gain, strength) - encoded_gain(patch.base, strength)
         left, top = (patch.middle / 2 - patch.side / 4).tolist()
-        return Residual(np.asarray(change * patch.alpha, np.float32), left, top, patch.side / 2)
+        return ResidualGain(np.asarray(change * patch.alpha, np.float32), left, top, patch.side / 2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +92,7 @@ class Composition:
     person: RgbGain
     background: RgbGain | None
     matte: Matte
-    residuals: tuple[Residual, ...]
+    residuals: tuple[ResidualGain, ...]
     half: Window
     """All of the half-size frame."""
     window: Window
@@ -114,7 +114,7 @@ class Composition:
             encoded_gain(change.gain, strength),
             None if background is None else encoded_gain(background, strength),
             matte,
-            tuple(Residual.of(patch, strength) for patch in change.patches),
+            tuple(ResidualGain.of(patch, strength) for patch in change.patches),
             half,
             window,
             window.doubled(half, width, height),

@@ -5,7 +5,7 @@ import math
 import cv2
 import numpy as np
 
-from vcam_relight.pipeline.compositing.base import Composition, LightChange, Residual
+from vcam_relight.pipeline.compositing.base import Composition, LightChange, ResidualGain
 from vcam_relight.pipeline.compositing.guided_filter import MatteParams
 from vcam_relight.pipeline.core.color import SRGB_LINEAR_END, SRGB_OFFSET
 from vcam_relight.pipeline.core.image import BgrImage, FloatArray, Map
@@ -83,7 +83,7 @@ class OpenCvCompositor:
         return flat[:size].reshape(shape)
 
 
-def _add(residual: Residual, channel: int, values: Map, window: Window) -> None:
+def _add(residual: ResidualGain, channel: int, values: Map, window: Window) -> None:
     """Adds one channel of a residual to a window of the half-size frame, in place."""
     left, top, side = residual.left, residual.top, residual.side
     scale = side / residual.values.shape[0]

@@ -10,6 +10,9 @@ from numpy.typing import NDArray
 BgrImage = NDArray[np.uint8]
 """`(H, W, 3)` uint8, BGR, sRGB-encoded, full range."""
 
+RgbImage = NDArray[np.uint8]
+"""`(h, w, 3)` uint8, RGB, sRGB-encoded, full range."""
+
 GrayImage = NDArray[np.uint8]
 """`(H, W)` uint8, luma (ITU-R BT.601) of an sRGB-encoded image, full range."""
 

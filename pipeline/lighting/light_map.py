@@ -1,4 +1,4 @@
-"""Distant light as a small picture of all directions, and the forms that renderers need of it."""
+"""Distant light as a small image of all directions, and the forms that renderers need of it."""
 
 import math
 from functools import cache
@@ -59,8 +59,9 @@ def _owner(count: int) -> NDArray[np.intp]:
 
 
 def to_lobes(light: LightMap, count: int = LOBES) -> FloatArray:
-    """`(count, 3)` irradiance on a surface that faces each of `sphere_directions`: the map's
-    energy, every pixel given to its nearest direction, none lost.
+    """`(count, 3)` irradiance on a surface that faces each of `sphere_directions`.
+
+    It is the map's energy, every pixel given to its nearest direction, none lost.
     """
     _, angle = map_directions()
     energy = (light * angle[..., None]).reshape(-1, 3).astype(np.float64)

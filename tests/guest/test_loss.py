@@ -11,7 +11,7 @@ from support.guest_program import (
     VIRTUAL,
     WEBCAM,
     WEBCAM_ARGS,
-    Program,
+    GuestProgram,
     Reader,
     captures,
     is_live,
@@ -61,14 +61,14 @@ def test_a_webcam_that_another_program_takes_while_it_rests(tmp_path: Path) -> N
 def test_a_busy_webcam_is_named_in_one_line_at_the_start(tmp_path: Path) -> None:
     with Reader(WEBCAM) as other:
         assert is_live(other.image())
-        program = Program(*WEBCAM_ARGS, folder=tmp_path)
+        program = GuestProgram(*WEBCAM_ARGS, folder=tmp_path)
         assert program.process.wait(PATIENCE_S) == 1
         assert program.said.splitlines()[-1].startswith(
             "vcam: camera 0 (vivid-000-vid-cap) is busy"
         )
 
 
-def lost_with_its_module(program: Program) -> bool:
+def lost_with_its_module(program: GuestProgram) -> bool:
     """Takes the virtual camera away from the program, and its module before it is opened again:
     whether that went well."""
     program.process.send_signal(signal.SIGUSR1)

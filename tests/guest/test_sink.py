@@ -17,7 +17,7 @@ from support.guest_program import (
     LABEL,
     PATIENCE_S,
     VIRTUAL,
-    Program,
+    GuestProgram,
     Reader,
     feeding,
     ffmpeg_images,
@@ -60,7 +60,7 @@ def worst_patch(image: BgrImage) -> float:
     return float(max(errors))
 
 
-def vcam(size: tuple[int, int], *args: str, folder: Path) -> AbstractContextManager[Program]:
+def vcam(size: tuple[int, int], *args: str, folder: Path) -> AbstractContextManager[GuestProgram]:
     """The program, from the fed camera to the virtual one."""
     source = "camera:" + FED.removeprefix("/dev/video")
     fixed = ("--source", source, "--sink", f"device:{LABEL}", "--size", "{}x{}".format(*size))
@@ -161,7 +161,7 @@ def test_a_second_start_fails_in_one_line_and_a_later_one_works(tmp_path: Path) 
             with vcam((640, 480), *THROUGH, folder=folder) as first:
                 with Reader(VIRTUAL) as reader:
                     wait_for(lambda reader=reader: sees(reader, (640, 480)))
-                    second = Program(*args, folder=folder / "second")
+                    second = GuestProgram(*args, folder=folder / "second")
                     assert second.process.wait(PATIENCE_S) == 1
                     complaint = second.said.splitlines()[-1]
                     assert complaint.startswith(f"vcam: {VIRTUAL} is in use by another program")

@@ -15,7 +15,7 @@ from vcam_relight.pipeline.core.image import BgrImage, FloatArray
 from vcam_relight.pipeline.core.timing import StageTimer
 from vcam_relight.pipeline.engines.base import Engine
 from vcam_relight.pipeline.engines.paper.engine import PaperEngine
-from vcam_relight.pipeline.engines.paper.pose import PoseFinder
+from vcam_relight.pipeline.engines.paper.pose import FacePose
 from vcam_relight.pipeline.engines.registry import load_engine
 from vcam_relight.pipeline.face.frame_context import FrameContext
 from vcam_relight.pipeline.face.tracker import FaceTracker
@@ -53,7 +53,7 @@ def lost(faces: FaceState, time: float) -> FaceState:
 ENGINES: dict[str, Callable[[], Engine]] = {
     "geometry": lambda: load_engine("geometry"),
     "triplane": lambda: load_engine("triplane"),
-    "paper": lambda: PaperEngine(Stub(add=0.0), PoseFinder()),
+    "paper": lambda: PaperEngine(Stub(add=0.0), FacePose()),
 }
 
 

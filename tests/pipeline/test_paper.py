@@ -12,7 +12,7 @@ from support.paper_weights import empty_state, random_network
 from vcam_relight.pipeline.engines.paper import (
     CheckpointError,
     PaperModel,
-    between,
+    fade_lights,
     load_network,
     look_at,
 )
@@ -20,9 +20,9 @@ from vcam_relight.pipeline.engines.paper.camera import normals, rays
 from vcam_relight.pipeline.engines.paper.convolution import Kernel
 from vcam_relight.pipeline.engines.paper.layers import ModulatedLayer
 from vcam_relight.pipeline.engines.paper.renderer import _corners, _gather, _rows
-from vcam_relight.pipeline.engines.paper.temporal import TemporalNetwork, TemporalState, new_state
+from vcam_relight.pipeline.engines.paper.temporal import PlaneHistory, TemporalNetwork, new_history
 from vcam_relight.pipeline.engines.paper.transformer import _attend
-from vcam_relight.pipeline.engines.paper.workers import share_out
+from vcam_relight.pipeline.engines.paper.workers import run_parallel
 
 PAPER_KERNEL = 2e-5
 """Relative error of a rearranged convolution against the plain one, float32: 3e-6 was measured for
@@ -87,7 +87,7 @@ def test_kept_planes_give_the_same_image_under_another_light_and_view(model: Pap
 
 def test_stages_are_timed(model: PaperModel) -> None:
     model.timer.start_frame()
-    list(model.video_forward([(image(1), LIGHT, FRONT)], model.new_state()))
+    list(model.video_forward([(image(1), LIGHT, FRONT)], model.new_history()))
     assert set(model.timer.ms) == {
         "deeplab", "low", "high", "hybrid", "style",
         "shading", "temporal", "render", "superresolution",
@@ -95,7 +95,7 @@ def test_stages_are_timed(model: PaperModel) -> None:
 
 
 def test_wrong_shapes_are_named(model: PaperModel) -> None:
-    with pytest.raises(ValueError, match=r"picture must be \(1, 3, 64, 64\), not \(1, 3, 8, 8\)"):
+    with pytest.raises(ValueError, match=r"image must be \(1, 3, 64, 64\), not \(1, 3, 8, 8\)"):
         model.encode(torch.zeros(1, 3, 8, 8))
     person = model.encode(image(1))
     with pytest.raises(ValueError, match=r"light must be \(1, 9\), not \(9,\)"):
@@ -116,11 +116,11 @@ def test_a_image_of_full_size() -> None:
 
 
 def test_a_change_of_light_shows_at_once(model: PaperModel) -> None:
-    still, state = model.encode(image(1)), model.new_state()
+    still, state = model.encode(image(1)), model.new_history()
     for _ in range(5):
-        model.steady(still, LIGHT, state)
-    changed = model.steady(still, OTHER, state)
-    fresh = model.steady(still, OTHER, model.new_state())
+        model.smooth(still, LIGHT, state)
+    changed = model.smooth(still, OTHER, state)
+    fresh = model.smooth(still, OTHER, model.new_history())
     assert torch.equal(changed[1], fresh[1])
     assert torch.equal(changed[0].planes, fresh[0].planes)
 
@@ -138,15 +138,15 @@ def small_network() -> TemporalNetwork:
 
 
 def correction(network: TemporalNetwork, seeds: list[int], frozen: bool = False) -> torch.Tensor:
-    state = new_state(4, torch.device("cpu"), frozen)
+    state = new_history(4, torch.device("cpu"), frozen)
     push(state, seeds)
     return torch.stack(network(state.albedo, state.shading, state.order))
 
 
-def push(state: TemporalState, seeds: list[int]) -> None:
+def push(history: PlaneHistory, seeds: list[int]) -> None:
     for seed in seeds:
         planes = torch.randn(2, 1, 96, 4, 4, generator=torch.Generator().manual_seed(seed))
-        state.push(planes[0], planes[1], LIGHT)
+        history.push(planes[0], planes[1], LIGHT)
 
 
 def test_the_sixth_frame_forgets_the_first() -> None:
@@ -175,7 +175,7 @@ def test_the_frozen_ring_never_changes_after_the_fifth_frame() -> None:
 
 
 def test_reset_forgets_the_stream() -> None:
-    network, state = small_network(), new_state(4, torch.device("cpu"))
+    network, state = small_network(), new_history(4, torch.device("cpu"))
     push(state, [8, 9])
     state.reset()
     push(state, [1])
@@ -196,10 +196,10 @@ def test_attention_over_one_element_is_folded_rightly() -> None:
 
 def test_lights_fade_evenly() -> None:
     lights = torch.arange(27.0).view(3, 9)
-    faded = between(lights, 5)
+    faded = fade_lights(lights, 5)
     assert torch.equal(faded[[0, 2, 4]], lights)
     assert torch.allclose(faded[1], (lights[0] + lights[1]) / 2)
-    assert torch.equal(between(lights[:1], 2), lights[:1].expand(2, -1))
+    assert torch.equal(fade_lights(lights[:1], 2), lights[:1].expand(2, -1))
 
 
 @pytest.mark.parametrize(("yaw", "pitch"), [(0, 0), (25, 0), (-10, 12)])
@@ -250,14 +250,14 @@ def test_winograd_equals_the_plain_convolution(
 def test_pieces_of_work_are_each_done_once_and_a_failure_is_told() -> None:
     done: list[int] = []
     threads = torch.get_num_threads()
-    share_out(done.append, 40)
+    run_parallel(done.append, 40)
     assert sorted(done) == list(range(40)) and torch.get_num_threads() == threads
 
     def fail(index: int) -> None:
         raise ValueError(f"piece {index}")
 
     with pytest.raises(ValueError, match="piece 0"):
-        share_out(fail, 3)
+        run_parallel(fail, 3)
 
 
 def test_upsampling_in_one_convolution_equals_stylegan2s_two_steps() -> None:
@@ -361,7 +361,7 @@ def test_a_file_cut_short_is_named_so(tmp_path: Path, zipped: bool) -> None:
         load_network(path)
 
 
-class _Hostile:
+class _MakesFolder:
     def __init__(self, mark: Path) -> None:
         self.mark = mark
 
@@ -372,7 +372,7 @@ class _Hostile:
 @pytest.mark.parametrize("zipped", [True, False])
 def test_a_pickle_that_would_run_code_is_refused(tmp_path: Path, zipped: bool) -> None:
     path, mark = tmp_path / "model.pth", tmp_path / "ran"
-    torch.save({"a": _Hostile(mark)}, path, _use_new_zipfile_serialization=zipped)
+    torch.save({"a": _MakesFolder(mark)}, path, _use_new_zipfile_serialization=zipped)
     with pytest.raises(CheckpointError, match="more than weights"):
         load_network(path)
     assert not mark.exists()

@@ -18,10 +18,10 @@ from vcam_relight.pipeline.engines.paper.crop import (
     Square,
     five_points,
     paste,
-    person_share,
+    person_coverage,
 )
 from vcam_relight.pipeline.engines.paper.deep3d import Deep3dNetwork, Deep3dPose, rotation_of
-from vcam_relight.pipeline.engines.paper.pose import PoseFinder, head_camera
+from vcam_relight.pipeline.engines.paper.pose import FacePose, head_camera
 from vcam_relight.pipeline.face.models import load_pose_basis
 
 CROP_PLACE = 32.0
@@ -71,7 +71,7 @@ def test_a_real_face_lands_near_it_and_its_pixels_with_it() -> None:
         cv2.circle(dotted, (round(float(x)), round(float(y))), 3, (0, 255, 0), -1)
     crop = square.cut(dotted, 512)
     for x, y in found:
-        blue, green, red = (int(v) for v in crop[round(float(y)), round(float(x))])
+        red, green, blue = (int(v) for v in crop[round(float(y)), round(float(x))])
         assert green > 200 and blue < 80 and red < 80
 
 
@@ -115,7 +115,7 @@ def test_the_share_is_inside_the_mask_and_the_square() -> None:
     square = Square.around(landmarks())
     window = square.window((1280, 720))
     assert window is not None
-    share = person_share(seen().mask, (1280, 720), window) * square.edges(window)
+    share = person_coverage(seen().mask, (1280, 720), window) * square.edges(window)
     mask = cv2.resize(seen().mask, (1280, 720))[window.slices]
     assert share.max() == 1.0 and share.min() == 0.0
     assert share[mask < 0.3].max() == 0.0
@@ -129,7 +129,7 @@ def test_the_share_is_inside_the_mask_and_the_square() -> None:
 def test_a_known_turn_is_found_also_with_noise(yaw: float, pitch: float, roll: float) -> None:
     marks, turn = turned_head(yaw, pitch, roll)
     marks += np.random.default_rng(1).normal(0, 1.5, marks.shape).astype(np.float32)
-    found = cv2.Rodrigues(PoseFinder().rotation(NOTHING, marks))[0]
+    found = cv2.Rodrigues(FacePose().rotation(NOTHING, marks))[0]
     off, _ = cv2.Rodrigues(found @ turn.T)
     assert np.degrees(np.linalg.norm(off)) < POSE_DEG
 
@@ -142,10 +142,10 @@ def test_the_camera_goes_round_the_head_as_the_head_turns() -> None:
             look_at(yaw, pitch)[0, :3].numpy(), abs=1e-6
         )
     marks, _ = turned_head(-30, 0, 0)  # towards the left of the picture: seen from its left
-    camera = head_camera(PoseFinder().rotation(NOTHING, marks), 0, 0)[0, :16].view(4, 4)
+    camera = head_camera(FacePose().rotation(NOTHING, marks), 0, 0)[0, :16].view(4, 4)
     assert camera[0, 3] > 1.2
     assert torch.linalg.norm(camera[:3, 3]) == pytest.approx(2.7, abs=1e-4)
-    back = head_camera(PoseFinder().rotation(NOTHING, marks), -30, 0)
+    back = head_camera(FacePose().rotation(NOTHING, marks), -30, 0)
     assert torch.allclose(back[0, :3], look_at(0, 0)[0, :3], atol=2e-2)
 
 
@@ -191,7 +191,7 @@ def test_deep3d_weights_load_as_released_and_turn_the_head(tmp_path: Path) -> No
 def test_deep3d_angles_turn_about_x_then_y_then_z() -> None:
     marks, _ = turned_head(0, 0, 30)
     assert rotation_of(np.array([0, 0, np.pi / 6], np.float32)) == pytest.approx(
-        PoseFinder().rotation(NOTHING, marks), abs=1e-3
+        FacePose().rotation(NOTHING, marks), abs=1e-3
     )
     # looking up by x, and then turned to the right of the picture by y
     turn = cv2.Rodrigues(rotation_of(np.array([-0.3, 0.5, 0.0], np.float32)))[0]

@@ -78,12 +78,12 @@ def test_the_light_that_is_read_is_that_of_the_way_in(weights: Path) -> None:
     met: list[Tensor] = []
 
     def keep(middle: Any, inputs: tuple[Tensor, Tensor], result: Tensor) -> None:
-        met.append(middle.present_light(inputs[0]))
+        met.append(middle.source_light(inputs[0]))
 
     network.get_submodule(LIGHT).register_forward_hook(keep)
     lightness = torch.rand(1, 1, 64, 64, generator=torch.Generator().manual_seed(1))
     network(lightness, torch.zeros(1, 9, 1, 1))
-    assert torch.equal(met[0].flatten(1), network.present_light(lightness))
+    assert torch.equal(met[0].flatten(1), network.source_light(lightness))
 
 
 def test_the_engine_starts_from_it_when_the_weights_are_there(
@@ -103,7 +103,7 @@ def test_the_engine_starts_from_it_when_the_weights_are_there(
         PaperEngine.load()
 
 
-class _Hostile:
+class _Prints:
     def __reduce__(self) -> tuple[object, tuple[str]]:
         return print, ("code of the file ran",)
 
@@ -112,7 +112,7 @@ def test_other_files_are_refused_in_one_line(
     weights: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     state = torch.load(weights, weights_only=True)
-    torch.save({"a": _Hostile()}, weights)
+    torch.save({"a": _Prints()}, weights)
     with pytest.raises(CheckpointError, match="more than weights"):
         load_network(weights)
     assert not capsys.readouterr().out

@@ -24,7 +24,7 @@ from vcam_relight.pipeline.engines.paper import PaperModel
 from vcam_relight.pipeline.engines.paper.crop import Square
 from vcam_relight.pipeline.engines.paper.engine import PaperEngine, PaperStream
 from vcam_relight.pipeline.engines.paper.light import EXPOSURE, NetworkLight
-from vcam_relight.pipeline.engines.paper.pose import PoseFinder
+from vcam_relight.pipeline.engines.paper.pose import FacePose
 from vcam_relight.pipeline.face.frame_context import FrameContext
 from vcam_relight.pipeline.face.types import Face, FaceState
 from vcam_relight.pipeline.lighting import AUTO, OFF, Lighting
@@ -62,7 +62,7 @@ def test_auto_and_another_view_start_from_the_source_lighting() -> None:
         return AMBIENT
 
     stub, frame = Stub(), demo_frames(1)[0]
-    stream = PaperEngine(stub, PoseFinder(), estimate).open_stream(StageTimer())
+    stream = PaperEngine(stub, FacePose(), estimate).open_stream(StageTimer())
     stream.relight(frame, seen(), OFF, RelightSettings(yaw=10.0, fill=1.0, intensity=2.0))
     assert stub.calls[-1].sh[0].numpy() == pytest.approx(EXPOSURE * AMBIENT[:, 0], abs=1e-5)
     stream.relight(frame, seen(), AUTO, PLAIN)
@@ -76,7 +76,7 @@ def test_auto_and_another_view_start_from_the_source_lighting() -> None:
 
 
 def open_stream(stub: Stub) -> PaperStream:
-    return PaperEngine(stub, PoseFinder()).open_stream(StageTimer())
+    return PaperEngine(stub, FacePose()).open_stream(StageTimer())
 
 
 def test_the_head_changes_and_nothing_else() -> None:
@@ -99,7 +99,7 @@ def test_the_head_changes_and_nothing_else() -> None:
     assert call.image.shape == (1, 3, 512, 512) and call.image.abs().max() <= 1
     assert call.sh.shape == (1, 9) and call.camera.shape == (1, 25)
     crop = square.cut(frame, 512).astype(float)
-    assert np.abs(call.image[0, 0].numpy() * 127.5 + 127.5 - crop[..., 2]).mean() < ROUNDED
+    assert np.abs(call.image[0, 0].numpy() * 127.5 + 127.5 - crop[..., 0]).mean() < ROUNDED
 
 
 def test_an_unchanged_head_gives_the_frame_back() -> None:
@@ -164,7 +164,7 @@ def test_a_still_head_comes_to_rest_and_a_moving_one_is_followed() -> None:
     for index in range(20, 50):
         paper.relight(frame, at(index / 30, (index - 19) * 8.0, 0.0), LEFT, PLAIN)
     moved = Square.around(landmarks() + np.array([240.0, 0, 0], np.float32)).cut(frame, 512)
-    last = stub.calls[-1].image[0].flip(0).permute(1, 2, 0).numpy() * 127.5 + 127.5
+    last = stub.calls[-1].image[0].permute(1, 2, 0).numpy() * 127.5 + 127.5
     assert np.abs(last - moved).mean() < 6
 
 
@@ -184,7 +184,7 @@ def test_a_new_face_starts_anew_and_the_one_followed_is_kept() -> None:
 
 
 def test_the_network_itself_in_its_place() -> None:
-    relighter = Relighter(PaperEngine(PaperModel(random_network(64)), PoseFinder()))
+    relighter = Relighter(PaperEngine(PaperModel(random_network(64)), FacePose()))
     frame = demo_frames(1)[0]
     out = relighter.process(frame, 0.0, LEFT, PLAIN)
     assert (out != frame).any() and np.array_equal(out[:, :200], frame[:, :200])

@@ -133,7 +133,7 @@ def test_the_temporal_network_and_the_released_buffer(case: Case) -> None:
         torch.from_numpy(random.standard_normal((1, 96, 256, 256)).astype(np.float32))
         for _ in range(10)
     ]
-    state = case.model.new_state(frozen=True)
+    state = case.model.new_history(frozen=True)
     for albedo, shading in zip(maps[:5], maps[5:], strict=True):
         state.push(albedo, shading, case.tensor("sh"))
     state.push(maps[0], maps[1], case.tensor("sh"))  # which it never sees

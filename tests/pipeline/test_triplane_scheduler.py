@@ -33,7 +33,7 @@ class Guess:
 
 
 @dataclass
-class Head:
+class ScheduledHead:
     """A schedule, and the requests that it has made."""
 
     schedule: HeadSchedule[Guess] = field(default_factory=lambda: HeadSchedule(PARAMS))
@@ -59,9 +59,9 @@ class Head:
 
 
 @pytest.fixture
-def head() -> Head:
+def head() -> ScheduledHead:
     """One that was looked at, for the light from the left, at 0 s."""
-    made = Head()
+    made = ScheduledHead()
     made.step(0.0, LEFT, in_turn=True)
     return made
 
@@ -69,7 +69,7 @@ def head() -> Head:
 @pytest.mark.parametrize("in_turn", [True, False])
 @pytest.mark.parametrize("visible", [True, False])
 def test_a_head_that_nothing_is_known_of_is_waited_for(in_turn: bool, visible: bool) -> None:
-    used, requested = Head().step(5.0, LEFT, in_turn=in_turn, visible=visible)
+    used, requested = ScheduledHead().step(5.0, LEFT, in_turn=in_turn, visible=visible)
     assert requested and used.time == 5.0
 
 
@@ -87,7 +87,7 @@ def test_a_head_that_nothing_is_known_of_is_waited_for(in_turn: bool, visible: b
     ],
 )
 def test_what_is_known_decides_what_is_done(
-    head: Head,
+    head: ScheduledHead,
     time: float,
     target: FloatArray,
     in_turn: bool,
@@ -99,18 +99,18 @@ def test_what_is_known_decides_what_is_done(
     assert (used.time, requested) == (used_time, requests)
 
 
-def test_what_was_requested_is_used_at_the_heads_next_turn(head: Head) -> None:
+def test_what_was_requested_is_used_at_the_heads_next_turn(head: ScheduledHead) -> None:
     times = [head.step(frame / 30, LEFT, in_turn=frame % 2 == 0)[0].time for frame in range(1, 8)]
     assert [round(time * 30) for time in times] == [0, 0, 0, 2, 2, 4, 4]
 
 
-def test_a_light_switched_to_and_fro_keeps_its_shadows(head: Head) -> None:
+def test_a_light_switched_to_and_fro_keeps_its_shadows(head: ScheduledHead) -> None:
     head.step(0.03, RIGHT, in_turn=False)
     used, _ = head.step(0.06, LEFT, in_turn=True)
     assert used.time == 0.03 and used.shadows_from == 0.0 and used.target is LEFT
 
 
-def test_an_inference_that_fails_is_raised_once(head: Head) -> None:
+def test_an_inference_that_fails_is_raised_once(head: ScheduledHead) -> None:
     def fail(last: Guess | None) -> Future[Guess]:
         made: Future[Guess] = Future()
         made.set_exception(RuntimeError("out of memory"))

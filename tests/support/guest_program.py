@@ -51,7 +51,7 @@ def wait_for(what: Callable[[], Any], patience: float = PATIENCE_S) -> float:
     return time.monotonic() - start
 
 
-class Program:
+class GuestProgram:
     """`vcam run` in a process of its own."""
 
     def __init__(self, *args: str, folder: Path, start: tuple[str, ...] = ("run_vcam.py",)) -> None:
@@ -131,10 +131,10 @@ class Program:
 
 
 @contextlib.contextmanager
-def running(*args: str, folder: Path, **how: Any) -> Iterator[Program]:
+def running(*args: str, folder: Path, **how: Any) -> Iterator[GuestProgram]:
     """A program that has printed its panel's address; it must end cleanly,
     unless the test makes it crash."""
-    program = Program(*args, folder=folder, **how)
+    program = GuestProgram(*args, folder=folder, **how)
     try:
         assert program.panel
         yield program
@@ -148,7 +148,7 @@ def running(*args: str, folder: Path, **how: Any) -> Iterator[Program]:
 
 
 @contextlib.asynccontextmanager
-async def panel_of(program: Program) -> AsyncIterator[aiohttp.ClientWebSocketResponse]:
+async def panel_of(program: GuestProgram) -> AsyncIterator[aiohttp.ClientWebSocketResponse]:
     """The connection that the program's panel uses."""
     address, token = program.panel.split("#token=")
     protocols = ("vcam", f"token.{token}")

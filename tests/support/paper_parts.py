@@ -10,8 +10,8 @@ from support.demo import demo_frames
 from vcam_relight.pipeline.controls import RelightSettings
 from vcam_relight.pipeline.core.image import FloatArray
 from vcam_relight.pipeline.core.timing import StageTimer
-from vcam_relight.pipeline.engines.paper import Outputs, TemporalState
-from vcam_relight.pipeline.engines.paper.temporal import new_state
+from vcam_relight.pipeline.engines.paper import Outputs, PlaneHistory
+from vcam_relight.pipeline.engines.paper.temporal import new_history
 from vcam_relight.pipeline.face.tracker import FaceTracker
 from vcam_relight.pipeline.face.types import FaceState
 from vcam_relight.pipeline.lighting import Lighting
@@ -51,11 +51,11 @@ class Stub:
         self.timer = timer
         return self
 
-    def new_state(self) -> TemporalState:
-        return new_state(1, torch.device("cpu"))
+    def new_history(self) -> PlaneHistory:
+        return new_history(1, torch.device("cpu"))
 
     def video_frame(
-        self, image: Tensor, sh: Tensor, camera: Tensor, state: TemporalState
+        self, image: Tensor, sh: Tensor, camera: Tensor, history: PlaneHistory
     ) -> Outputs:
         self.calls.append(Call(image, sh, camera))
         with self.timer.stage("network"):

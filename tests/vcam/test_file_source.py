@@ -146,7 +146,7 @@ def test_a_scratched_clip_plays_on(tmp_path: Path) -> None:
 def web(tmp_path: Path) -> Iterator[str]:
     """A web server for the files in `tmp_path`, and a stream that stops in the middle."""
 
-    class Handler(http.server.SimpleHTTPRequestHandler):
+    class FileHandler(http.server.SimpleHTTPRequestHandler):
         def __init__(self, *args: object) -> None:
             super().__init__(*args, directory=str(tmp_path))  # type: ignore[arg-type]
 
@@ -166,7 +166,7 @@ def web(tmp_path: Path) -> Iterator[str]:
         def log_message(self, *args: object) -> None:
             pass
 
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), FileHandler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield f"http://user:secret@127.0.0.1:{server.server_port}"
         server.shutdown()

@@ -57,7 +57,7 @@ def test_people_are_as_wide_as_they_were(tmp_path: Path) -> None:
 def server() -> Iterator[str]:
     """A camera that sends pictures slowly, and one that makes one when it is asked."""
 
-    class Handler(http.server.BaseHTTPRequestHandler):
+    class SnapshotHandler(http.server.BaseHTTPRequestHandler):
         asked: ClassVar[list[float]] = []
 
         def do_GET(self) -> None:
@@ -82,7 +82,7 @@ def server() -> Iterator[str]:
         def log_message(self, *args: object) -> None:
             pass
 
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as running:
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), SnapshotHandler) as running:
         threading.Thread(target=running.serve_forever, daemon=True).start()
         yield f"http://127.0.0.1:{running.server_port}"
         running.shutdown()

@@ -27,7 +27,7 @@ SIZE = (64, 48)
 RED = (0, 0, 255)
 
 
-class Backend:
+class NativeFormatBackend:
     """A virtual camera that takes its native format alone: another would cost a conversion."""
 
     names: tuple[str, ...] = (OBS,)
@@ -74,21 +74,23 @@ def no_backends() -> Iterator[None]:
     BACKENDS.update(before)
 
 
-def windows(monkeypatch: pytest.MonkeyPatch) -> tuple[type[Backend], type[Backend]]:
+def windows(
+    monkeypatch: pytest.MonkeyPatch,
+) -> tuple[type[NativeFormatBackend], type[NativeFormatBackend]]:
     """OBS's and UnityCapture's backends, in pyvirtualcam's order."""
     monkeypatch.setattr(sys, "platform", "win32")
-    obs = type("Obs", (Backend,), {"sent": []})
+    obs = type("Obs", (NativeFormatBackend,), {"sent": []})
     more = {"sent": [], "names": (UNITY, f"{UNITY} #2"), "native": PixelFormat.RGBA}
-    unity = type("Unity", (Backend,), more)
+    unity = type("Unity", (NativeFormatBackend,), more)
     pyvirtualcam.register_backend("obs", obs)
     pyvirtualcam.register_backend("unitycapture", unity)
     return obs, unity
 
 
-def macos(monkeypatch: pytest.MonkeyPatch) -> type[Backend]:
+def macos(monkeypatch: pytest.MonkeyPatch) -> type[NativeFormatBackend]:
     """OBS's backend."""
     monkeypatch.setattr(sys, "platform", "darwin")
-    obs = type("Obs", (Backend,), {"sent": [], "native": PixelFormat.UYVY})
+    obs = type("Obs", (NativeFormatBackend,), {"sent": [], "native": PixelFormat.UYVY})
     pyvirtualcam.register_backend("obs", obs)
     return obs
 

@@ -112,7 +112,7 @@ def test_systemd_accepts_the_unit(tmp_path: Path) -> None:
         assert (done.returncode, done.stdout + done.stderr) == (0, "")
 
 
-class Program:
+class PanelProgram:
     """A started program and its panel."""
 
     def __init__(self, *command: str) -> None:
@@ -155,12 +155,12 @@ def test_the_service_stops_cleanly_keeps_settings_and_the_container_is_healthy()
     words = shlex.split(line)
     for given, here in (("camera", "demo"), ("device", "none")):  # this machine may have neither
         words[words.index(given)] = here
-    service = Program(*words, "--port", "0")
+    service = PanelProgram(*words, "--port", "0")
     service.ask("/api/settings", {"preset": "candle", "mirror": True})
     assert service.terminate() == 0
 
     assert dockerfile("ENTRYPOINT") == ["vcam"]
-    container = Program(*PROGRAM, *dockerfile("CMD"), "--port", "0")
+    container = PanelProgram(*PROGRAM, *dockerfile("CMD"), "--port", "0")
     settings = container.ask("/api/state")["settings"]
     assert (settings["preset"], settings["mirror"]) == ("candle", True)
     port = container.url.rpartition(":")[2]

@@ -81,15 +81,15 @@ class FakeBackend:
 def backend(monkeypatch: pytest.MonkeyPatch) -> Iterator[type[FakeBackend]]:
     """The only backend there is."""
 
-    class Backend(FakeBackend):
+    class RecordingBackend(FakeBackend):
         sent: list[np.ndarray[Any, Any]] = []  # noqa: RUF012 (one a test)
         formats: list[int] = []  # noqa: RUF012
 
     before = dict(BACKENDS)
     BACKENDS.clear()
-    pyvirtualcam.register_backend("fake", Backend)
+    pyvirtualcam.register_backend("fake", RecordingBackend)
     monkeypatch.setattr("sys.platform", "win32")  # on Linux the sink needs no library
-    yield Backend
+    yield RecordingBackend
     BACKENDS.clear()
     BACKENDS.update(before)
 

@@ -5,8 +5,8 @@ authors', for research only, and are not part of this project.
 """
 
 from vcam_relight.pipeline.engines.paper.camera import look_at
-from vcam_relight.pipeline.engines.paper.model import Outputs, PaperModel, Person, between
-from vcam_relight.pipeline.engines.paper.temporal import TemporalState
+from vcam_relight.pipeline.engines.paper.model import Outputs, PaperModel, Person, fade_lights
+from vcam_relight.pipeline.engines.paper.temporal import PlaneHistory
 from vcam_relight.pipeline.engines.paper.weights import CheckpointError, load_network
 
 __all__ = [
@@ -14,8 +14,8 @@ __all__ = [
     "Outputs",
     "PaperModel",
     "Person",
-    "TemporalState",
-    "between",
+    "PlaneHistory",
+    "fade_lights",
     "load_network",
     "look_at",
 ]

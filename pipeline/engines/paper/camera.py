@@ -1,7 +1,7 @@
 """EG3D's camera: 25 numbers, a 4x4 camera-to-world matrix and 3x3 intrinsics, both row by row.
 
 The camera looks along its z axis with x to the right and y down. The world has the head in its
-middle, y up, and z towards the viewer. Intrinsics are in parts of the picture's size.
+middle, y up, and z towards the viewer. Intrinsics are as fractions of the image's size.
 """
 
 import math
@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 FOCAL = 4.2647
-"""EG3D's focal length in parts of the picture's size: a field of view of 13.4 degrees."""
+"""EG3D's focal length as fractions of the image's size: a field of view of 13.4 degrees."""
 RADIUS = 2.7
 """Distance of the camera from the middle of the head."""
 
@@ -38,11 +38,11 @@ def look_at(yaw: float, pitch: float) -> Tensor:
     return camera_at(torch.stack([right, down, forward], dim=1), RADIUS * outward)
 
 
-def camera_at(rotation: Tensor, place: Tensor) -> Tensor:
-    """The camera `(1, 25)` with camera-to-world `rotation` `(3, 3)` at `place` `(3,)`."""
+def camera_at(rotation: Tensor, position: Tensor) -> Tensor:
+    """The camera `(1, 25)` with camera-to-world `rotation` `(3, 3)` at `position` `(3,)`."""
     matrix = torch.eye(4, dtype=rotation.dtype)
     matrix[:3, :3] = rotation
-    matrix[:3, 3] = place
+    matrix[:3, 3] = position
     intrinsics = torch.tensor([[FOCAL, 0, 0.5], [0, FOCAL, 0.5], [0, 0, 1]])
     return torch.cat([matrix.flatten().float(), intrinsics.flatten()])[None]
 
@@ -65,7 +65,7 @@ class Rays:
 
 
 def rays(camera: Tensor, size: int) -> Rays:
-    """The rays of a camera `(1, 25)` for a square picture of `size` pixels."""
+    """The rays of a camera `(1, 25)` for a square image of `size` pixels."""
     matrix, k = camera[0, :16].view(4, 4), camera[0, 16:].view(3, 3)
     centres = (torch.arange(size, device=camera.device, dtype=camera.dtype) + 0.5) / size
     y, x = torch.meshgrid(centres, centres, indexing="ij")
@@ -76,21 +76,22 @@ def rays(camera: Tensor, size: int) -> Rays:
     return Rays(matrix[:3, 3], directions, matrix[:3, :3], size)
 
 
-def normals(depth: Tensor, seen: Rays) -> Tensor:
-    """Surface normals of a depth picture, by central differences of the positions.
+def normals(depth: Tensor, view: Rays) -> Tensor:
+    """Surface normals of a depth map, by central differences of the positions.
 
     Args:
-        depth: `(1, 1, size, size)` distances along `seen`'s rays.
+        depth: `(1, 1, size, size)` distances along the rays.
+        view: the rays of the camera.
 
     Returns:
         `(1, 3, size, size)` unit vectors in the project's camera space: x to the right, y up,
         z from the person to the camera.
     """
-    places = seen.points(depth.view(-1, 1)).view(seen.size, seen.size, 3)
-    places = places.permute(2, 0, 1)[None]
-    padded = F.pad(places, (1, 1, 1, 1), mode="replicate")
+    positions = view.points(depth.view(-1, 1)).view(view.size, view.size, 3)
+    positions = positions.permute(2, 0, 1)[None]
+    padded = F.pad(positions, (1, 1, 1, 1), mode="replicate")
     across = padded[..., 1:-1, 2:] - padded[..., 1:-1, :-2]
     along = padded[..., 2:, 1:-1] - padded[..., :-2, 1:-1]
     outward = F.normalize(torch.linalg.cross(along, across, dim=1), dim=1)
-    local = torch.einsum("ji,njhw->nihw", seen.rotation, outward)
+    local = torch.einsum("ji,njhw->nihw", view.rotation, outward)
     return local * local.new_tensor([1.0, -1.0, -1.0])[:, None, None]

@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from vcam_relight.pipeline.engines.paper.workers import share_out
+from vcam_relight.pipeline.engines.paper.workers import run_parallel
 from vcam_relight.pipeline.native.network import network_kernels
 
 _NARROW = 96
@@ -26,8 +26,10 @@ _LINE = 16
 
 @cache
 def _matrices() -> tuple[Tensor, Tensor, Tensor]:
-    """Of the paper's section 4.3, for two dimensions at once: inputs `(36, 36)`, weights
-    `(36, 9)`, outputs `(16, 36)`, in float64.
+    """The transforms of the paper's section 4.3, for two dimensions at once.
+
+    Returns:
+        Those of inputs `(36, 36)`, weights `(36, 9)` and outputs `(16, 36)`, in float64.
     """
     inputs = [
         [4, 0, -5, 0, 1, 0],
@@ -95,8 +97,10 @@ class Kernel:
     def _winograd(
         self, x: Tensor, weight: Tensor, bias: Tensor | None, scale: Tensor | None
     ) -> Tensor:
-        """Tiles of 4x4 outputs, `d` pixels apart from each other, come from 6x6 inputs; all tiles'
-        transformed inputs at one of the 36 places are multiplied by one matrix.
+        """See `__call__`.
+
+        Tiles of 4x4 outputs, `d` pixels apart from each other, come from 6x6 inputs; all tiles'
+        transformed inputs at one of the 36 positions are multiplied by one matrix.
         """
         d = self._dilation
         image = x[0].permute(1, 2, 0).contiguous()
@@ -108,14 +112,14 @@ class Kernel:
         def band(index: int) -> None:
             top = index * rows * 4 * d
             tiles = min(rows, (height - top) // (4 * d)) * per_row
-            # A line between the planes: the same place of each of them would else want the same
-            # place in the cache.
+            # A line between the planes: the same pixel of each of them would else fall on the
+            # same line of the cache.
             room = x.new_empty(36, tiles * inputs + _LINE)
             transformed = room[:, :-_LINE].view(36, tiles, inputs)
             self._to_inputs(image, scale, top, d, transformed)
             self._to_outputs(torch.bmm(transformed, weight), bias, top, d, out)
 
-        share_out(band, -(-height // (rows * 4 * d)))
+        run_parallel(band, -(-height // (rows * 4 * d)))
         return out.permute(2, 0, 1)[None]
 
 
@@ -123,7 +127,7 @@ def _inputs(image: Tensor, scale: Tensor | None, top: int, d: int, out: Tensor) 
     """A band's tiles, transformed.
 
     Args:
-        picture: `(h, w, c)`; what is outside it counts as 0.
+        image: `(h, w, c)`; what is outside it counts as 0.
         scale: `(c,)` multiplies them.
         top: the band's first row.
         d: dilation.
@@ -159,9 +163,7 @@ def _outputs(products: Tensor, bias: Tensor | None, top: int, d: int, out: Tenso
 
 
 class Conv3x3(nn.Conv2d):
-    """A 3x3 convolution of stride 1 that keeps the size: `(1, inputs, h, w)` to
-    `(1, outputs, h, w)`.
-    """
+    """A 3x3 convolution of stride 1 that keeps the size."""
 
     def __init__(self, inputs: int, outputs: int, dilation: int = 1, bias: bool = True) -> None:
         super().__init__(inputs, outputs, 3, padding=dilation, dilation=dilation, bias=bias)
@@ -173,6 +175,7 @@ class Conv3x3(nn.Conv2d):
         self._kernel = Kernel(self.weight.detach(), self._spacing)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Maps `(1, inputs, h, w)` to `(1, outputs, h, w)`."""
         if self._kernel is None:
             raise RuntimeError("prepare the network once its weights are loaded")
         return self._kernel(x, self.bias)

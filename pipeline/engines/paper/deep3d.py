@@ -89,15 +89,20 @@ class Deep3dNetwork(nn.Module):
             self.final_layers = nn.ModuleList(nn.Conv2d(2048, width, 1) for width in _HEADS)
 
     def forward(self, x: Tensor) -> Tensor:
-        """The head's angles `(1, 3)` in radians about x, y and z, of `(1, 3, 224, 224)` RGB in
-        0..1.
+        """Finds the head's angles.
+
+        Args:
+            x: `(1, 3, 224, 224)` RGB, sRGB-encoded, 0..1.
+
+        Returns:
+            `(1, 3)` radians about x, y and z.
         """
         angles: Tensor = self.final_layers[_ANGLES](self.backbone(x)).flatten(1)
         return angles
 
 
-def asked_for() -> Path | None:
-    """The weights' place, if they are there or `VARIABLE` says that they should be."""
+def weights_path() -> Path | None:
+    """Where the weights are; None where they are not and `VARIABLE` names no place for them."""
     named = os.environ.get(VARIABLE)
     if named:
         return Path(named)
@@ -137,7 +142,7 @@ class Deep3dPose:
     def rotation(self, frame: BgrImage, landmarks: FloatArray) -> FloatArray:
         """See `pipeline.engines.paper.pose.PoseEstimator`."""
         crop = Square.around(landmarks, _UNITS).cut(frame, _SIZE)
-        rgb = torch.from_numpy(np.ascontiguousarray(crop[..., ::-1].transpose(2, 0, 1)))
+        rgb = torch.from_numpy(np.ascontiguousarray(crop.transpose(2, 0, 1)))
         angles = self._network(rgb[None].to(self._device, torch.float32) / 255)[0].cpu().numpy()
         return rotation_of(angles)
 

@@ -13,7 +13,7 @@ WIDTH = 256
 """Channels that come out."""
 
 
-class _Residual(nn.Module):
+class _DilatedBlock(nn.Module):
     def __init__(self, inputs: int, outputs: int, stride: int, dilation: int) -> None:
         super().__init__()
         if stride == 1:
@@ -33,9 +33,9 @@ class _Residual(nn.Module):
 
 
 def _layer(inputs: int, outputs: int, blocks: int, stride: int, dilation: int) -> nn.Sequential:
-    first = _Residual(inputs, outputs, stride, dilation)
+    first = _DilatedBlock(inputs, outputs, stride, dilation)
     return nn.Sequential(
-        first, *(_Residual(outputs, outputs, 1, dilation) for _ in range(blocks - 1))
+        first, *(_DilatedBlock(outputs, outputs, 1, dilation) for _ in range(blocks - 1))
     )
 
 
@@ -78,7 +78,7 @@ class _Pyramid(nn.Module):
         return F.relu_(self.project(torch.cat(scales, 1)))
 
 
-class _Decoder(nn.Module):
+class _PyramidDecoder(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.aspp = _Pyramid()
@@ -92,7 +92,7 @@ class _Model(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.encoder = _ResNet()
-        self.decoder = _Decoder()
+        self.decoder = _PyramidDecoder()
 
     def forward(self, x: Tensor) -> Tensor:
         y: Tensor = self.decoder(self.encoder(x))
@@ -100,12 +100,13 @@ class _Model(nn.Module):
 
 
 class DeepLab(nn.Module):
-    """Maps the picture with its coordinates, `(1, 5, H, W)`, to `(1, 256, H/8, W/8)`."""
+    """The low-frequency features of an image."""
 
     def __init__(self) -> None:
         super().__init__()
         self.model = _Model()
 
     def forward(self, x: Tensor) -> Tensor:
+        """Maps the image and its coordinates, `(1, 5, H, W)`, to `(1, 256, H/8, W/8)`."""
         y: Tensor = self.model(x)
         return y

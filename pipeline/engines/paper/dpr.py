@@ -1,10 +1,10 @@
 """DPR's hourglass (Zhou et al., Deep Single-Image Portrait Relighting, ICCV 2019).
 
 For those who have its weights (`trained_model_03.t7` of the DPR repository, research use only): the
-paper's network was trained with the lights that this one reads off photographs. Written from the
+paper's network was trained with the lightings that this one reads off photographs. Written from the
 paper and from the names and shapes of the weights: an hourglass of four levels, whose innermost
-features hold 27 channels of light. The present light is read off these; with other features in
-their place, the way back out paints the picture under another light.
+features hold 27 channels of light. The source lighting is read off these; with other features
+in their place, the decoder paints the image under another lighting.
 """
 
 import os
@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from vcam_relight.pipeline.core.image import BgrImage, FloatArray
+from vcam_relight.pipeline.core.image import FloatArray, RgbImage
 from vcam_relight.pipeline.core.resources import CHECKPOINTS
 from vcam_relight.pipeline.engines.paper.crop import Square, largest
 from vcam_relight.pipeline.engines.paper.weights import as_state, assign, read
@@ -29,22 +29,22 @@ DEFAULT_FOLDER = CHECKPOINTS / "dpr"
 VARIABLE = "VCAM_DPR"
 """The environment variable that names another folder."""
 SIDE = 512
-"""Width and height of the picture that the weights are for."""
+"""Width and height of the image that the weights are for."""
 
 _ADVICE = f"Use {WEIGHTS} of the DPR repository as released."
 _LIGHT_CHANNELS = 27
 _LEAST = 0.05
-"""Exposure below which a reading is not believed: no light on what a face shows."""
+"""Exposure below which an estimate is dropped: it has no light on what a face shows."""
 
 
 class DprNetwork(nn.Module):
-    """L of a picture and a light to L of the same picture under that light."""
+    """L of an image and a lighting to L of the same image under that lighting."""
 
     def __init__(self) -> None:
         super().__init__()
         self.pre_conv = nn.Conv2d(1, 16, 5, padding=2)
         self.pre_bn = nn.BatchNorm2d(16)
-        inner = _Level(64, 128 + _LIGHT_CHANNELS, _Light())
+        inner = _Level(64, 128 + _LIGHT_CHANNELS, _LightBottleneck())
         self.HG3 = _Level(16, 16, _Level(16, 32, _Level(32, 64, inner)))
         self.conv_1 = nn.Conv2d(16, 16, 3, padding=1)
         self.bn_1 = nn.BatchNorm2d(16)
@@ -55,7 +55,9 @@ class DprNetwork(nn.Module):
         self.output = nn.Conv2d(16, 1, 1)
 
     def forward(self, lightness: Tensor, light: Tensor) -> Tensor:
-        """Args:
+        """Relights.
+
+        Args:
             lightness: `(N, 1, H, W)` CIE L over 100; sides divisible by 16.
             light: `(N, 9, 1, 1)` SH radiance coefficients in the project's order.
 
@@ -69,17 +71,19 @@ class DprNetwork(nn.Module):
         result: Tensor = torch.sigmoid(self.output(x))
         return result
 
-    def present_light(self, lightness: Tensor) -> Tensor:
-        """`(N, 9)` SH radiance coefficients, in the project's order, of the light in a picture as
-        of `forward`.
+    def source_light(self, lightness: Tensor) -> Tensor:
+        """Estimates the lighting in an image, as `forward` takes both.
+
+        Returns:
+            `(N, 9)` SH radiance coefficients in the project's order.
         """
-        return self.HG3.present_light(self._features(lightness)).flatten(1)
+        return self.HG3.source_light(self._features(lightness)).flatten(1)
 
     def _features(self, lightness: Tensor) -> Tensor:
         return F.relu(self.pre_bn(self.pre_conv(lightness)))
 
 
-class _Residual(nn.Module):
+class _HourglassBlock(nn.Module):
     def __init__(self, inputs: int, outputs: int, norm: type[nn.Module]) -> None:
         super().__init__()
         self.conv1 = nn.Conv2d(inputs, outputs, 3, padding=1, bias=False)
@@ -94,8 +98,8 @@ class _Residual(nn.Module):
         return F.relu(self.bn2(self.conv2(y)) + self.shortcuts(x))
 
 
-class _Light(nn.Module):
-    """In the middle: reads the present light off its features, and writes another's."""
+class _LightBottleneck(nn.Module):
+    """In the middle: reads the source lighting off its features, and writes another's."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -111,7 +115,7 @@ class _Light(nn.Module):
         features = features.expand(-1, -1, *x.shape[2:])
         return torch.cat([features, x[:, _LIGHT_CHANNELS:]], dim=1)
 
-    def present_light(self, x: Tensor) -> Tensor:
+    def source_light(self, x: Tensor) -> Tensor:
         """`(N, 9, 1, 1)`."""
         features = x[:, :_LIGHT_CHANNELS].mean((2, 3), keepdim=True)
         light: Tensor = self.predict_FC2(self.predict_relu1(self.predict_FC1(features)))
@@ -121,30 +125,30 @@ class _Light(nn.Module):
 class _Level(nn.Module):
     """One level of the hourglass: a skip at full size beside a way through half the size."""
 
-    def __init__(self, planes: int, inner_planes: int, middle: "_Level | _Light") -> None:
+    def __init__(self, planes: int, inner_planes: int, middle: "_Level | _LightBottleneck") -> None:
         super().__init__()
         # Instance norm, which has no weights: the file has none for these blocks.
-        self.upper = _Residual(planes, planes, nn.InstanceNorm2d)
-        self.low1 = _Residual(planes, inner_planes, nn.BatchNorm2d)
+        self.upper = _HourglassBlock(planes, planes, nn.InstanceNorm2d)
+        self.low1 = _HourglassBlock(planes, inner_planes, nn.BatchNorm2d)
         self.middle = middle
-        self.low2 = _Residual(inner_planes, planes, nn.InstanceNorm2d)
+        self.low2 = _HourglassBlock(inner_planes, planes, nn.InstanceNorm2d)
 
     def forward(self, x: Tensor, light: Tensor) -> Tensor:
         low = self.low2(self.middle(self._inward(x), light))
         result: Tensor = self.upper(x) + F.interpolate(low, scale_factor=2, mode="nearest")
         return result
 
-    def present_light(self, x: Tensor) -> Tensor:
+    def source_light(self, x: Tensor) -> Tensor:
         """`(N, 9, 1, 1)`: only what leads inward runs."""
-        return self.middle.present_light(self._inward(x))
+        return self.middle.source_light(self._inward(x))
 
     def _inward(self, x: Tensor) -> Tensor:
         y: Tensor = self.low1(F.max_pool2d(x, 2))
         return y
 
 
-def asked_for() -> Path | None:
-    """The weights' place, if they are there or `VARIABLE` says that they should be."""
+def weights_path() -> Path | None:
+    """Where the weights are; None where they are not and `VARIABLE` names no place for them."""
     named = os.environ.get(VARIABLE)
     if named:
         return Path(named) / WEIGHTS
@@ -172,18 +176,17 @@ def load_network(path: Path) -> DprNetwork:
     return network.requires_grad_(False).eval()
 
 
-def _lightness(image: BgrImage) -> Tensor:
-    """`(1, 1, H, W)` CIE L over 100, 0..1, of a picture."""
-    lab = cv2.cvtColor(image.astype(np.float32) / np.float32(255), cv2.COLOR_BGR2Lab)
+def _lightness(image: RgbImage) -> Tensor:
+    """`(1, 1, H, W)` CIE L over 100, 0..1, of an image."""
+    lab = cv2.cvtColor(image.astype(np.float32) / np.float32(255), cv2.COLOR_RGB2Lab)
     return torch.from_numpy(lab[..., 0] / np.float32(100))[None, None]
 
 
 class DprLight:
-    """A `LightEstimator` (`pipeline.engines.paper.light`): what DPR takes for the light on the
-    largest face.
+    """DPR as a `LightEstimator` (`pipeline.engines.paper.light`): the lighting on the largest face.
 
-    DPR's basis, order of coefficients and axes are the project's (`pipeline.lighting.sh`). It looks
-    at lightness, where shadows are three times as shallow as in linear light: its lights are as
+    DPR's basis, order of coefficients and axes are the project's (`pipeline.lighting.sh`). It works
+    on lightness, where shadows are three times as shallow as in linear light: its lightings are as
     much more even. That is what the paper's network was trained with.
     """
 
@@ -199,7 +202,7 @@ class DprLight:
         if not faces:
             return None
         crop = Square.around(largest(faces).landmarks).cut(context.frame, SIDE)
-        gray = self._network.present_light(_lightness(crop).to(self._device))[0].cpu().numpy()
+        gray = self._network.source_light(_lightness(crop).to(self._device))[0].cpu().numpy()
         sh = np.repeat(gray[:, None], 3, axis=1)
         level = exposure(sh)
         return np.asarray(sh / level, np.float32) if (level > _LEAST).all() else None

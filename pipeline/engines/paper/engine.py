@@ -1,7 +1,7 @@
 """The paper's network as a camera filter: crop, pose, network, and back into the frame.
 
 It paints the head anew, where the project's own engines multiply the frame's pixels: what the
-network does not know of a face (spectacles, a beard's hairs) it changes.
+network does not know of a face (glasses, a beard's hairs) it changes.
 """
 
 from functools import partial
@@ -13,17 +13,17 @@ import torch
 from torch import Tensor
 
 from vcam_relight.pipeline.controls import RelightSettings
-from vcam_relight.pipeline.core.image import BgrImage, FloatArray
+from vcam_relight.pipeline.core.image import BgrImage, FloatArray, RgbImage
 from vcam_relight.pipeline.core.timing import StageTimer
-from vcam_relight.pipeline.engines.paper.crop import Square, largest, paste, person_share
+from vcam_relight.pipeline.engines.paper.crop import Square, largest, paste, person_coverage
 from vcam_relight.pipeline.engines.paper.deep3d import Deep3dPose
-from vcam_relight.pipeline.engines.paper.deep3d import asked_for as deep3d_asked_for
+from vcam_relight.pipeline.engines.paper.deep3d import weights_path as deep3d_weights
 from vcam_relight.pipeline.engines.paper.dpr import DprLight
-from vcam_relight.pipeline.engines.paper.dpr import asked_for as dpr_asked_for
-from vcam_relight.pipeline.engines.paper.light import LightEstimator, NetworkLight, lit
+from vcam_relight.pipeline.engines.paper.dpr import weights_path as dpr_weights
+from vcam_relight.pipeline.engines.paper.light import LightEstimator, NetworkLight, apply_gain
 from vcam_relight.pipeline.engines.paper.model import Outputs, PaperModel
-from vcam_relight.pipeline.engines.paper.pose import PoseEstimator, PoseFinder, head_camera
-from vcam_relight.pipeline.engines.paper.temporal import TemporalState
+from vcam_relight.pipeline.engines.paper.pose import FacePose, PoseEstimator, head_camera
+from vcam_relight.pipeline.engines.paper.temporal import PlaneHistory
 from vcam_relight.pipeline.engines.paper.weights import checkpoint_path
 from vcam_relight.pipeline.face.frame_context import FrameContext
 from vcam_relight.pipeline.face.one_euro import OneEuroFilter
@@ -43,11 +43,11 @@ class VideoNetwork(Protocol):
     def timed(self, timer: StageTimer) -> Self:
         """The same network, whose stages are timed with `timer`."""
 
-    def new_state(self) -> TemporalState:
+    def new_history(self) -> PlaneHistory:
         """An empty memory for one stream."""
 
     def video_frame(
-        self, image: Tensor, sh: Tensor, camera: Tensor, state: TemporalState
+        self, image: Tensor, sh: Tensor, camera: Tensor, history: PlaneHistory
     ) -> Outputs:
         """One frame; see `PaperModel.video_frame`."""
 
@@ -71,32 +71,34 @@ class PaperEngine:
 
         Args:
             network: of the paper.
-            pose: finds how heads are turned.
+            pose: estimates how heads are turned.
             estimate: of the source lighting; by default from the skin and the face's geometry.
         """
         self._network = network
         self._pose = pose
         self._estimate = estimate or partial(estimate_lighting, mapper=NormalMapper())
-        self._turn = Lock()
+        self._lock = Lock()
 
     @classmethod
     def load(cls, device: str = "cpu") -> "PaperEngine":
-        """With the weights on this machine: the network's own, and DPR's and Deep3DFaceRecon's
-        where they are, else what needs no weights.
+        """The engine with the weights on this machine.
+
+        These are the network's own, and DPR's and Deep3DFaceRecon's where they are; else the source
+        lighting and the pose are estimated by what needs no weights.
 
         Raises:
             FileNotFoundError: the network's weights, or others that were asked for, are not there.
             CheckpointError: a file cannot be used.
         """
-        dpr, deep3d = dpr_asked_for(), deep3d_asked_for()
+        dpr, deep3d = dpr_weights(), deep3d_weights()
         estimate = DprLight(dpr, device) if dpr else None
-        pose = Deep3dPose.load(deep3d, device) if deep3d else PoseFinder()
+        pose = Deep3dPose.load(deep3d, device) if deep3d else FacePose()
         return cls(PaperModel.load(checkpoint_path(), device), pose, estimate)
 
     def open_stream(self, timer: StageTimer) -> "PaperStream":
         """See `pipeline.engines.base.Engine`."""
         return PaperStream(
-            self._network.timed(timer), self._pose, self._estimate, timer, self._turn
+            self._network.timed(timer), self._pose, self._estimate, timer, self._lock
         )
 
     def source_lighting(self, frame: BgrImage, faces: FaceState) -> FloatArray | None:
@@ -116,17 +118,24 @@ class PaperStream:
         pose: PoseEstimator,
         estimate: LightEstimator,
         timer: StageTimer,
-        turn: Lock,
+        lock: Lock,
     ) -> None:
-        """Args: `turn` is held while the network runs: a frame on the CPU takes all cores and some
-        gigabytes, so that streams take turns.
+        """What the streams of one engine share, and what is timed.
+
+        Args:
+            network: of the paper.
+            pose: estimates how heads are turned.
+            estimate: of the source lighting.
+            timer: of the stream's stages.
+            lock: held while the network runs: a frame on the CPU takes all cores and some
+                gigabytes, so that streams take turns.
         """
         self._network = network
         self._pose = pose
         self._estimate = estimate
         self._timer = timer
-        self._turn = turn
-        self._ring = network.new_state()
+        self._lock = lock
+        self._history = network.new_history()
         self._adapter = LightAdapter()
         self._face: int | None = None
         """The one that is followed."""
@@ -154,7 +163,7 @@ class PaperStream:
         if face is None or weight == 0.0 or (lighting.mode == "off" and not turned):
             return frame
         with self._timer.stage("crop and pose"):
-            square, rotation = self._placed(frame, face, faces.time)
+            square, rotation = self._place(frame, face, faces.time)
             window = square.window(faces.size)
             if window is None:
                 return frame
@@ -162,13 +171,13 @@ class PaperStream:
             camera = head_camera(rotation, settings.yaw, settings.pitch)
         with self._timer.stage("light"):
             light = self._network_light(FrameContext(frame, faces), lighting, settings)
-        made = self._image(crop, light, camera)
+        relit = self._relit(crop, light, camera)
         with self._timer.stage("paste"):
-            share = square.edges(window) * np.float32(weight)
+            alpha = square.edges(window) * np.float32(weight)
             if turned:  # the mask is that of the frame's own view
-                return paste(frame, square, made, share, None)
-            share *= person_share(faces.mask, faces.size, window)
-            return paste(frame, square, made, share, crop)
+                return paste(frame, square, relit, alpha, None)
+            alpha *= person_coverage(faces.mask, faces.size, window)
+            return paste(frame, square, relit, alpha, crop)
 
     def _network_light(
         self, context: FrameContext, lighting: Lighting, settings: RelightSettings
@@ -183,24 +192,24 @@ class PaperStream:
         target = self._adapter.target(lighting, settings, source, context)
         return NetworkLight.of(target, 1.0 if lighting.mode == "off" else settings.intensity)
 
-    def _placed(self, frame: BgrImage, face: Face, time: float) -> tuple[Square, FloatArray]:
+    def _place(self, frame: BgrImage, face: Face, time: float) -> tuple[Square, FloatArray]:
         dt, self._time = time - self._time, time
         found = Square.around(face.landmarks)
         numbers = np.array([found.x, found.y, found.side], np.float32)
         x, y, side = self._square.update(numbers, dt, unit=found.side).tolist()
-        found_turn = self._pose.rotation(frame, face.landmarks)
-        rotation = self._rotation.update(found_turn, dt, unit=1.0)
+        found_rotation = self._pose.rotation(frame, face.landmarks)
+        rotation = self._rotation.update(found_rotation, dt, unit=1.0)
         return Square(x, y, side), rotation
 
-    def _image(self, crop: BgrImage, light: NetworkLight, camera: Tensor) -> FloatArray:
-        """`(n, n, 3)` BGR, 0..255."""
-        rgb = torch.from_numpy(np.ascontiguousarray(crop[..., ::-1].transpose(2, 0, 1)))
+    def _relit(self, crop: RgbImage, light: NetworkLight, camera: Tensor) -> FloatArray:
+        """`(n, n, 3)` RGB, sRGB-encoded, 0..255."""
+        rgb = torch.from_numpy(np.ascontiguousarray(crop.transpose(2, 0, 1)))
         sh = torch.from_numpy(light.sh)[None]
-        with self._turn:
-            out = self._network.video_frame(rgb[None] / 127.5 - 1, sh, camera, self._ring)
+        with self._lock:
+            out = self._network.video_frame(rgb[None] / 127.5 - 1, sh, camera, self._history)
         with self._timer.stage("paste"):
-            made = lit(((out.image[0] + 1) / 2).permute(1, 2, 0).cpu().numpy(), light.gain)
-            return np.ascontiguousarray(made[..., ::-1]) * np.float32(255)
+            image = ((out.image[0] + 1) / 2).permute(1, 2, 0).cpu().numpy()
+            return apply_gain(image, light.gain) * np.float32(255)
 
     def _followed(self, faces: FaceState) -> Face | None:
         """The face that was relit before, else the largest."""
@@ -216,7 +225,7 @@ class PaperStream:
 
     def _forget_face(self) -> None:
         self._face = None
-        self._ring.reset()
+        self._history.reset()
         self._square.reset()
         self._rotation.reset()
 

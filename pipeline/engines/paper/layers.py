@@ -22,7 +22,7 @@ def leaky(x: Tensor) -> Tensor:
 class FullyConnected(nn.Module):
     """Equalised linear layer: the stored weight is used times m / sqrt(inputs), the bias times m.
 
-    Maps `(*, inputs)` to `(*, outputs)`. In float32 even where autocast asks for less: its few
+    In float32 even where autocast asks for less: its few
     numbers are styles, each of which scales a whole channel.
     """
 
@@ -33,14 +33,14 @@ class FullyConnected(nn.Module):
         self.multiplier = multiplier
 
     def forward(self, x: Tensor) -> Tensor:
+        """Maps `(*, inputs)` to `(*, outputs)`."""
         gain = self.multiplier / math.sqrt(self.weight.shape[1])
         with torch.autocast(x.device.type, enabled=False):
             return F.linear(x, self.weight * gain, self.bias * self.multiplier)
 
 
 class ModulatedLayer(nn.Module):
-    """3x3 convolution whose weights are modulated by a style and demodulated (eq. 1 and 3), then
-    noise, bias and `leaky`.
+    """Modulated and demodulated 3x3 convolution (eq. 1 and 3), then noise, bias and `leaky`.
 
     Modulation scales the inputs and demodulation the outputs, which is equal to scaling the weights
     and leaves those constant from frame to frame.
@@ -68,8 +68,9 @@ class ModulatedLayer(nn.Module):
         self._kernel = Kernel(weight)
 
     def forward(self, x: Tensor, style: Tensor) -> Tensor:
-        """Maps `(1, inputs, h, w)` and a style vector `(1, 512)` to `(1, outputs, H, W)`, where H
-        and W are h and w, or twice that when upsampling.
+        """Maps `(1, inputs, h, w)` and a style vector `(1, 512)` to `(1, outputs, H, W)`.
+
+        H and W are h and w, or twice that when upsampling.
         """
         if self._kernel is None or self._squares is None:
             raise RuntimeError("prepare the network once its weights are loaded")
@@ -138,7 +139,7 @@ class ToPlanes(nn.Module):
     def forward(self, x: Tensor, style: Tensor) -> Tensor:
         """Maps `(1, inputs, h, w)` and a style vector `(1, 512)` to `(1, outputs, h, w)`."""
         scale = self.affine(style) / math.sqrt(self.weight.shape[1])
-        # One style for the whole picture, and few weights: scaling them is the cheaper side.
+        # One style for the whole image, and few weights: scaling them is the cheaper side.
         weight = self.weight[:, :, 0, 0] * scale
         # As a product of pixels: for so few outputs conv2d would first turn x to channels first.
         y = F.linear(x.permute(0, 2, 3, 1), weight.to(x.dtype), self.bias.to(x.dtype))
@@ -146,7 +147,7 @@ class ToPlanes(nn.Module):
 
 
 class SynthesisBlock(nn.Module):
-    """Two modulated convolutions and a picture (or tri-plane) that each block adds to."""
+    """Two modulated convolutions and an image (or tri-plane) that each block adds to."""
 
     def __init__(
         self, inputs: int, outputs: int, image: int, size: int, upsample: bool, noise: bool
@@ -159,8 +160,15 @@ class SynthesisBlock(nn.Module):
         self.upsample = upsample
 
     def forward(self, x: Tensor, image: Tensor, styles: Tensor) -> tuple[Tensor, Tensor]:
-        """Maps features `(1, inputs, h, w)`, a picture `(1, c, h, w)` and three style vectors
-        `(1, 3, 512)` to features `(1, outputs, H, W)` and a picture `(1, c, H, W)`.
+        """Runs the block.
+
+        Args:
+            x: features `(1, inputs, h, w)`.
+            image: `(1, c, h, w)`.
+            styles: three style vectors `(1, 3, 512)`.
+
+        Returns:
+            Features `(1, outputs, H, W)` and an image `(1, c, H, W)`.
         """
         first, second, last = styles.unbind(1)
         x = self.conv1(self.conv0(x, first), second)

@@ -1,8 +1,8 @@
-"""The light that the paper's network is asked for.
+"""The target lighting as the paper's network takes it.
 
 The network takes nine gray coefficients in the project's order and camera space, as large as DPR
 (Zhou et al. 2019) estimates them from photographs, for that is what it was trained with. Colour,
-brightness and warmth are laid over its image in linear light.
+brightness and warmth are applied to its image in linear light.
 """
 
 from collections.abc import Callable
@@ -42,7 +42,7 @@ class NetworkLight:
         return NetworkLight(np.asarray(sh, np.float32), np.asarray(gain, np.float32))
 
 
-def lit(image: FloatArray, gain: FloatArray) -> FloatArray:
+def apply_gain(image: FloatArray, gain: FloatArray) -> FloatArray:
     """`(h, w, 3)` sRGB-encoded RGB, 0..1, with its linear light multiplied by `gain` `(3,)`.
 
     What clips is cut off.

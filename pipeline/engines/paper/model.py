@@ -1,4 +1,4 @@
-"""The paper's network in use: a picture's planes once, then any light and any view of them."""
+"""The paper's network in use: an image's planes once, then any light and any view of them."""
 
 import copy
 from collections.abc import Iterable, Iterator
@@ -15,18 +15,18 @@ from vcam_relight.pipeline.engines.paper.camera import normals, rays
 from vcam_relight.pipeline.engines.paper.memory import keep_freed_memory
 from vcam_relight.pipeline.engines.paper.network import PaperNetwork
 from vcam_relight.pipeline.engines.paper.renderer import Field
-from vcam_relight.pipeline.engines.paper.temporal import TemporalState, new_state
+from vcam_relight.pipeline.engines.paper.temporal import PlaneHistory, new_history
 from vcam_relight.pipeline.engines.paper.weights import DEFAULT_PATH, load_network
 
 RAW = 64
-"""Width and height of the rendered picture before super-resolution."""
+"""Width and height of the rendered image before super-resolution."""
 
 Precision = Literal["float32", "bfloat16"]
 
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """What one picture says of its person, under no light and from no view yet."""
+    """What one image says of its person, under no light and from no view yet."""
 
     planes: Tensor
     """`(1, 96, h, w)`: the albedo tri-plane, in float32."""
@@ -36,10 +36,10 @@ class Person:
 
 @dataclass(frozen=True, slots=True)
 class Outputs:
-    """One view under one light. All float32; pictures are RGB, sRGB-encoded, about -1..1."""
+    """One view under one light. All float32; images are RGB, sRGB-encoded, about -1..1."""
 
     image: Tensor
-    """`(1, 3, 512, 512)`: the picture."""
+    """`(1, 3, 512, 512)`: the image."""
     image_raw: Tensor
     """`(1, 3, 64, 64)`: before super-resolution."""
     feat: Tensor
@@ -57,7 +57,7 @@ class Outputs:
 class PaperModel:
     """The network on a device. Deterministic: the same inputs give the same outputs.
 
-    Serves many streams; what belongs to a stream is in its `TemporalState`. All tensors are taken
+    Serves many streams; what belongs to a stream is in its `PlaneHistory`. All tensors are taken
     to the device, and stay there.
     """
 
@@ -82,7 +82,7 @@ class PaperModel:
         self._generator = network.encoders.eg3d.G
         noise = network.encoders.shading_encoder.b0.conv0.get_buffer("noise_const")
         self.size = 2 * noise.shape[0]
-        """Width and height of the picture that goes in: 512 with the released weights."""
+        """Width and height of the image that goes in: 512 with the released weights."""
         axis = torch.linspace(-1, 1, self.size, device=self.device)
         self._coordinates = torch.stack(torch.meshgrid(axis, axis, indexing="xy"))[None]
 
@@ -101,10 +101,10 @@ class PaperModel:
 
     @torch.inference_mode()
     def encode(self, image: Tensor) -> Person:
-        """Finds the person in an aligned picture `(1, 3, 512, 512)`, RGB, -1..1.
+        """Finds the person in an aligned image `(1, 3, 512, 512)`, RGB, -1..1.
 
         Raises:
-            ValueError: the picture has another shape.
+            ValueError: the image has another shape.
         """
         shape = (1, 3, self.size, self.size)
         if tuple(image.shape) != shape:
@@ -143,10 +143,15 @@ class PaperModel:
         """The view of a camera `(1, 25)`; see `pipeline.engines.paper.camera`."""
         view = rays(self._vector(camera, 25, "camera"), RAW)
         with self._stage("render", exact=True):
-            seen = self.field(person, shading).render(view)
+            rendered = self.field(person, shading).render(view)
             feat, albedo, light, depth = (
                 value.t().reshape(1, -1, RAW, RAW)
-                for value in (seen.colour, seen.albedo[:, :3], seen.shading, seen.depth)
+                for value in (
+                    rendered.colour,
+                    rendered.albedo[:, :3],
+                    rendered.shading,
+                    rendered.depth,
+                )
             )
             normal = normals(depth, view)
         with self._stage("superresolution"):
@@ -155,47 +160,47 @@ class PaperModel:
         return Outputs(image, feat[:, :3], feat, albedo, light, depth, normal)
 
     def image_forward(self, image: Tensor, sh: Tensor, camera: Tensor) -> Outputs:
-        """A single picture under a light and from a view.
+        """A single image under a light and from a view.
 
-        Under the picture's own light and camera this is its reconstruction. To change only the
+        Under the image's own light and camera this is its reconstruction. To change only the
         light or the view, keep what `encode` and `shade` gave and call the later steps again.
         """
         person = self.encode(image)
         return self.render(person, self.shade(person, sh), camera)
 
     @torch.inference_mode()
-    def steady(self, person: Person, sh: Tensor, state: TemporalState) -> tuple[Person, Tensor]:
-        """A video frame's planes, steadied by what `state` remembers of the frames before.
+    def smooth(self, person: Person, sh: Tensor, history: PlaneHistory) -> tuple[Person, Tensor]:
+        """A video frame's planes, smoothed by those of the frames that `history` holds.
 
         Returns:
             Both tri-planes, for `render`. The style stays the frame's own: it belongs to the
-            picture and not to the light.
+            image and not to the light.
         """
         shading = self.shade(person, sh)
         with self._stage("temporal"):
-            state.push(person.planes, shading, self._vector(sh, 9, "light"))
+            history.push(person.planes, shading, self._vector(sh, 9, "light"))
             add_albedo, add_shading = self._network.attention(
-                state.albedo, state.shading, state.order
+                history.albedo, history.shading, history.order
             )
             planes = person.planes + _like(person.planes, add_albedo)
             return Person(planes, person.superres_ws), shading + _like(shading, add_shading)
 
     def video_frame(
-        self, image: Tensor, sh: Tensor, camera: Tensor, state: TemporalState
+        self, image: Tensor, sh: Tensor, camera: Tensor, history: PlaneHistory
     ) -> Outputs:
-        """The next frame of the video that `state` remembers; arguments as of `image_forward`."""
-        return self.render(*self.steady(self.encode(image), sh, state), camera)
+        """The next frame of the video that `history` is of; arguments as of `image_forward`."""
+        return self.render(*self.smooth(self.encode(image), sh, history), camera)
 
     def video_forward(
-        self, frames: Iterable[tuple[Tensor, Tensor, Tensor]], state: TemporalState
+        self, frames: Iterable[tuple[Tensor, Tensor, Tensor]], history: PlaneHistory
     ) -> Iterator[Outputs]:
-        """A video: one result for each picture, light and camera, as soon as it is there."""
+        """A video: one result for each image, light and camera, as soon as it is there."""
         for image, sh, camera in frames:
-            yield self.video_frame(image, sh, camera, state)
+            yield self.video_frame(image, sh, camera, history)
 
-    def new_state(self, frozen: bool = False) -> TemporalState:
-        """An empty memory for one stream; `frozen` is only for comparing with the released code."""
-        return new_state(self.size // 2, self.device, frozen)
+    def new_history(self, frozen: bool = False) -> PlaneHistory:
+        """An empty history for one stream; `frozen` only to compare with the released code."""
+        return new_history(self.size // 2, self.device, frozen)
 
     def _vector(self, value: Tensor, length: int, name: str) -> Tensor:
         if tuple(value.shape) != (1, length):
@@ -218,10 +223,8 @@ def _like(planes: Tensor, tokens: Tensor) -> Tensor:
     return tokens.t().view_as(planes)
 
 
-def between(lights: Tensor, frames: int) -> Tensor:
-    """Lights `(k, 9)` of SH coefficients, faded evenly from the first to the last over `frames`:
-    `(frames, 9)`.
-    """
+def fade_lights(lights: Tensor, frames: int) -> Tensor:
+    """Lightings `(k, 9)` of SH coefficients, faded evenly from first to last: `(frames, 9)`."""
     at = torch.linspace(0, len(lights) - 1, frames, device=lights.device)
     before = at.floor().long().clamp(max=max(len(lights) - 2, 0))
     after = (before + 1).clamp(max=len(lights) - 1)

@@ -6,7 +6,7 @@ from torch import Tensor, nn
 from vcam_relight.pipeline.engines.paper.convolution import Conv3x3
 from vcam_relight.pipeline.engines.paper.deeplab import DeepLab
 from vcam_relight.pipeline.engines.paper.layers import ModulatedLayer
-from vcam_relight.pipeline.engines.paper.renderer import FEATURES, Decoder
+from vcam_relight.pipeline.engines.paper.renderer import FEATURES, FeatureDecoder
 from vcam_relight.pipeline.engines.paper.shading import LightMapping, PlanesToStyle, ShadingEncoder
 from vcam_relight.pipeline.engines.paper.superresolution import SuperResolution
 from vcam_relight.pipeline.engines.paper.temporal import TemporalNetwork
@@ -19,7 +19,7 @@ UNUSED = (
     "encoders.eg3d.G.backbone.mapping.fc",
     "encoders.eg3d.G.backbone.mapping_lit.w_avg",
 )
-"""Beginnings of the names of tensors that the checkpoint holds and no picture needs: EG3D's own
+"""Beginnings of the names of tensors that the checkpoint holds and no image needs: EG3D's own
 generator, which the encoders took the place of, and the mapping that made its mean style."""
 
 
@@ -43,8 +43,8 @@ class _Generator(nn.Module):
         super().__init__()
         self.backbone = _Backbone()
         self.superresolution = SuperResolution()
-        self.decoder = Decoder(1 + FEATURES)
-        self.shading_decoder = Decoder(1)
+        self.decoder = FeatureDecoder(1 + FEATURES)
+        self.shading_decoder = FeatureDecoder(1)
 
 
 class _Eg3d(nn.Module):

@@ -19,11 +19,11 @@ _CENTRE = np.array([0.0, 0.006, 0.161], np.float32)
 """From EG3D's origin to the middle of the Basel Face Model, in EG3D's units
 (eg3d/dataset_preprocessing/ffhq/3dface2idr_mat.py)."""
 _FLIP = np.array([1, -1, -1], np.float32)
-"""Between the project's camera space (y up, z to the camera) and a picture's (y down, z away)."""
+"""Between the project's camera space (y up, z to the camera) and an image's (y down, z away)."""
 
 
 class PoseEstimator(Protocol):
-    """Finds how a head is turned."""
+    """Estimates how a head is turned."""
 
     def rotation(self, frame: BgrImage, landmarks: FloatArray) -> FloatArray:
         """From the head's axes to camera space.
@@ -37,8 +37,9 @@ class PoseEstimator(Protocol):
         """
 
 
-class PoseFinder:
-    """The pose that the tri-plane engine finds: MediaPipe's canonical face laid over the landmarks.
+class FacePose:
+    """The tri-plane engine's pose: MediaPipe's canonical face fitted to the landmarks.
+
     These have no perspective, and EG3D's crop has hardly any.
     """
 
@@ -56,13 +57,14 @@ def head_camera(rotation: FloatArray, yaw: float, pitch: float) -> Tensor:
 
     Args:
         rotation: `(3,)` as of `PoseEstimator.rotation`.
-        yaw, pitch: degrees by which the view is turned from there, as in `look_at`.
+        yaw: degrees by which the view is turned to the side from there, as in `look_at`.
+        pitch: degrees by which it is turned upwards.
 
     Returns:
         `(1, 25)`.
     """
     view = look_at(yaw, pitch)[0, :16].view(4, 4)[:3, :3].numpy() * _FLIP
     matrix = np.asarray(cv2.Rodrigues(rotation)[0], np.float32).T @ view  # camera space to head
-    place = matrix[:, 2] * RADIUS + _CENTRE
-    place *= RADIUS / np.linalg.norm(place)
-    return camera_at(torch.from_numpy(matrix * _FLIP), torch.from_numpy(place))
+    position = matrix[:, 2] * RADIUS + _CENTRE
+    position *= RADIUS / np.linalg.norm(position)
+    return camera_at(torch.from_numpy(matrix * _FLIP), torch.from_numpy(position))

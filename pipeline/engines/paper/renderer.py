@@ -1,5 +1,7 @@
-"""Volume rendering of the tri-planes (Chan et al. 2022, arXiv 2112.07945, section 4), made
-deterministic: the middle of each stratum of depth, and evenly spaced quantiles.
+"""Deterministic volume rendering of the tri-planes (Chan et al. 2022, section 4).
+
+After arXiv 2112.07945, with the middle of each stratum of depth and evenly spaced quantiles in the
+place of random samples.
 """
 
 from dataclasses import dataclass
@@ -12,15 +14,15 @@ from vcam_relight.pipeline.engines.paper.camera import Rays
 from vcam_relight.pipeline.engines.paper.layers import FullyConnected
 
 FEATURES = 32
-"""Of each plane, and of the picture that is rendered."""
+"""Of each plane, and of the image that is rendered."""
 NEAR, FAR = 2.25, 3.3
 """Distances from the camera between which the head is."""
 SAMPLES = 48
 """Per ray in each of the two passes."""
 
 
-class Decoder(nn.Module):
-    """Two equalised layers with softplus between: `(*, 32)` to `(*, outputs)`."""
+class FeatureDecoder(nn.Module):
+    """Two equalised layers with softplus between."""
 
     def __init__(self, outputs: int) -> None:
         super().__init__()
@@ -30,6 +32,7 @@ class Decoder(nn.Module):
         )
 
     def forward(self, features: Tensor) -> Tensor:
+        """Maps `(*, 32)` to `(*, outputs)`."""
         y: Tensor = self.net["2"](F.softplus(self.net["0"](features)))
         return y
 
@@ -60,7 +63,11 @@ class Field:
     """The volume that an albedo and a shading tri-plane span, each `(1, 96, h, w)`."""
 
     def __init__(
-        self, albedo: Tensor, shading: Tensor, decoder: Decoder, shading_decoder: Decoder
+        self,
+        albedo: Tensor,
+        shading: Tensor,
+        decoder: FeatureDecoder,
+        shading_decoder: FeatureDecoder,
     ) -> None:
         self._size = (albedo.shape[2], albedo.shape[3])
         self._albedo, self._shading = _rows(albedo), _rows(shading)
@@ -108,16 +115,16 @@ def importance(depths: Tensor, weights: Tensor) -> Tensor:
     smooth = F.max_pool1d(weights[:, None], 2, 1, padding=1)
     smooth = F.avg_pool1d(smooth, 2, 1)[:, 0] + 0.01
     edges = 0.5 * (depths[:, 1:] + depths[:, :-1])
-    share = smooth[:, 1:-1] + 1e-5
-    share = share / share.sum(1, keepdim=True)
-    cumulative = F.pad(share.cumsum(1), (1, 0))
-    wanted = torch.linspace(0, 1, SAMPLES, device=depths.device).expand(len(depths), -1)
-    above = torch.searchsorted(cumulative, wanted.contiguous(), right=True)
+    density = smooth[:, 1:-1] + 1e-5
+    density = density / density.sum(1, keepdim=True)
+    cumulative = F.pad(density.cumsum(1), (1, 0))
+    quantiles = torch.linspace(0, 1, SAMPLES, device=depths.device).expand(len(depths), -1)
+    above = torch.searchsorted(cumulative, quantiles.contiguous(), right=True)
     last = cumulative.shape[1] - 1
     below, above = (above - 1).clamp_(min=0), above.clamp_(max=last)
     low, high = cumulative.gather(1, below), cumulative.gather(1, above)
     width = high - low
-    part = (wanted - low) / torch.where(width < 1e-5, torch.ones_like(width), width)
+    part = (quantiles - low) / torch.where(width < 1e-5, torch.ones_like(width), width)
     start, end = edges.gather(1, below), edges.gather(1, above)
     return start + part * (end - start)
 
@@ -130,7 +137,7 @@ def _strata(directions: Tensor) -> Tensor:
 
 
 def _weights(density: Tensor, depths: Tensor) -> Tensor:
-    """`(n, s - 1)`: how much each interval between samples `(n, s)` adds to the picture."""
+    """`(n, s - 1)`: how much each interval between samples `(n, s)` adds to the image."""
     mid = 0.5 * (density[:, 1:] + density[:, :-1])
     clear = torch.exp(-F.softplus(mid - 1) * (depths[:, 1:] - depths[:, :-1]))
     behind = F.pad((clear + 1e-10).cumprod(1)[:, :-1], (1, 0), value=1.0)

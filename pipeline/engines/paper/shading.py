@@ -1,4 +1,4 @@
-"""From the albedo tri-plane and a light to the shading tri-plane, and to the picture's style."""
+"""From the albedo tri-plane and a light to the shading tri-plane, and to the image's style."""
 
 import torch
 import torch.nn.functional as F
@@ -10,7 +10,7 @@ from vcam_relight.pipeline.engines.paper.triplane import PLANES
 
 
 class LightMapping(nn.Module):
-    """Maps a light, `(1, 9)` SH, to five equal style vectors `(1, 5, 512)`."""
+    """The mapping network of the lighting."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -18,6 +18,7 @@ class LightMapping(nn.Module):
         self.fc0 = FullyConnected(512, 512, multiplier=0.01)
 
     def forward(self, sh: Tensor) -> Tensor:
+        """Maps a lighting, `(1, 9)` SH, to five equal style vectors `(1, 5, 512)`."""
         x = self.embed(sh)
         x = x * torch.rsqrt(x.square().mean(-1, keepdim=True) + 1e-8)
         return leaky(self.fc0(x))[:, None].repeat(1, 5, 1)
@@ -37,9 +38,7 @@ class _Features(nn.Module):
 
 
 class ShadingEncoder(nn.Module):
-    """Maps the albedo tri-plane `(1, 96, 256, 256)` and the light's style vectors `(1, 5, 512)` to
-    the shading tri-plane `(1, 96, 256, 256)`.
-    """
+    """From the albedo tri-plane to the shading tri-plane under a lighting."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -48,15 +47,14 @@ class ShadingEncoder(nn.Module):
         self.b1 = SynthesisBlock(128, 128, PLANES, 256, upsample=False, noise=True)
 
     def forward(self, albedo: Tensor, styles: Tensor) -> Tensor:
+        """Maps planes `(1, 96, 256, 256)` and style vectors `(1, 5, 512)` to planes as large."""
         x, first = self.b0(self.mapping_x(albedo), albedo, styles[:, 0:3])
         planes: Tensor = self.b1(x, first, styles[:, 2:5])[1]
         return planes
 
 
 class PlanesToStyle(nn.Module):
-    """Maps the albedo tri-plane `(1, 96, h, w)` to 14 equal style vectors `(1, 14, 512)`, which the
-    super-resolution takes on top of the mean style.
-    """
+    """From the albedo tri-plane to what the super-resolution takes on top of the mean style."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -65,6 +63,7 @@ class PlanesToStyle(nn.Module):
         )
 
     def forward(self, albedo: Tensor) -> Tensor:
+        """Maps planes `(1, 96, h, w)` to 14 equal style vectors `(1, 14, 512)`."""
         x = F.leaky_relu_(self.layers["0"](albedo), 0.01)
         x = F.leaky_relu_(self.layers["2"](x), 0.01)
         style: Tensor = self.layers["6"](x.mean((2, 3)))

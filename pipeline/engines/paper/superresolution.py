@@ -1,4 +1,4 @@
-"""EG3D's super-resolution: from the rendered 64x64 features to the 512x512 picture."""
+"""EG3D's super-resolution: from the rendered 64x64 features to the 512x512 image."""
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -16,8 +16,14 @@ class SuperResolution(nn.Module):
         self.block1 = SynthesisBlock(256, 128, 3, 512, upsample=True, noise=False)
 
     def forward(self, features: Tensor, styles: Tensor) -> Tensor:
-        """Maps features `(1, 32, 64, 64)`, whose first three are the picture, and style vectors
-        `(1, 14, 512)`, of which the last is used, to `(1, 3, 512, 512)`.
+        """Runs both blocks.
+
+        Args:
+            features: `(1, 32, 64, 64)`; the first three are the image.
+            styles: `(1, 14, 512)`, of which the last is used.
+
+        Returns:
+            `(1, 3, 512, 512)` RGB, sRGB-encoded, about -1..1.
         """
         features = F.interpolate(
             features, size=(128, 128), mode="bilinear", align_corners=False, antialias=True

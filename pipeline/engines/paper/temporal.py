@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vcam_relight.pipeline.engines.paper.triplane import PLANES
-from vcam_relight.pipeline.engines.paper.workers import share_out
+from vcam_relight.pipeline.engines.paper.workers import run_parallel
 
 FRAMES = 5
 _HEADS = 4
@@ -92,7 +92,7 @@ class TemporalNetwork(nn.Module):
             frames2 = shading[order, part].transpose(0, 1)
             out[0][part], out[1][part] = self._places(frames1, frames2, folds)
 
-        share_out(some, -(-albedo.shape[1] // chunk))
+        run_parallel(some, -(-albedo.shape[1] // chunk))
         return out
 
     def _places(
@@ -134,7 +134,7 @@ def _mix(
 
 
 @dataclass(slots=True)
-class TemporalState:
+class PlaneHistory:
     """The last five frames of one stream. Make one per stream; all memory is taken at once."""
 
     albedo: Tensor
@@ -177,10 +177,10 @@ class TemporalState:
         self.count += 1
 
 
-def new_state(size: int, device: torch.device, frozen: bool = False) -> TemporalState:
+def new_history(size: int, device: torch.device, frozen: bool = False) -> PlaneHistory:
     """An empty state for planes of `size` x `size`."""
     shape = (FRAMES, size * size, PLANES)
-    return TemporalState(
+    return PlaneHistory(
         torch.empty(shape, device=device), torch.empty(shape, device=device), frozen
     )
 

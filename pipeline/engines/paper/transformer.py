@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from vcam_relight.pipeline.engines.paper.workers import share_out
+from vcam_relight.pipeline.engines.paper.workers import run_parallel
 
 WIDTH = 1024
 """Features of a token."""
@@ -17,7 +17,7 @@ _QUERIES = 512
 
 
 class PatchEmbedding(nn.Module):
-    """Overlapping 3x3 patches, two apart: `(1, c, h, w)` to `(1, h/2 * w/2, 1024)`."""
+    """Overlapping 3x3 patches, two apart."""
 
     def __init__(self, inputs: int) -> None:
         super().__init__()
@@ -25,6 +25,7 @@ class PatchEmbedding(nn.Module):
         self.norm = nn.LayerNorm(WIDTH)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Maps `(1, c, h, w)` to tokens `(1, h/2 * w/2, 1024)`."""
         y: Tensor = self.norm(_tokens(self.proj(x)))
         return y
 
@@ -73,7 +74,7 @@ def _attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         scores = torch.softmax(q[0, head, some] @ keys[head], 1)
         torch.mm(scores, values[head], out=out[0, head, some])
 
-    share_out(attend, q.shape[1] * parts)
+    run_parallel(attend, q.shape[1] * parts)
     return out
 
 
@@ -131,6 +132,7 @@ def shuffled_map(tokens: Tensor, height: int) -> Tensor:
 
     Args:
         tokens: `(1, height * width, 1024)`.
+        height: of the map that the tokens are of.
 
     Returns:
         `(1, 256, 2 height, 2 width)`, channels last.

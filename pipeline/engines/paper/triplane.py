@@ -1,4 +1,4 @@
-"""From the picture to the albedo tri-plane: low and high frequencies, then both together."""
+"""From the image to the albedo tri-plane: low and high frequencies, then both together."""
 
 import torch
 import torch.nn.functional as F
@@ -19,7 +19,7 @@ _SLOPE = 0.01
 
 
 class LowDecoder(nn.Module):
-    """Maps DeepLab's features `(1, 256, h, w)` to `(1, 96, 4h, 4w)`."""
+    """The low frequencies, from DeepLab's features."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -35,6 +35,7 @@ class LowDecoder(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
+        """Maps `(1, 256, h, w)` to `(1, 96, 4h, 4w)`."""
         height = x.shape[2] // 2
         tokens = self.input_layer(x)
         for block in (self.vit1, self.vit2, self.vit3, self.vit4, self.vit5):
@@ -50,7 +51,7 @@ def _double(x: Tensor) -> Tensor:
 
 
 class HighEncoder(nn.Module):
-    """Maps the picture with its coordinates, `(1, 5, H, W)`, to `(1, 96, H/2, W/2)`."""
+    """The high frequencies, from the image and its coordinates."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -65,13 +66,14 @@ class HighEncoder(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
+        """Maps `(1, 5, H, W)` to `(1, 96, H/2, W/2)`."""
         for layer in self.layers.values():
             x = F.leaky_relu_(layer(x), _SLOPE)
         return x
 
 
 class HybridDecoder(nn.Module):
-    """Joins low and high frequencies, each `(1, 96, h, w)`, to the albedo tri-plane, as large."""
+    """Joins low and high frequencies to the albedo tri-plane."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -88,6 +90,7 @@ class HybridDecoder(nn.Module):
         )
 
     def forward(self, low: Tensor, high: Tensor) -> Tensor:
+        """Maps two of `(1, 96, h, w)` to one as large."""
         x = torch.cat([low, high], 1)
         for layer in self.layers1.values():
             x = F.leaky_relu_(layer(x), _SLOPE)

@@ -40,7 +40,7 @@ def checkpoint_path() -> Path:
 def load_network(path: Path = DEFAULT_PATH) -> PaperNetwork:
     """Builds the network with the weights of a state dict, in float32 on the CPU.
 
-    Nothing in the file is executed. Its memory is mapped, so what no picture needs is never read.
+    Nothing in the file is executed. Its memory is mapped, so what no image needs is never read.
     Call `prepare` on the result.
 
     Raises:
@@ -55,8 +55,8 @@ def load_network(path: Path = DEFAULT_PATH) -> PaperNetwork:
         )
     found = as_state(read(path, _ADVICE), path, _ADVICE)
     network = PaperNetwork()
-    wanted = {name: value for name, value in found.items() if not name.startswith(UNUSED)}
-    assign(network, wanted, f"{path} is not of the paper's network", _ADVICE)
+    needed = {name: value for name, value in found.items() if not name.startswith(UNUSED)}
+    assign(network, needed, f"{path} is not of the paper's network", _ADVICE)
     return network
 
 
@@ -87,8 +87,10 @@ def read(path: Path, advice: str) -> Any:
 
 
 def _is_stored(path: Path) -> bool:
-    """Whether it is a zip archive, as torch writes them: without compression, so that it cannot
-    grow.
+    """Whether it is a zip archive, as torch writes them.
+
+    Raises:
+        CheckpointError: it is compressed: it could grow as it is read.
     """
     if not zipfile.is_zipfile(path):
         return False

@@ -13,7 +13,7 @@ from threading import Barrier
 import torch
 
 
-def share_out(work: Callable[[int], None], count: int) -> None:
+def run_parallel(work: Callable[[int], None], count: int) -> None:
     """Calls `work` with each of 0 to `count` - 1, in any order, on as many threads as torch uses.
 
     Each call runs in inference mode and, if there are several, has one thread of torch. Raises what

@@ -27,7 +27,7 @@ class Conv(nn.Sequential):
         return cast(nn.Conv2d, self[0])
 
 
-class Residual(nn.Module):
+class ResidualBlock(nn.Module):
     """Two convolutions around which the input passes (He et al. 2016)."""
 
     def __init__(self, channels: int) -> None:
@@ -45,7 +45,7 @@ class Stage(nn.Sequential):
     """A convolution that enters a level, and a residual block on it."""
 
     def __init__(self, inputs: int, outputs: int, stride: int = 1) -> None:
-        super().__init__(Conv(inputs, outputs, stride), Residual(outputs))
+        super().__init__(Conv(inputs, outputs, stride), ResidualBlock(outputs))
 
     @property
     def entry(self) -> Conv:
@@ -53,9 +53,9 @@ class Stage(nn.Sequential):
         return cast(Conv, self[0])
 
     @property
-    def residual(self) -> Residual:
+    def residual(self) -> ResidualBlock:
         """The block."""
-        return cast(Residual, self[1])
+        return cast(ResidualBlock, self[1])
 
 
 class Merge(nn.Module):

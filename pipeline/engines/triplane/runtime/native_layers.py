@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from vcam_relight.pipeline.engines.triplane.network.layers import Merge, Residual
+from vcam_relight.pipeline.engines.triplane.network.layers import Merge, ResidualBlock
 from vcam_relight.pipeline.native.network import NetworkKernels
 
 LANES = 16
@@ -61,14 +61,16 @@ class NativeUpsample:
 
 
 class NativeResidual:
-    """`Residual`."""
+    """`ResidualBlock`."""
 
-    def __init__(self, kernels: NetworkKernels, block: Residual, side: int, count: int = 1) -> None:
+    def __init__(
+        self, kernels: NetworkKernels, block: ResidualBlock, side: int, count: int = 1
+    ) -> None:
         self._first = NativeConv(kernels, block.first.convolution, side, count)
         self._second = NativeConv(kernels, block.second, side, count)
 
     def __call__(self, x: Tensor) -> Tensor:
-        """See `Residual.forward`."""
+        """See `ResidualBlock.forward`."""
         return self._second(self._first(x), add=x)
 
 

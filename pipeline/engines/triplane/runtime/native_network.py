@@ -78,7 +78,7 @@ class _Encoder:
         return self._up_stem(self._up_half(quarter, half), stem), quarter
 
 
-class _Unprojection:
+class _NativeUnprojection:
     """`Unprojection`."""
 
     def __init__(self, kernels: NetworkKernels, module: Unprojection) -> None:
@@ -148,7 +148,7 @@ class _Planes:
         return albedo, self._shading(self._upsample(self._second(lit)))
 
 
-class _Renderer:
+class _NativeRenderer:
     """`VolumeRenderer`; gives what the kernel `render` writes."""
 
     def __init__(self, kernels: NetworkKernels, module: VolumeRenderer) -> None:
@@ -167,7 +167,7 @@ class _Renderer:
         return self._output
 
 
-class _Head:
+class _NativePixelHead:
     """`PixelHead`."""
 
     def __init__(self, kernels: NetworkKernels, head: PixelHead) -> None:
@@ -221,12 +221,12 @@ class NativeNetwork:
 
     def __init__(self, network: TriplaneNetwork, kernels: NetworkKernels) -> None:
         self._encoder = _Encoder(kernels, network.encoder)
-        self._unprojection = _Unprojection(kernels, network.unprojection)
+        self._unprojection = _NativeUnprojection(kernels, network.unprojection)
         side = network.unprojection.place.shape[-1]
         self._temporal = _Temporal(kernels, network.temporal, side)
         self._planes = _Planes(kernels, network)
-        self._renderer = _Renderer(kernels, network.renderer)
-        self._head = _Head(kernels, network.head)
+        self._renderer = _NativeRenderer(kernels, network.renderer)
+        self._head = _NativePixelHead(kernels, network.head)
         self._features = network.renderer.density.in_features
 
     def forward(
