@@ -13,6 +13,7 @@ from aiortc.mediastreams import MediaStreamError, MediaStreamTrack
 from support.demo import demo_frames
 from support.web_parts import DimRelighter, until
 from vcam_relight import Relighter, RelightTrack, load_engine, load_presets
+from vcam_relight.pipeline.core.image import BgrImage
 from vcam_relight.web.webrtc import aiortc_patches
 
 OFF = load_presets()[0]["off"].lighting()
@@ -99,3 +100,30 @@ async def test_it_ends_with_its_source_and_its_thread_with_it() -> None:
         await frames(track, 100)
     assert track.readyState == "ended"
     await until(lambda: not any(t.name == "relight track" for t in threading.enumerate()))
+
+
+class FailingRelighter(DimRelighter):
+    """Fails at each frame, and at forgetting it."""
+
+    def reset(self) -> None:
+        raise RuntimeError("nothing to forget")
+
+
+async def test_an_engine_that_goes_on_failing_is_told_once_and_the_video_goes_on(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    track = RelightTrack(Camera(), FailingRelighter(error=RuntimeError("no weights")), OFF)
+    assert len(await frames(track, 5)) == 5
+    assert caplog.text.count("relighting failed") == 1
+    track.stop()
+
+
+async def test_it_ends_where_an_engine_makes_no_image(caplog: pytest.LogCaptureFixture) -> None:
+    class Emptying(DimRelighter):
+        def process(self, *_: object) -> BgrImage:
+            return np.zeros((0, 0, 3), np.uint8)
+
+    track = RelightTrack(Camera(), Emptying(), OFF)
+    with pytest.raises(MediaStreamError):
+        await frames(track, 1)
+    assert "the relit track ends" in caplog.text

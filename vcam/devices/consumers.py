@@ -6,7 +6,6 @@ open, which programs also do for a moment to list it.
 
 import contextlib
 import ctypes
-import fcntl
 import os
 import select
 import struct
@@ -93,11 +92,14 @@ class _ClientUsage:
     """What v4l2loopback 0.13 and later tell."""
 
     def __init__(self, device: int) -> None:
+        from fcntl import ioctl  # Linux only
+
+        self._ioctl = ioctl
         self._device = device
         self._count = 0
         self._poll = select.poll()
         self._poll.register(device, select.POLLPRI)
-        fcntl.ioctl(
+        self._ioctl(
             device, _SUBSCRIBE, struct.pack("8I", _CLIENT_USAGE, 0, _SEND_INITIAL, *[0] * 5)
         )
 
@@ -105,7 +107,7 @@ class _ClientUsage:
         while any(happened & select.POLLPRI for _, happened in self._poll.poll(0)):
             event = _Event()
             try:
-                fcntl.ioctl(self._device, _DQEVENT, event)
+                self._ioctl(self._device, _DQEVENT, event)
             except OSError:  # the device has gone; writing will say so
                 return False
             if event.type == _CLIENT_USAGE:

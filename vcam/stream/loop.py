@@ -103,7 +103,10 @@ class FrameLoop:
     def stop(self) -> None:
         """Ends the stream, completes the sinks; returns when the threads have ended."""
         self._stop.set()
-        self.source.close()
+        try:
+            self.source.close()
+        except Exception:  # the sinks must be completed all the same
+            log.debug("source %s", self.source.label, exc_info=True)
         self._inbox.close()
         for thread in self._threads:
             if thread.ident is not None:

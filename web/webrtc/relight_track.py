@@ -1,9 +1,10 @@
 """An aiortc track that shows another one under a new lighting: for users of the library."""
 
 import asyncio
+import contextlib
 import logging
 import threading
-from contextlib import closing
+from collections.abc import Callable
 
 import av
 import numpy as np
@@ -25,9 +26,10 @@ class RelightTrack(RelitTrack):
     Frames are relit on a thread of the track's own, never on the event loop. The newest one wins:
     what comes while another is relit replaces what waits, so delay does not grow and the frame rate
     is the engine's. Timestamps stay. If the engine fails, frames pass through unchanged and the log
-    says why.
+    says why, once.
 
-    It ends with the track that it shows, or with `stop`, which leaves that track alone.
+    It ends with the track that it shows, at a frame that cannot be converted, or with `stop`, which
+    leaves that track alone.
     """
 
     def __init__(
@@ -52,6 +54,7 @@ class RelightTrack(RelitTrack):
         self.settings = settings or RelightSettings()
         """Likewise."""
         self._track = track
+        self._problem = ""
         self._inbox: Mailbox[av.VideoFrame] = Mailbox()
         self._event_loop = asyncio.get_running_loop()
         self._draining = asyncio.create_task(self._drain())
@@ -70,19 +73,32 @@ class RelightTrack(RelitTrack):
         self.stop()
 
     def _run(self, relighter: Relight) -> None:
-        with closing(relighter):
-            while (frame := self._inbox.take()) is not None:
-                relit = i420(self._relit(frame, relighter))
-                relit.pts, relit.time_base = frame.pts, frame.time_base
-                if self._event_loop.is_closed():
-                    return
-                self._event_loop.call_soon_threadsafe(self.put, relit)
+        try:
+            with contextlib.closing(relighter):
+                while (frame := self._inbox.take()) is not None:
+                    relit = i420(self._relit(frame, relighter))
+                    relit.pts, relit.time_base = frame.pts, frame.time_base
+                    self._on_loop(self.put, relit)
+        except Exception:
+            log.exception("the relit track ends")
+        finally:
+            self._on_loop(self.stop)  # or `recv` would wait for ever
+
+    def _on_loop(self, call: Callable[..., None], *args: object) -> None:
+        with contextlib.suppress(RuntimeError):  # it is closed
+            self._event_loop.call_soon_threadsafe(call, *args)
 
     def _relit(self, frame: av.VideoFrame, relighter: Relight) -> BgrImage:
         image = frame.to_ndarray(format="bgr24").astype(np.uint8, copy=False)
         try:
-            return relighter.process(image, frame.time or 0.0, self.lighting, self.settings)
-        except Exception:  # whatever an engine raises, the video goes on
-            log.exception("relighting failed, the frame passes through unchanged")
-            relighter.reset()
+            relit = relighter.process(image, frame.time or 0.0, self.lighting, self.settings)
+        except Exception as error:  # whatever an engine raises, the video goes on
+            problem = f"{type(error).__name__}: {error}"
+            if problem != self._problem:
+                log.exception("relighting failed, frames pass through unchanged")
+            self._problem = problem
+            with contextlib.suppress(Exception):
+                relighter.reset()
             return image
+        self._problem = ""
+        return relit
