@@ -1,7 +1,7 @@
 """The square, turned with the head, that the landmark model looks at."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -54,6 +54,10 @@ class Region:
         """The region for `(468, 3)` landmarks of the frame before."""
         points = landmarks[:, :2]
         return Region.around(points, points[RIGHT_EYE], points[LEFT_EYE])
+
+    def upside_down(self) -> "Region":
+        """The same square, for a face that stands on its head in it."""
+        return replace(self, angle=self.angle + math.pi)
 
     def settle(self, wanted: "Region") -> "Region":
         """This region while `wanted` is close to it, else `wanted`.

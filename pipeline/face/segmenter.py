@@ -21,30 +21,40 @@ class PersonSegmenter:
         self._wide = load_model("selfie_segmentation_landscape.tflite")
         self._square = load_model("selfie_segmentation.tflite")
         self._last: Map | None = None
+        self._quarter_turns = 0
 
     def reset(self) -> None:
         """Forget the frames before."""
         self._last = None
 
-    def segment(self, image: BgrImage) -> Map:
+    def segment(self, image: BgrImage, quarter_turns: int = 0) -> Map:
         """The persons' share of each pixel.
 
         Args:
             image: `(H, W, 3)`.
+            quarter_turns: counterclockwise, by which the image is turned until people are upright
+                in it; the models know no others.
 
         Returns:
             `(h, w)` in 0..1 at the model's resolution, stretched over the whole picture.
         """
-        height, width = image.shape[:2]
-        wide = width > height * _WIDE
-        model = self._wide if wide else self._square
-        small = resize(image, (model.width, model.height))
-        pixels = cv2.cvtColor(small, cv2.COLOR_BGR2RGB).astype(np.float32) * (1 / 255)
-        mask: Map = np.ascontiguousarray(model(pixels)[0][0, :, :, 0])
+        if quarter_turns != self._quarter_turns:
+            self._last, self._quarter_turns = None, quarter_turns
+        upright = self._segment_upright(np.rot90(image, quarter_turns))
+        mask: Map = np.ascontiguousarray(np.rot90(upright, -quarter_turns))
         last = self._last
         if last is not None and last.shape == mask.shape:
             change = mask - last
             share = np.abs(change) * ((1 - _STILL) / _MOVED) + _STILL
             mask = last + change * np.minimum(share, 1.0)
         self._last = mask
+        return mask
+
+    def _segment_upright(self, image: BgrImage) -> Map:
+        height, width = image.shape[:2]
+        wide = width > height * _WIDE
+        model = self._wide if wide else self._square
+        small = resize(image, (model.width, model.height))
+        pixels = cv2.cvtColor(small, cv2.COLOR_BGR2RGB).astype(np.float32) * (1 / 255)
+        mask: Map = model(pixels)[0][0, :, :, 0]
         return mask

@@ -108,7 +108,8 @@ class FaceTracker:
             if self._thumb is None or float(np.linalg.norm(thumb)) > _CONTRAST:
                 self._thumb = thumb
         # The two networks know nothing of each other: they share two cores.
-        segmentation = self._pool.submit(self._segmenter.segment, small)
+        quarter_turns = self._quarter_turns()
+        segmentation = self._pool.submit(self._segmenter.segment, small, quarter_turns)
         try:
             with self._timer.stage("face"):
                 dt = 0.0 if self._time is None else time - self._time
@@ -120,6 +121,8 @@ class FaceTracker:
             with self._timer.stage("mask (wait)"):
                 wait([segmentation])  # or it would write into the state after a reset
         mask = segmentation.result()
+        if self._quarter_turns() != quarter_turns:  # somebody came, or turned over
+            mask = self._segmenter.segment(small, self._quarter_turns())
         grow = np.array([width / size[0], height / size[1], width / size[0]], np.float32)
         faces = tuple(
             Face(t.track_id, t.landmarks * grow, t.weight, t.visible) for t in self._tracks
@@ -183,9 +186,9 @@ class FaceTracker:
             return
         if not near and len(self._tracks) >= MAX_FACES:
             return
-        landmarks, presence = self._landmarker.find(small, found.region)
+        (landmarks, presence), looked_at = self._find_either_way(small, found.region)
         region = Region.of_landmarks(landmarks)
-        if presence <= _MIN_PRESENCE or region.slipped(found.region):
+        if presence <= _MIN_PRESENCE or region.slipped(looked_at):
             return
         # Looked at again from where the landmarks are, as in each frame from now on.
         landmarks, _ = self._landmarker.find(small, region)
@@ -198,6 +201,25 @@ class FaceTracker:
             self._tracks.append(track)
         track.filter.reset()
         self._move(track, landmarks, 0.0)
+
+    def _find_either_way(
+        self, small: BgrImage, region: Region
+    ) -> tuple[tuple[FloatArray, float], Region]:
+        """Landmarks and presence, upright or upside down, and the region that they are from.
+
+        The detector takes a face that stands on its head for an upright one, and the landmarks fit
+        it somehow; but they are surer of a face the way that it is.
+        """
+        regions = (region, region.upside_down())
+        found = [(self._landmarker.find(small, each), each) for each in regions]
+        return max(found, key=lambda each: each[0][1])
+
+    def _quarter_turns(self) -> int:
+        """By how many the image has to be turned for the largest face to be upright."""
+        if not self._tracks:
+            return 0
+        largest = max(self._tracks, key=lambda track: track.region.side)
+        return round(largest.region.angle / (np.pi / 2)) % 4
 
     def _fade(self, dt: float, at_once: bool) -> None:
         """Fades faces in and out.

@@ -1,5 +1,6 @@
 """How a head lies in a picture, from its face landmarks."""
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,6 +24,17 @@ class Head:
     """Pixels per decimetre."""
     origin: FloatArray
     """`(3,)` of head space: x right and y down in pixels, z in the same scale, away."""
+
+    @property
+    def turned_away(self) -> float:
+        """Degrees between where the face looks and the camera."""
+        return math.degrees(math.acos(float(np.clip(self.rotation[2, 2], -1, 1))))
+
+    @property
+    def roll(self) -> float:
+        """Degrees by which it lies in the picture, to either side: 0 to 180."""
+        x, y = self.rotation[:2, 1]
+        return math.degrees(abs(math.atan2(float(x), float(y))))
 
     @property
     def side(self) -> float:

@@ -30,6 +30,14 @@ from vcam_relight.pipeline.engines.triplane.scheduler import (
 )
 from vcam_relight.pipeline.engines.triplane.shading import HeadGain, ShadingAmounts
 from vcam_relight.pipeline.engines.triplane.temporal.optical_flow import FlowEstimator
+from vcam_relight.pipeline.engines.triplane.trust import (
+    blend,
+    color_trust,
+    lighting_without_color,
+    person_trust,
+    pose_trust,
+    without_color,
+)
 from vcam_relight.pipeline.engines.triplane.view_synthesis import ViewSynthesizer
 from vcam_relight.pipeline.face.frame_context import FrameContext
 from vcam_relight.pipeline.face.types import Face, FaceState
@@ -91,6 +99,8 @@ class _Head:
     """`(n, n)` of the crop."""
     pose: HeadPose
     estimate: HeadEstimate
+    trust: float
+    """0..1, as of `pose_trust`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,7 +219,7 @@ class TriplaneStream:
             request=request,
             timer=self._timer,
         )
-        return _Head(face, crop, luma, pose, estimate)
+        return _Head(face, crop, luma, pose, estimate, pose_trust(found))
 
     def _relit(
         self,
@@ -218,16 +228,19 @@ class TriplaneStream:
         lighting: Lighting,
         settings: RelightSettings,
     ) -> BgrImage:
-        faces, source = context.faces, heads[0].estimate.source
+        faces = context.faces
         strength = max(face.weight for face in faces.faces) * settings.strength
         if strength == 0.0:
             return context.frame
         with self._timer.stage("shading"):
+            color = color_trust(context.small)
+            source = blend(AMBIENT, heads[0].estimate.source, heads[0].trust)
+            source = blend(lighting_without_color(source), source, color)
             target = self._adapter.target(lighting, settings, source, context).radiance
             bright = target * np.float32(settings.intensity)
             ratio = log_ratio(source, bright, body_normals(faces, context.mask))
             body = highlight_rolloff(soft_limit(resize(ratio, context.size)), context.linear)
-            patches = [self._patch(context, head, body, target, settings) for head in heads]
+            patches = [self._patch(context, head, body, target, settings, color) for head in heads]
         with self._timer.stage("composition"):
             background = background_gain(source, bright, context.linear, settings.background)
             change = LightChange(body, context.mask, context.luma, background, patches, strength)
@@ -240,16 +253,19 @@ class TriplaneStream:
         body: RgbGain,
         target: FloatArray,
         settings: RelightSettings,
+        color: float,
     ) -> LocalGainPatch:
         """The network's gain over the body's, which is at the analysis resolution."""
         amounts = ShadingAmounts(settings.shadows, settings.highlights, settings.intensity)
         gain = self._tracks[head.face.track_id].gain.of(head.estimate, target, amounts)
-        moved = self._flow.estimate_flow(head.estimate.luma, head.luma).warp(gain)
+        gain = blend(without_color(gain, target), gain, color)
+        known = np.concatenate([gain, person_trust(head.estimate.maps)], axis=2)
+        moved = self._flow.estimate_flow(head.estimate.luma, head.luma).warp(known)
         crop = head.crop.scaled(context.scale)
         return LocalGainPatch(
-            gain=highlight_rolloff(moved, crop.cut_map(context.linear, OUTPUT)),
+            gain=highlight_rolloff(moved[..., :3], crop.cut_map(context.linear, OUTPUT)),
             base=np.maximum(crop.cut_map(body, OUTPUT), np.float32(1e-3)),
-            alpha=self._feather * np.float32(head.face.weight),
+            alpha=self._feather * moved[..., 3:] * np.float32(head.face.weight * head.trust),
             middle=head.crop.middle,
             side=head.crop.side,
         )
