@@ -1,11 +1,12 @@
-"""Portrait relighting: a picture and a lighting in, the same picture under that light out.
+"""Portrait relighting: an image and a lighting in, the same image under that lighting out.
 
-Knows nothing of cameras, sockets or threads. The path of a picture:
+Knows nothing of cameras or sockets. The path of a frame:
 
-    face/      who is where: landmarks, person mask          -> FaceState
-    geometry   landmarks and mask -> a normal for each pixel
-    lighting/  presets, SH files, HDRIs                      -> Lighting
-    like       the light of a photo                          -> Lighting
-    geometry_engine, composition  frame x target shading / present shading -> picture
-    relighter  the above for one stream
+    face/         who is where: landmarks, person mask           -> FaceState
+    head/         pose; a normal for each pixel
+    lighting/     presets, SH files, HDRIs, photos               -> Lighting
+                  source lighting, then the target for this frame
+    engines/      head, source and target lighting               -> LightChange
+    compositing/  frame times gain                               -> image
+    relighter     the above for one stream
 """

@@ -122,7 +122,7 @@ def _nobody(image: BgrImage, time: float) -> FaceState:
 
 
 def _tracker(timer: StageTimer) -> FaceTracker:
-    # Imported late: without its TFLite runtime other engines, and the picture, go on.
+    # Imported late: without its TFLite runtime other engines, and the frames, go on.
     from vcam_relight.pipeline.face.tracker import FaceTracker
 
     return FaceTracker(timer)

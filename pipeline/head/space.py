@@ -1,6 +1,6 @@
 """Canonical head space, and how it lies in a crop.
 
-Its axes are those of MediaPipe's canonical face: x to the right of the picture, y up, z out of the
+Its axes are those of MediaPipe's canonical face: x to the right of the image, y up, z out of the
 face; the unit is the decimetre. A head is seen without perspective (scaled orthography): over the
 depth of a head before a webcam that is off by less than the network's own grid.
 """
@@ -14,7 +14,7 @@ HALF = 1.8
 """Planes and crops reach so far from the origin: a cube of 3.6 dm around the head."""
 _CENTRE = (0.0, 0.2, -0.25)
 _RADII = (0.82, 1.25, 1.05)
-"""Of an ellipsoid about the skull, hair included: where a picture's features are taken to lie
+"""Of an ellipsoid about the skull, hair included: where an image's features are taken to lie
 before depth is known."""
 
 
@@ -59,7 +59,7 @@ def pixel_places(side: int) -> Tensor:
 
 
 def plane_anchors(side: int) -> tuple[Tensor, Tensor]:
-    """Where each cell of the three planes looks for features in a picture.
+    """Where each cell of the three planes looks for features in an image.
 
     A cell stands for a line through the head, which meets the ellipsoid at both its ends. The front
     plane (x, y) takes the near end and, as faces are symmetric, its mirror image; the side plane

@@ -1,4 +1,4 @@
-"""OpenEXR pictures: FFmpeg's decoder, and the OpenEXR library where it is installed.
+"""OpenEXR images: FFmpeg's decoder, and the OpenEXR library where it is installed.
 
 OpenCV's wheels are built without OpenEXR. FFmpeg decodes one layer, which has to be named unless it
 has no name; mixed and whole-number channels and the newer compressions are left to the library.
@@ -18,7 +18,7 @@ from vcam_relight.pipeline.core.image import FloatArray
 MAGIC = b"v/1\x01"
 
 _MORE = "save it as RGB half with ZIP compression, or pip install 'vcam-relight[exr]'"
-_BEST = ("Combined", "Beauty", "RGBA")  # what renderers call the finished picture
+_BEST = ("Combined", "Beauty", "RGBA")  # what renderers call the finished image
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +58,7 @@ def read_header(data: bytes) -> ExrHeader:
 
 
 def read_exr(path: Path, data: bytes, header: ExrHeader) -> FloatArray:
-    """The picture as `(H, W, 3)` float32; a picture of one channel is grey.
+    """The image as `(H, W, 3)` float32; an image of one channel is grey.
 
     Args:
         path: the file.
@@ -123,7 +123,7 @@ def _by_library(parts: list[dict[str, "OpenEXR.Channel"]]) -> FloatArray:  # typ
 
 
 def _layer(channels: tuple[str, ...]) -> str:
-    """The layer to show: one without a name, a renderer's finished picture, or else the first."""
+    """The layer to show: one without a name, a renderer's finished image, or else the first."""
     layers: dict[str, set[str]] = {}
     for name in channels:
         layer, _, colour = name.rpartition(".")

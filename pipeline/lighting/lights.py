@@ -18,7 +18,7 @@ def direction(azimuth: float, elevation: float) -> FloatArray:
     """Unit vector from the person to a light.
 
     Args:
-        azimuth: degrees from the camera towards the right of the unmirrored picture.
+        azimuth: degrees from the camera towards the right of the unmirrored image.
         elevation: degrees above the horizon.
 
     Returns:
@@ -79,7 +79,7 @@ class Light:
     """One distant light."""
 
     azimuth: float
-    """Degrees from the camera towards the right of the unmirrored picture; 180 is behind."""
+    """Degrees from the camera towards the right of the unmirrored image; 180 is behind."""
     elevation: float
     """Degrees above the horizon."""
     rgb: tuple[float, float, float]

@@ -1,4 +1,4 @@
-"""Radiance pictures (`.hdr`), of every orientation, line end and colour.
+"""Radiance images (`.hdr`), of every orientation, line end and colour.
 
 OpenCV decodes the scanlines, whatever they are; the header is ours, since it reads one kind only.
 """
@@ -41,7 +41,7 @@ class RadianceHeader:
 
     @property
     def size(self) -> tuple[int, int]:
-        """Width and height of the picture in pixels."""
+        """Width and height of the image in pixels."""
         return (self.down, self.along) if self.is_columns else (self.along, self.down)
 
 
@@ -73,7 +73,7 @@ def read_header(data: bytes) -> RadianceHeader:
 
 
 def decode(data: bytes, header: RadianceHeader) -> FloatArray:
-    """The picture as `(H, W, 3)` float32 linear RGB.
+    """The image as `(H, W, 3)` float32 linear RGB.
 
     Raises:
         ValueError: it is damaged.

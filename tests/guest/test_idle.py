@@ -1,4 +1,4 @@
-"""The webcam's light is out while nobody looks, and its picture there as soon as somebody does."""
+"""The webcam's light is out while nobody looks, and its image there as soon as somebody does."""
 
 import asyncio
 import os
@@ -22,11 +22,11 @@ from support.guest_program import (
 )
 
 GUEST_GROWTH = 8 * 2**20
-"""Bytes, of the program's memory over fifteen readers: a leaked picture of 640x480 each would be
+"""Bytes, of the program's memory over fifteen readers: a leaked image of 640x480 each would be
 14 MB; malloc's arenas settle within a few."""
 
 LIVE_S = 1.0
-"""Within that time a reader must get the webcam's picture."""
+"""Within that time a reader must get the webcam's image."""
 
 
 def test_readers_come_and_go(tmp_path: Path) -> None:

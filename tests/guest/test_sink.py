@@ -31,7 +31,7 @@ from vcam_relight.vcam.sinks import ProcessedFrame
 from vcam_relight.vcam.sinks.virtual_camera import VirtualCameraSink
 
 GUEST_FPS = 25.0
-"""At 640x480 with a face in the picture, from a camera of 30 fps, on the guest's one core."""
+"""At 640x480 with a face in the image, from a camera of 30 fps, on the guest's one core."""
 
 PATCHES = [  # BGR
     [(255, 255, 255), (128, 128, 128), (0, 0, 0), (140, 160, 225)],

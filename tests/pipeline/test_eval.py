@@ -87,7 +87,7 @@ def test_psnr_and_ssim_against_hand_computation() -> None:
     c1, c2 = 2.55**2, 7.65**2
     assert ssim(a, b, WHOLE) == pytest.approx((2 * 100 * 110 + c1) / (100**2 + 110**2 + c1))
 
-    # Pictures that differ in one pixel: its window, summed by hand (Wang et al. 2004, eq. 13).
+    # Images that differ in one pixel: its window, summed by hand (Wang et al. 2004, eq. 13).
     y = np.random.default_rng(1).integers(0, 256, (64, 64))
     x = y.copy()
     x[25, 25] = 255 - y[25, 25]
@@ -192,7 +192,7 @@ def test_every_skin_tone_has_a_name() -> None:
 
 
 class Tinted:
-    """An engine whose light is a gain of the whole picture, flickering or late if asked to."""
+    """An engine whose light is a gain of the whole image, flickering or late if asked to."""
 
     name = "tinted"
     needs_faces = False

@@ -26,8 +26,8 @@ def dark(height: int = 64) -> FloatArray:
 
 
 def shaded_ball(sh: FloatArray) -> FloatArray:
-    """`(101, 101)` picture of a white ball as the camera sees it, NaN beside it."""
-    x, y = np.meshgrid(np.linspace(-1, 1, 101), np.linspace(1, -1, 101))  # y up, like the picture
+    """`(101, 101)` image of a white ball as the camera sees it, NaN beside it."""
+    x, y = np.meshgrid(np.linspace(-1, 1, 101), np.linspace(1, -1, 101))  # y up, like the image
     z = np.sqrt(np.maximum(1 - x * x - y * y, 0))
     shade = irradiance(sh, np.stack([x, y, z], -1).astype(np.float32)).mean(-1)
     return np.where(x * x + y * y < 1, shade, np.nan)
@@ -36,7 +36,7 @@ def shaded_ball(sh: FloatArray) -> FloatArray:
 def test_each_side_of_the_map_lights_its_side_of_the_image() -> None:
     height = 64
     for where, brightest in {
-        "left": (slice(None), slice(80, None)),  # the map's left: the picture's right
+        "left": (slice(None), slice(80, None)),  # the map's left: the image's right
         "right": (slice(None), slice(None, 20)),
         "top": (slice(None, 20), slice(None)),
         "bottom": (slice(80, None), slice(None)),

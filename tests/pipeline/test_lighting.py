@@ -62,7 +62,7 @@ def test_a_light_brightens_the_side_of_a_sphere_that_faces_it(
 
 
 def test_order_of_coefficients_is_that_of_dpr() -> None:
-    """DPR's axes: X right, Y into the picture, Z up; order 1, Y, Z, X."""
+    """DPR's axes: X right, Y into the image, Z up; order 1, Y, Z, X."""
     normals, places = sphere()
     for index, place in ((1, (0, 0)), (2, (0, 1)), (3, (1, 0))):
         sh = np.zeros((9, 3), np.float32)

@@ -31,7 +31,7 @@ Winograd's transforms."""
 SURFACE = 2e-3
 """Of the cube's side, between a sphere and its mesh from 48 cells a side."""
 
-SIZE = 64  # of the picture, instead of 512: a 64th of the work
+SIZE = 64  # of the image, instead of 512: a 64th of the work
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +52,7 @@ def relative(found: torch.Tensor, wanted: torch.Tensor) -> float:
     return float((found - wanted).norm() / wanted.norm())
 
 
-# The picture's way through the network
+# The image's way through the network
 
 
 def test_outputs_are_complete_and_the_same_each_time(model: PaperModel) -> None:

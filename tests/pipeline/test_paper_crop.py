@@ -1,4 +1,4 @@
-"""From a wild picture to the paper's crop and camera, and back into the frame."""
+"""From a wild image to the paper's crop and camera, and back into the frame."""
 
 from pathlib import Path
 
@@ -141,7 +141,7 @@ def test_the_camera_goes_round_the_head_as_the_head_turns() -> None:
         assert head_camera(still, yaw, pitch)[0, :3].numpy() == pytest.approx(
             look_at(yaw, pitch)[0, :3].numpy(), abs=1e-6
         )
-    marks, _ = turned_head(-30, 0, 0)  # towards the left of the picture: seen from its left
+    marks, _ = turned_head(-30, 0, 0)  # towards the left of the image: seen from its left
     camera = head_camera(FacePose().rotation(NOTHING, marks), 0, 0)[0, :16].view(4, 4)
     assert camera[0, 3] > 1.2
     assert torch.linalg.norm(camera[:3, 3]) == pytest.approx(2.7, abs=1e-4)
@@ -193,7 +193,7 @@ def test_deep3d_angles_turn_about_x_then_y_then_z() -> None:
     assert rotation_of(np.array([0, 0, np.pi / 6], np.float32)) == pytest.approx(
         FacePose().rotation(NOTHING, marks), abs=1e-3
     )
-    # looking up by x, and then turned to the right of the picture by y
+    # looking up by x, and then turned to the right of the image by y
     turn = cv2.Rodrigues(rotation_of(np.array([-0.3, 0.5, 0.0], np.float32)))[0]
     nose = turn @ [0, 0, 1]
     assert nose == pytest.approx(

@@ -32,7 +32,7 @@ from vcam_relight.pipeline.lighting import OFF
 from vcam_relight.pipeline.lighting.exposure import exposure
 
 LIGHT_IN_PICTURE_DEG = 30.0
-"""Median, between where in the picture's plane DPR sees a strong light and where it is: 16 measured
+"""Median, between where in the image's plane DPR sees a strong light and where it is: 16 measured
 over all rendered people. One flipped or swapped axis makes it 90 or more."""
 
 FOLDER = os.environ.get(VARIABLE)
@@ -42,7 +42,7 @@ LIGHT = "HG3.middle.middle.middle.middle"
 
 @pytest.fixture
 def weights(tmp_path: Path) -> Path:
-    """A file like DPR's, with random weights that read some light off every picture."""
+    """A file like DPR's, with random weights that read some light off every image."""
     torch.manual_seed(0)
     network = DprNetwork()
     state = network.state_dict()
@@ -148,7 +148,7 @@ def test_with_the_real_weights_a_known_light_is_found() -> None:
 
 
 def across(sh: FloatArray) -> FloatArray:
-    """`(2,)` right and up: where in the picture's plane the light comes from."""
+    """`(2,)` right and up: where in the image's plane the light comes from."""
     return np.asarray((sh / sh[0]).mean(axis=1)[[3, 2]], np.float32)
 
 

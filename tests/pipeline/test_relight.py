@@ -44,7 +44,7 @@ FADE_LEVELS = 12.0
 out over a quarter of a second."""
 
 LIGHT_CHANGE_LEVELS = 1.0
-"""Of 255, mean difference to the settled picture in the second frame after a change of light."""
+"""Of 255, mean difference to the settled image in the second frame after a change of light."""
 
 LIGHT_CHANGE_FIRST_LEVELS = 2.0
 """The same in the first frame, in which the network's cast shadows are still the old light's."""
@@ -316,7 +316,7 @@ def test_camera_noise_does_not_make_the_light_flicker(
 
 
 def test_a_cut_leaves_nothing_behind(relighter: Relighter, engine: Engine) -> None:
-    """After a cut, and a fade through black, the picture is that of a new stream."""
+    """After a cut, and a fade through black, the image is that of a new stream."""
     frame, lighting = demo_frames(1)[0], PRESETS["key-left"].lighting()
     shaded = np.linspace(0.3, 1.4, 1280, dtype=np.float32)[None, :, None]
     other = np.asarray(np.clip(np.roll(frame, 300, axis=1) * shaded, 0, 255), np.uint8)
@@ -334,7 +334,7 @@ def test_a_new_image_size_makes_no_other_light(relighter: Relighter, engine: Eng
     small = np.asarray(cv2.resize(frame, (640, 360), interpolation=cv2.INTER_AREA), np.uint8)
     expected = Relighter(engine).process(small, 0.0, lighting, PLAIN)
     shown = play(relighter, [frame] * 10 + [small], lighting)
-    # The scene is the same: what is known of it goes on, from a look at a sharper picture.
+    # The scene is the same: what is known of it goes on, from a look at a sharper image.
     change = np.abs(shown[-1].astype(int) - expected)
     assert change.max() <= 3 and change.mean() < 0.1
 

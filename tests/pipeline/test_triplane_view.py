@@ -6,7 +6,7 @@ import pytest
 
 from vcam_relight.pipeline.controls import CONTROLS
 from vcam_relight.pipeline.core.image import BgrImage, FloatArray
-from vcam_relight.pipeline.engines.triplane.novel_view import PITCH, YAW, NovelView
+from vcam_relight.pipeline.engines.triplane.novel_view import NovelView, ViewParams
 from vcam_relight.pipeline.engines.triplane.view_synthesis import RenderedVolume, warp_to_view
 from vcam_relight.pipeline.head.crop import HeadCrop
 from vcam_relight.pipeline.head.pose import Head, pose_in_crop
@@ -69,7 +69,7 @@ def rendered(back: FloatArray, centre: FloatArray, origin: FloatArray) -> Render
 
 
 def seen(view: NovelView, turn: bool) -> tuple[BgrImage, RenderedVolume]:
-    """The picture and the volume's depth, from elsewhere or not."""
+    """The image and the volume's depth, from elsewhere or not."""
     if not turn:
         still = np.eye(3, dtype=np.float32)
         return photograph(still, view.centre), rendered(still, view.centre, np.zeros(3))
@@ -121,12 +121,13 @@ def test_the_face_is_where_the_camera_would_see_it(yaw: float, pitch: float) -> 
 
 
 def test_angles_are_exact_when_small_and_bent_towards_the_limits() -> None:
+    limits = ViewParams()
     assert view_of(6.0, 0.0).degrees == 6.0
     angles = [view_of(yaw, 0.0).degrees for yaw in (8, 12, 20, 30)]
     assert angles == sorted(angles) and len(set(angles)) == 4
-    assert angles[-1] < YAW
-    assert view_of(0.0, -15.0).degrees < PITCH
-    for name, limit in {"yaw": YAW, "pitch": PITCH}.items():
+    assert angles[-1] < limits.yaw
+    assert view_of(0.0, -15.0).degrees < limits.pitch
+    for name, limit in {"yaw": limits.yaw, "pitch": limits.pitch}.items():
         assert CONTROLS[name].help.endswith(f"up to {limit:g}"), "what users are told"
 
 

@@ -41,7 +41,7 @@ def require_chromium() -> None:
 
 
 def write_camera(path: Path) -> None:
-    """A clip of 60 stamped pictures of 640x480 as motion JPEG: the fake camera."""
+    """A clip of 60 stamped images of 640x480 as motion JPEG: the fake camera."""
     images = (cv2.imencode(".jpg", stamped(number, 640, 480))[1] for number in range(60))
     path.write_bytes(b"".join(bytes(image) for image in images))
 
@@ -121,7 +121,7 @@ async def new_frames(page: Any, element: str, count: int = 5) -> None:
 
 
 async def level_in(page: Any, element: str, x: float = 0.5, y: float = 0.25) -> float:
-    """Mean level of a small patch of a canvas or video, at `x`, `y` in 0..1 of its picture."""
+    """Mean level of a small patch of a canvas or video, at `x`, `y` in 0..1 of its image."""
     value = await page.evaluate(
         """([id, x, y]) => {
             const source = document.getElementById(id);

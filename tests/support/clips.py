@@ -18,7 +18,7 @@ from vcam_relight.vcam.media.frames import Colour, FrameConverter, display_matri
 
 CLOCK = Fraction(1, 90_000)
 QUARTER_TURN = [0, 65536, 0, -65536, 0, 0, 0, 0, 1 << 30]
-"""Display matrix of a phone held upright: the stored picture is turned clockwise."""
+"""Display matrix of a phone held upright: the stored image is turned clockwise."""
 
 
 _OPTIONS = {
@@ -28,7 +28,7 @@ _OPTIONS = {
 
 
 def image(number: int, size: tuple[int, int] = (320, 180)) -> BgrImage:
-    """A smooth colourful picture, different for each number and in each corner."""
+    """A smooth colourful image, different for each number and in each corner."""
     width, height = size
     grid = np.random.default_rng(number).integers(40, 216, (4, 6, 3), dtype=np.uint8)
     return np.asarray(cv2.resize(grid, (width, height), interpolation=cv2.INTER_CUBIC), np.uint8)

@@ -31,7 +31,7 @@ ACCURATE = ["-sws_flags", "accurate_rnd+full_chroma_int"]
 """Its quick conversions are off by up to five levels, on their own."""
 CALM_MALLOC = {"MALLOC_MMAP_THRESHOLD_": "1073741824", "MALLOC_TRIM_THRESHOLD_": "1073741824"}
 """A fresh page costs the guest 46 us, a hundred times what it costs a real machine: 10 ms for a
-picture. So malloc keeps what it has."""
+image. So malloc keeps what it has."""
 WEBCAM_ARGS = (
     *("--source", "camera:" + WEBCAM.removeprefix("/dev/video")),
     *("--sink", f"device:{LABEL}", "--size", "640x480", "--engine", "passthrough"),
@@ -170,13 +170,13 @@ class Reader:
             self._capture.set(cv2.CAP_PROP_FRAME_HEIGHT, size[1])
 
     def image(self) -> BgrImage:
-        """The next picture, BGR."""
+        """The next image, BGR."""
         ok, image = self._capture.read()
         assert ok
         return np.asarray(image, np.uint8)
 
     def fps(self, count: int = 90) -> float:
-        """Pictures per second that come out, over `count` pictures."""
+        """Images per second that come out, over `count` images."""
         self.image()
         start = time.monotonic()
         for _ in range(count):
@@ -195,7 +195,7 @@ class Reader:
 
 @contextlib.contextmanager
 def feeding(images: list[BgrImage], folder: Path, pixels: str = "yuv420p") -> Iterator[None]:
-    """ffmpeg plays pictures at 30 fps into the camera `FED`, over and over."""
+    """ffmpeg plays images at 30 fps into the camera `FED`, over and over."""
     height, width = images[0].shape[:2]
     raw = ["-f", "rawvideo", "-video_size", f"{width}x{height}"]
     clip = folder / "fed"
@@ -231,12 +231,12 @@ def is_live(image: BgrImage) -> bool:
 
 
 def see_live(reader: Reader) -> int:
-    """How many pictures came before the webcam's."""
+    """How many images came before the webcam's."""
     return next(count for count in range(100) if is_live(reader.image()))
 
 
 def ffmpeg_images(device: str, count: int) -> list[BgrImage]:
-    """Pictures of a camera as ffmpeg sees them, BGR."""
+    """Images of a camera as ffmpeg sees them, BGR."""
     show = ["ffprobe", "-v", "error", "-f", "v4l2", "-show_entries", "stream=width,height"]
     size = _output([*show, "-of", "csv=p=0", device]).decode().strip()
     width, height = (int(number) for number in size.split(","))

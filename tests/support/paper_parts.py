@@ -39,7 +39,7 @@ class Call:
 
 
 class Stub:
-    """Gives the picture back, brighter by `add`."""
+    """Gives the image back, brighter by `add`."""
 
     def __init__(self, add: float = 0.2) -> None:
         self.size = 512

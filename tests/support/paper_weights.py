@@ -11,7 +11,7 @@ _FILTER = torch.outer(torch.tensor([1.0, 3, 3, 1]), torch.tensor([1.0, 3, 3, 1])
 
 
 def random_network(size: int) -> PaperNetwork:
-    """Random weights that keep values in bounds, for pictures of `size` pixels.
+    """Random weights that keep values in bounds, for images of `size` pixels.
 
     Only the stored noise of the shading encoder depends on the size.
     """

@@ -28,7 +28,7 @@ def wait_for(what: Callable[[], bool]) -> None:
 
 
 def numbered(number: int, size: tuple[int, int] = (64, 48)) -> BgrImage:
-    """A picture that carries its number in all pixels, modulo 65536, in B and G."""
+    """An image that carries its number in all pixels, modulo 65536, in B and G."""
     image = np.zeros((size[1], size[0], 3), np.uint8)
     image[..., 0], image[..., 1] = number % 256, number // 256 % 256
     return image

@@ -2,7 +2,7 @@
 
 VIDEO_REENCODED_DB = 36.0
 """PSNR of a video's frames against themselves after one more lossy H.264 pass (crf 18); 4:2:0
-chroma of small pictures costs most of it."""
+chroma of small images costs most of it."""
 
 JPEG_LEVEL = 3.0
 """Of 255, between the mean of a flat grey area and its mean after JPEG at quality 80."""

@@ -41,11 +41,11 @@ from vcam_relight.web.server import WebConfig, WebServer
 from vcam_relight.web.webrtc.peer import PeerPort
 
 GAIN = 0.4
-"""What `DimRelighter` multiplies a picture with."""
+"""What `DimRelighter` multiplies an image with."""
 SCENE_LEVEL = 200
 """Value of the scene's upper half in all channels."""
 BITS = 10
-"""Bits of the number that a stamped picture carries."""
+"""Bits of the number that a stamped image carries."""
 PATIENCE_S = 20.0
 
 
@@ -59,7 +59,7 @@ async def until(what: Callable[[], Any]) -> Any:
 
 
 def stamped(number: int, width: int = 320, height: int = 240) -> BgrImage:
-    """A grey picture with its number in black and white blocks along the lower edge."""
+    """A grey image with its number in black and white blocks along the lower edge."""
     image = np.full((height, width, 3), SCENE_LEVEL, np.uint8)
     block = width // (BITS + 2)
     bits = [0, 1] + [number >> i & 1 for i in range(BITS)]
@@ -69,7 +69,7 @@ def stamped(number: int, width: int = 320, height: int = 240) -> BgrImage:
 
 
 def stamp_of(image: BgrImage) -> int | None:
-    """The number in a stamped picture, dimmed or not; None if it is too blurred."""
+    """The number in a stamped image, dimmed or not; None if it is too blurred."""
     height, width = image.shape[:2]
     block = width // (BITS + 2)
     row = image[height - block + block // 4 : height - block // 4].mean(axis=(0, 2))
@@ -86,7 +86,7 @@ def level(image: BgrImage) -> float:
 
 
 class SceneSource(Source):
-    """Stamped pictures at 30 frames per second."""
+    """Stamped images at 30 frames per second."""
 
     kind = label = "scene"
 
@@ -109,7 +109,7 @@ class SceneSource(Source):
 
 
 class DimRelighter:
-    """Dims the picture under every preset but `off`."""
+    """Dims the image under every preset but `off`."""
 
     def __init__(self, delay_s: float = 0.0, error: Exception | None = None) -> None:
         self.timer = StageTimer()
@@ -201,7 +201,7 @@ async def running(
 
 
 class StampTrack(VideoStreamTrack):
-    """A camera: stamped pictures at 30 frames per second."""
+    """A camera: stamped images at 30 frames per second."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -228,9 +228,9 @@ class Peer:
         self.channel: RTCDataChannel = self.connection.createDataChannel("control")
         self.messages: list[dict[str, Any]] = []
         self.levels: list[float] = []
-        """Level of each received picture."""
+        """Level of each received image."""
         self.delays: list[tuple[float, float]] = []
-        """When a picture was received and how old it was, in seconds."""
+        """When an image was received and how old it was, in seconds."""
         self.answer = ""
         self.ended = False
         self._reader: asyncio.Task[None] | None = None

@@ -1,4 +1,4 @@
-"""`vcam doctor` finds planted faults and names the mend of each.
+"""`vcam doctor` finds planted faults and suggests a fix for each.
 
 The machine is a tree of files as Linux shows them below /sys, /proc, /etc and /dev; what answers
 ioctls is a table. Ports, files, processes and programs are real ones.

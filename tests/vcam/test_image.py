@@ -1,4 +1,4 @@
-"""`vcam image`: pictures of every kind come out whole, and bad ones give one line."""
+"""`vcam image`: images of every kind come out whole, and bad ones give one line."""
 
 import os
 import subprocess
@@ -20,10 +20,10 @@ from vcam_relight.vcam.media.video_reader import Decoded, VideoReader
 from vcam_relight.vcam.sources.demo import demo_clip
 
 JPEG_SAVED_AGAIN_DB = 38.0
-"""PSNR of a JPEG picture saved once more at quality 95."""
+"""PSNR of a JPEG image saved once more at quality 95."""
 
 STILL_MEMORY_MB = 2600
-"""Resident memory of relighting one picture of 48 million pixels: 144 MB as 8-bit BGR, a few
+"""Resident memory of relighting one image of 48 million pixels: 144 MB as 8-bit BGR, a few
 copies of it, the program itself with its models (about 400 MB), and room for an engine's planes."""
 
 ROOT = Path(__file__).parents[2]
@@ -250,10 +250,10 @@ def test_the_output_takes_no_file_of_the_users_and_follows_links(tmp_path: Path)
 
 def test_light_comes_from_where_it_is_asked(tmp_path: Path, face: Path) -> None:
     sky = np.full((32, 64, 3), 0.05, np.float32)
-    sky[8:16, 12:20] = 8.0  # in the left half of what the person sees: the picture's right
+    sky[8:16, 12:20] = 8.0  # in the left half of what the person sees: the image's right
     assert cv2.imwrite(str(tmp_path / "sky.hdr"), sky)
     sh = np.zeros(9)
-    sh[0], sh[3] = 1.0, 0.6  # from +x: the picture's right
+    sh[0], sh[3] = 1.0, 0.6  # from +x: the image's right
     np.savetxt(tmp_path / "right.txt", sh)
     before = pixels(face).astype(np.float32)
     middle = before.shape[1] // 2  # where the demo clip's face is

@@ -245,7 +245,7 @@ def test_files_that_lack_their_last_bytes_open_with_a_note(tmp_path: Path) -> No
             assert file.notes and "last bytes" in file.notes[0], (kind, lost)
             wrong = np.abs(file.image[..., ::-1].astype(int) - np.asarray(pil)).mean()
             assert wrong < 8, (kind, options, lost)
-        if not options.get("progressive"):  # whose half is a whole picture, only coarser
+        if not options.get("progressive"):  # whose half is a whole image, only coarser
             path.write_bytes(data[: len(data) // 2])
             with pytest.raises(InputError):
                 read_image(path)

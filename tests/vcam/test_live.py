@@ -25,7 +25,7 @@ pytestmark = pytest.mark.skipif(
 
 @pytest.fixture
 def still(tmp_path: Path) -> str:
-    """A picture file, which plays as a stream without end."""
+    """An image file, which plays as a stream without end."""
     path = tmp_path / "still.png"
     cv2.imwrite(str(path), np.full((120, 160, 3), 90, np.uint8))
     return str(path)

@@ -55,7 +55,7 @@ def test_people_are_as_wide_as_they_were(tmp_path: Path) -> None:
 
 @pytest.fixture
 def server() -> Iterator[str]:
-    """A camera that sends pictures slowly, and one that makes one when it is asked."""
+    """A camera that sends images slowly, and one that makes one when it is asked."""
 
     class SnapshotHandler(http.server.BaseHTTPRequestHandler):
         asked: ClassVar[list[float]] = []
@@ -120,7 +120,7 @@ def test_close_does_not_wait_for_the_network(server: str, monkeypatch: pytest.Mo
     with socket.create_server(("127.0.0.1", 0)) as listener:
         url = f"http://127.0.0.1:{listener.getsockname()[1]}/x"
 
-        def serve() -> None:  # some pictures, then silence
+        def serve() -> None:  # some images, then silence
             connection, _ = listener.accept()
             jpeg = cv2.imencode(".jpg", image(1))[1].tobytes()
             connection.sendall(

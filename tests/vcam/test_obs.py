@@ -96,7 +96,7 @@ def macos(monkeypatch: pytest.MonkeyPatch) -> type[NativeFormatBackend]:
 
 
 def send_red(wish: str) -> str:
-    """Sends a red picture to the camera that is wished for; returns its name."""
+    """Sends a red image to the camera that is wished for; returns its name."""
     sink = open_sink(wish, VideoMode(SIZE, 30.0))
     assert sink is not None
     image = np.zeros((SIZE[1], SIZE[0], 3), np.uint8)

@@ -162,7 +162,7 @@ def test_other_shapes_get_bars_and_odd_sizes_become_even(backend: type[FakeBacke
     assert np.abs(luma[:, :34] - 16).max() <= YCBCR_LEVELS
     assert np.abs(luma[:, -34:] - 16).max() <= YCBCR_LEVELS
     assert np.abs(luma[:, 36:124] - 235).max() <= YCBCR_LEVELS
-    sink.write(delivery(np.full((91, 161, 3), 255, np.uint8)))  # no bars of the last picture stay
+    sink.write(delivery(np.full((91, 161, 3), 255, np.uint8)))  # no bars of the last image stay
     luma = split(backend.sent[-1], "I420", 160, 90)[..., 0].astype(int)
     assert np.abs(luma[2:-2] - 235).max() <= YCBCR_LEVELS
 

@@ -1,4 +1,4 @@
-"""`vcam video`: what goes in besides the picture comes out again."""
+"""`vcam video`: what goes in besides the image comes out again."""
 
 import os
 import signal

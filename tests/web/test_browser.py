@@ -40,7 +40,7 @@ async def browser(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Any
 
 
 async def level_becomes(page: Any, element: str, wanted: object) -> None:
-    """Waits until the picture has a level."""
+    """Waits until the image has a level."""
     for _ in range(200):
         value = await level_in(page, element)
         if value == wanted:
@@ -123,7 +123,7 @@ async def test_the_light_is_dragged_on_the_image(browser: Any) -> None:
         await page.keyboard.press("Shift+ArrowUp")
         await until(lambda: aim(served) == (azimuth + 5, elevation + 1))
 
-        for _ in range(4):  # held; mirrored once, the light changes sides with the picture
+        for _ in range(4):  # held; mirrored once, the light changes sides with the image
             await page.keyboard.down("m")
         await page.keyboard.up("m")
         await until(lambda: served.store.current.settings.mirror)

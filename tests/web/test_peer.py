@@ -47,7 +47,7 @@ from vcam_relight.web.webrtc.tracks import RelitTrack, TrackSink
 
 DELAY_GROWTH_S = 0.15
 """A 60 ms engine behind a 30 fps camera: between the first and last quarter of 8 s the median age
-of pictures may change by one frame in (33 ms), one out (60 ms) and a busy machine's share. A queue
+of images may change by one frame in (33 ms), one out (60 ms) and a busy machine's share. A queue
 would grow it by 2.5 s."""
 
 DIM = pytest.approx(SCENE_LEVEL * GAIN, abs=VP8_LEVEL)
@@ -56,7 +56,7 @@ BRIGHT = pytest.approx(SCENE_LEVEL, abs=VP8_LEVEL)
 
 @contextlib.asynccontextmanager
 async def connected(served: Served) -> AsyncIterator[Peer]:
-    """A peer that has its first pictures and its control channel."""
+    """A peer that has its first images and its control channel."""
     peer = Peer(served)
     try:
         status, answer = await peer.connect()
@@ -275,7 +275,7 @@ def test_a_source_without_a_peer_shows_a_placeholder_and_wakes_on_close() -> Non
         third = source.read()
         assert third and third.pts > second.pts and third.image.shape == (48, 64, 3)
         second = third
-    held = source.read()  # connected, but stalled: the last picture stays
+    held = source.read()  # connected, but stalled: the last image stays
     assert held and (held.image == third.image).all() and held.pts > third.pts
     timer = threading.Timer(0.1, source.close)
     timer.start()

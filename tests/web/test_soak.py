@@ -58,7 +58,7 @@ async def attack(served: Served, peer: Peer, stop: asyncio.Event) -> None:
 
 
 async def watch(served: Served, stop: asyncio.Event) -> int:
-    """A panel that acknowledges each picture; how many it saw."""
+    """A panel that acknowledges each image; how many it saw."""
     shown = 0
     async with served.panel() as panel:
         await panel.send_json({"type": "view", "visible": True, "original": False})

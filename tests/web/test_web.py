@@ -32,7 +32,7 @@ from vcam_relight.web.server import WebConfig, WebServer
 
 
 def parse(data: bytes) -> tuple[dict[str, Any], list[Any]]:
-    """Header and decoded pictures of a preview message."""
+    """Header and decoded images of a preview message."""
     (size,) = struct.unpack(">I", data[:4])
     head = json.loads(data[4 : 4 + size])
     offset, images = 4 + size, []
@@ -59,7 +59,7 @@ async def next_text(panel: Any, kind: str) -> dict[str, Any]:
 
 
 async def next_frame(panel: Any) -> tuple[dict[str, Any], list[Any]]:
-    """The next picture; it is not acknowledged."""
+    """The next image; it is not acknowledged."""
     async with asyncio.timeout(20):
         while True:
             message = await panel.receive()

@@ -104,7 +104,7 @@ class LoopbackOutput:
             fps: what readers are told.
 
         Raises:
-            SinkError: it cannot be opened or takes no pictures.
+            SinkError: it cannot be opened or takes no images.
         """
         self.name = name
         self.path = path

@@ -19,7 +19,7 @@ from av.video.stream import VideoStream
 AnyPacket: TypeAlias = "av.Packet[Stream]"
 
 NO_TIMESTAMPS = 0x0080
-"""AVFMT_NOTIMESTAMPS, of a format's flags: raw streams and pictures over HTTP say no times."""
+"""AVFMT_NOTIMESTAMPS, of a format's flags: raw streams and images over HTTP say no times."""
 _TS_DISCONT = 0x0200  # AVFMT_TS_DISCONT
 
 _BACK = Fraction(1, 10)

@@ -1,4 +1,4 @@
-"""Picture files that lack their last bytes: opened when that costs no more than the last rows."""
+"""Image files that lack their last bytes: opened when that costs no more than the last rows."""
 
 import io
 import struct
@@ -22,7 +22,7 @@ _forgiving = threading.Lock()  # Pillow's switch is one for the whole program
 
 
 def open_picture(file: BinaryIO, formats: list[str]) -> tuple[Image.Image, bool]:
-    """The loaded picture, and whether the file was whole.
+    """The loaded image, and whether the file was whole.
 
     Raises:
         UnidentifiedImageError: it is none of `formats`.

@@ -15,7 +15,7 @@ from vcam_relight.vcam.media.clock import AnyPacket, FrameClock, PacketClock
 
 
 def main_video(container: InputContainer) -> VideoStream | None:
-    """The first video stream that is not a picture of the cover."""
+    """The first video stream that is no cover art."""
     films = (s for s in container.streams.video if not s.disposition & Disposition.attached_pic)
     return next(films, None)
 

@@ -2,7 +2,7 @@
 
 Pixels are worked on as sRGB. A colour profile is kept with the file and not converted, so that
 unchanged pixels stay exactly the same; Display P3 shares sRGB's transfer curve and others are
-close. CMYK and Lab pictures become sRGB. 16-bit pictures are read, but written with 8 bits.
+close. CMYK and Lab images become sRGB. 16-bit images are read, but written with 8 bits.
 """
 
 import io
@@ -37,7 +37,7 @@ _WRITE: dict[str, tuple[str, dict[str, Any]]] = {
     ".tiff": ("TIFF", {}),
 }
 IMAGE_SUFFIXES = frozenset(_WRITE) | {".avif", ".heic", ".heif"}
-"""File name endings, in lower case, of the pictures that can be read."""
+"""File name endings, in lower case, of the images that can be read."""
 
 _KINDS = "PNG, JPEG, WebP, AVIF, HEIC, BMP or TIFF"
 _HEIC_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"}
@@ -52,7 +52,7 @@ _TURNS = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-"""EXIF's orientation -> what makes the picture upright."""
+"""EXIF's orientation -> what makes the image upright."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +87,7 @@ def read_image(path: Path) -> ImageFile:
         raise InputError(f"{path} is a folder", "give the path of a picture file")
     try:
         with warnings.catch_warnings(), path.open("rb") as file:
-            warnings.simplefilter("ignore")  # damaged EXIF; large but allowed pictures
+            warnings.simplefilter("ignore")  # damaged EXIF; large but allowed images
             return _read(file)
     except FileNotFoundError:
         raise InputError(f"{path} does not exist", "check the path") from None
@@ -312,7 +312,7 @@ def _from_cmyk(pil: Image.Image, icc: bytes | None) -> Image.Image:
                 ImageCms.createProfile("sRGB"),
                 outputMode="RGB",
             )
-        except (ImageCms.PyCMSError, OSError):  # a broken profile: plain is still a picture
+        except (ImageCms.PyCMSError, OSError):  # a broken profile: plain is still an image
             return pil.convert("RGB")
         if converted is not None:
             return converted

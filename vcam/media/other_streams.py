@@ -1,4 +1,4 @@
-"""The streams beside the picture: sound and subtitles, copied where the container takes them."""
+"""The streams beside the video: sound and subtitles, copied where the container takes them."""
 
 from __future__ import annotations
 

@@ -124,7 +124,7 @@ def read_samples(file: BinaryIO, tags: Tags) -> Image.Image:
 
 
 def inverted(image: Image.Image, tags: Tags) -> Image.Image:
-    """The picture in a WhiteIsZero file of more than 8 bits, which Pillow gives as its negative."""
+    """The image in a WhiteIsZero file of more than 8 bits, which Pillow gives as its negative."""
     if tags.get(_PHOTOMETRIC) != WHITE_IS_ZERO or image.mode in ("1", "L", "LA", "La"):
         return image
     values = np.asarray(image)
@@ -140,11 +140,11 @@ def write_tiff(
     icc: bytes | None,
     density: tuple[float, float] | None,
 ) -> None:
-    """Writes a picture in mode L, LA, RGB or RGBA, deflated.
+    """Writes an image in mode L, LA, RGB or RGBA, deflated.
 
     Args:
         file: an empty file.
-        image: the picture.
+        image: what to write.
         exif: as `vcam.media.exif.shot_exif` gives it.
         icc: the colour profile.
         density: pixels per inch, across and down.

@@ -1,4 +1,4 @@
-"""What a file, a pipe or an address plays: pictures, each with its time."""
+"""What a file, a pipe or an address plays: frames, each with its time."""
 
 import stat
 import threading
@@ -27,9 +27,9 @@ DEFAULT_FPS = 30.0
 OPEN_TIMEOUT_S = 7.0
 """For the first frames, from which FFmpeg learns what the stream is: three of a slow camera's."""
 READ_TIMEOUT_S = 10.0
-"""For a packet: a camera may send one picture in several seconds."""
+"""For a packet: a camera may send one frame in several seconds."""
 SNAPSHOT_PERIOD_S = 1.0
-"""Between two requests of a picture that a server makes anew each time."""
+"""Between two requests of an image that a server makes anew each time."""
 
 _JUMP_S = 10.0  # a longer gap between two frames is a fault in the file, not a pause
 _WIDEST_PIXEL = 16.0  # a pixel's sides differ by less, unless the file is damaged
@@ -40,10 +40,10 @@ class Player(Protocol):
 
     @property
     def paced(self) -> bool:
-        """Whether whoever plays it waits until a picture is due; else it comes when it is there."""
+        """Whether whoever plays it waits until a frame is due; else it comes when it is there."""
 
     def next(self) -> tuple[BgrImage, float]:
-        """The next picture, upright with square pixels, and its time in seconds, which grows.
+        """The next frame, upright with square pixels, and its time in seconds, which grows.
 
         Raises:
             SourceLost: it ended, or does not go on.
@@ -57,12 +57,12 @@ def play_file(path: Path, fps: float, closed: threading.Event) -> Player:
     """Opens a local file by what it is.
 
     Args:
-        path: a video, a picture, or a named pipe.
-        fps: frames per second of a picture.
+        path: a video, an image, or a named pipe.
+        fps: frames per second of an image.
         closed: set when nobody wants frames any more.
 
     Raises:
-        SourceError: it is missing, damaged, holds no picture, or is a device.
+        SourceError: it is missing, damaged, holds no image, or is a device.
     """
     try:
         mode = path.stat().st_mode
@@ -76,7 +76,7 @@ def play_file(path: Path, fps: float, closed: threading.Event) -> Player:
     if path.suffix.lower() in IMAGE_SUFFIXES:
         return _Still(path, fps)
     video = _Video(av_name(path), path.name)
-    if video.is_snapshot:  # a picture whose name does not say so
+    if video.is_snapshot:  # an image whose name does not say so
         video.close()
         return _Still(path, fps)
     return video
@@ -91,14 +91,14 @@ def play_url(url: str, label: str, closed: threading.Event) -> Player:
         closed: set when nobody wants frames any more.
 
     Raises:
-        SourceError: no answer, or one without a picture.
+        SourceError: no answer, or one without an image.
     """
     video = _Video(url, label, is_url=True)
     return _Snapshots(video, closed) if video.is_snapshot else video
 
 
 class _Still:
-    """One picture, for ever."""
+    """One image, for ever."""
 
     paced = True
 
@@ -139,7 +139,7 @@ class _Video:
 
     @property
     def is_snapshot(self) -> bool:
-        """Whether it is a single picture."""
+        """Whether it is a single image."""
         return self._container.format.name.endswith("_pipe") and self._pipe is None
 
     def next(self) -> tuple[BgrImage, float]:
@@ -248,7 +248,7 @@ class _Video:
         return seconds
 
     def _square(self, image: BgrImage) -> BgrImage:
-        """The picture with square pixels, made larger where they are not."""
+        """The image with square pixels, made larger where they are not."""
         aspect = float(self._stream.sample_aspect_ratio or 1)
         if aspect == 1 or not 1 / _WIDEST_PIXEL < aspect < _WIDEST_PIXEL:
             return image
@@ -258,7 +258,7 @@ class _Video:
 
 
 class _Snapshots:
-    """A picture that a server makes anew each time: asked for again and again, at a modest rate."""
+    """An image that a server makes anew each time: asked for again and again, at a modest rate."""
 
     paced = False
 

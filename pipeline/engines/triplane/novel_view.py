@@ -9,12 +9,22 @@ import torch
 from vcam_relight.pipeline.core.image import FloatArray, Map
 from vcam_relight.pipeline.head.space import HeadPose
 
-YAW, PITCH = 14.0, 12.0
-"""Degrees that a view nears and never passes. At 20 degrees to the side a twentieth of the head's
-image was hidden, so that blurred fillings show, and the fading outline squeezes the far cheek;
-from above and below it begins sooner, as chin and neck part."""
-_KNEE = 0.6
-"""Share of the limits up to which angles are followed exactly: most of eye-level correction."""
+
+@dataclass(frozen=True, slots=True)
+class ViewParams:
+    """How far a head may be turned."""
+
+    yaw: float = 14.0
+    pitch: float = 12.0
+    """Degrees that a view nears and never passes. At 20 degrees to the side a twentieth of the
+    head's image was hidden, so that blurred fillings show, and the fading outline squeezes the far
+    cheek; from above and below it begins sooner, as chin and neck part."""
+    exact: float = 0.6
+    """Fraction of the limits up to which angles are followed exactly: most of eye-level
+    correction."""
+
+
+_PARAMS = ViewParams()
 _CENTRE = np.array([0.0, -0.04, -0.5], np.float32)
 """dm in head space, of what views turn about, as in `lightstage.framing`: between the ears, so that
 the skull's outline stays where it is."""
@@ -36,18 +46,19 @@ class NovelView:
     """How far it is turned."""
 
     @staticmethod
-    def of(pose: HeadPose, yaw: float, pitch: float) -> "NovelView | None":
+    def of(
+        pose: HeadPose, yaw: float, pitch: float, params: ViewParams = _PARAMS
+    ) -> "NovelView | None":
         """The view of a head; None for no turn.
-
-        Three fifths of the limits `YAW` and `PITCH` are followed exactly, more is bent towards
-        them.
 
         Args:
             pose: of the head in the frame's crop, a batch of one.
             yaw: degrees; positive moves the camera to the right of the image.
             pitch: degrees; positive moves the camera up.
+            params: up to where angles are followed exactly; more is bent towards the limits.
         """
-        yaw, pitch = _limited(yaw, YAW), _limited(pitch, PITCH)
+        yaw = _limited(yaw, params.yaw, params.exact)
+        pitch = _limited(pitch, params.pitch, params.exact)
         if yaw == 0 and pitch == 0:
             return None
         a, e = math.radians(yaw), math.radians(pitch)
@@ -58,8 +69,8 @@ class NovelView:
         centre = pose.rotation[0] @ torch.from_numpy(_CENTRE)
         origin = centre - turn @ centre
         shift = pose.shift + origin[:2] * torch.tensor([1.0, -1.0]) * pose.scale[:, None]
-        seen = HeadPose(turn @ pose.rotation, pose.scale, shift)
-        return NovelView(pose, seen, back, centre.numpy(), math.hypot(yaw, pitch))
+        shown = HeadPose(turn @ pose.rotation, pose.scale, shift)
+        return NovelView(pose, shown, back, centre.numpy(), math.hypot(yaw, pitch))
 
     def points(self, depth: Map) -> tuple[FloatArray, FloatArray]:
         """The points that the view's crop shows.
@@ -83,8 +94,8 @@ class NovelView:
         return float((self.centre - self.back.T @ self.centre)[2])
 
 
-def _limited(degrees: float, limit: float) -> float:
-    knee = _KNEE * limit
+def _limited(degrees: float, limit: float, exact: float) -> float:
+    knee = exact * limit
     if abs(degrees) <= knee:
         return degrees
     room = limit - knee

@@ -1,6 +1,6 @@
 """Imports mitsuba on the CPU: finds LLVM's library, sets the variant and the threads.
 
-Importing it raises ImportError, with the mend, when mitsuba or LLVM 19 is missing.
+Importing it raises ImportError, with a hint, when mitsuba or LLVM 19 is missing.
 """
 
 import os

@@ -15,7 +15,7 @@ from vcam_relight.pipeline.engines.triplane.network.model import (
 )
 from vcam_relight.pipeline.head.space import HeadPose
 
-INPUTS = ("picture", "rotation", "scale", "shift", "light", "state", "known")
+INPUTS = ("image", "rotation", "scale", "shift", "light", "state", "known")
 OUTPUTS = (
     "normal", "albedo", "present", "occlusion", "mask",
     "volume_albedo", "volume_shading", "depth", "coarse_depth", "opacity",
@@ -27,7 +27,7 @@ later read."""
 
 
 def export_onnx(network: TriplaneNetwork, path: Path) -> None:
-    """Writes the network, float32, for one picture at a time.
+    """Writes the network, float32, for one image at a time.
 
     Inputs and outputs are those of `TriplaneNetwork.forward` with their fields spread out: `INPUTS`
     and `OUTPUTS` say how they are called. `known`, `(1,)`, is 1 where `state` `(3, C, 32, 32)` is

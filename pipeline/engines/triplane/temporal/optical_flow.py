@@ -1,4 +1,4 @@
-"""Moves what the network saw along with the face: it looked two or three frames ago."""
+"""Moves the network's maps along with the face: they are two or three frames old."""
 
 from dataclasses import dataclass
 
@@ -7,12 +7,19 @@ import numpy as np
 
 from vcam_relight.pipeline.core.image import FloatArray, GrayImage, Map
 
-_REACH = 6.0
-"""Cells of the crop that a surface moves at most between two inferences, or an inference and the
-frame that uses it: the crop goes with the head, so that more is an error, or something between."""
 
-_NOISE = np.float32(0.12)
-"""Cells by which the camera's noise moves a face that is still; less than this counts less."""
+@dataclass(frozen=True, slots=True)
+class FlowParams:
+    """Which motion is taken for a face's; in cells of the crop."""
+
+    most: float = 6.0
+    """That a surface moves at most between two inferences, or an inference and the frame that uses
+    it: the crop goes with the head, so that more is an error, or something in front of it."""
+    noise: float = 0.12
+    """By which the camera's noise moves a face that is still; less than this counts less."""
+
+
+_PARAMS = FlowParams()
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +38,9 @@ class FlowField:
 class FlowEstimator:
     """Dense optical flow (Kroeger et al. 2016); 0.2 ms for 128 x 128. For one thread at a time."""
 
-    def __init__(self) -> None:
+    def __init__(self, params: FlowParams = _PARAMS) -> None:
+        """Takes which motion counts."""
+        self._params = params
         self._flow = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST)
 
     def estimate_flow(self, before: GrayImage, now: GrayImage) -> FlowField:
@@ -39,6 +48,6 @@ class FlowEstimator:
         line = np.arange(len(now), dtype=np.float32)
         flow = self._flow.calc(now, before, np.zeros((*now.shape, 2), np.float32))
         length = cv2.magnitude(flow[..., 0], flow[..., 1])[..., None]
-        flow = flow * np.clip(length / _NOISE, 0, 1)
-        flow = np.clip(flow, -_REACH, _REACH)
+        flow = flow * np.clip(length / np.float32(self._params.noise), 0, 1)
+        flow = np.clip(flow, -self._params.most, self._params.most)
         return FlowField(flow[..., 0] + line, flow[..., 1] + line[:, None])
