@@ -153,7 +153,8 @@ async def test_a_page_that_comes_back_has_its_place_and_its_settings() -> None:
         first = Peer(served)
         _, answer = await first.connect()
         await until(lambda: first.states())
-        settings = (await first.set(preset="off", mirror=True))["settings"]
+        await first.set(preset="off", mirror=True, shadows=0.5)
+        settings = (await first.set(engine="geometry"))["settings"]  # which has no shadows
         first.vanish()
         again = Peer(served)
         status, _ = await again.connect(replaces=answer["connection"], settings=settings)

@@ -54,10 +54,15 @@ class SettingsStore:
         """The newest settings."""
         return self._current
 
-    def change(self, changes: Mapping[str, Any]) -> Snapshot:
+    def change(self, changes: Mapping[str, Any], *, resumed: bool = False) -> Snapshot:
         """Applies `changes` (keys of `Settings.to_json`) at once or not at all.
 
         A new preset brings what `preset_changes` says; other keys given along with it win.
+
+        Args:
+            changes: what to change, and to what.
+            resumed: they were in force before. Among them may be controls that the engine does not
+                support: those set for another one, before it was chosen.
 
         Raises:
             InputError: an unknown key, a value of the wrong type or outside its range, or a control
@@ -67,7 +72,8 @@ class SettingsStore:
         with self._lock:
             now = self._current
             preset = self.presets[asked.get("preset", now.settings.preset)]
-            check_supported(asked.get("engine", now.settings.engine), asked, preset.controls)
+            if not resumed:
+                check_supported(asked.get("engine", now.settings.engine), asked, preset.controls)
             values = preset_changes(preset) | asked if "preset" in asked else asked
             controls = {name: values.pop(name) for name in CONTROLS if name in values}
             try:

@@ -89,6 +89,7 @@ async function open() {
 async function connect(current) {
   /** @type {ServerState} */
   const { ice_servers } = await api("/api/state");
+  if (session !== current) return; // stopped meanwhile
   const connection = new RTCPeerConnection({
     iceServers: ice_servers.map((urls) => ({ urls })),
     bundlePolicy: "max-bundle",
@@ -122,6 +123,7 @@ async function connect(current) {
   connection.addTransceiver(track, { direction: "sendrecv", streams: [stream] });
   await connection.setLocalDescription(await connection.createOffer());
   await gathered(connection);
+  if (!alive()) return;
   /** @type {OfferMessage} */
   const offer = {
     type: "offer",

@@ -244,7 +244,7 @@ class PeerHub:
         Args:
             sdp: the offer.
             replaces: the id of the browser's last connection, which is ended first.
-            settings: what a session of its own begins with, as of `SettingsStore.change`.
+            settings: what the browser's last session had, for a session of its own.
 
         Returns:
             The answer's SDP and the id of the connection.
@@ -304,7 +304,7 @@ class PeerHub:
         copy = SettingsStore(main.presets, main.current.settings)
         try:
             if settings:
-                copy.change(settings)
+                copy.change(settings, resumed=True)
             return self._sessions.create(port.source, copy, [port.sink])
         except InputError as error:
             raise PeerRefused(400, f"the settings cannot be used ({error})") from error
