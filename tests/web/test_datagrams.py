@@ -8,6 +8,7 @@ import time
 
 import aioice.ice
 import pytest
+from aiortc import RTCSessionDescription
 
 from support.web_parts import Peer, running, until
 from vcam_relight.web.webrtc import aiortc_patches
@@ -80,6 +81,21 @@ async def test_no_other_machine_is_heard_by_default() -> None:
     protocol.datagram_received(request, ("198.51.100.7", 9))
     assert dropped.foreign == before + 1
     await connection.close()
+
+
+async def test_a_page_that_hides_all_its_addresses_is_connected() -> None:
+    """As Safari and Firefox offer: mDNS names alone."""
+    async with running() as served:
+        peer = Peer(served)
+        await peer.connection.setLocalDescription(await peer.connection.createOffer())
+        sdp = peer.connection.localDescription.sdp
+        hidden = re.sub(r"(a=candidate:\S+ 1 udp \d+) \S+ ", r"\1 0a1b-22.local ", sdp)
+        assert "local" in hidden
+        status, answer = await served.post("/api/offer", {"sdp": hidden})
+        assert status == 200
+        await peer.connection.setRemoteDescription(RTCSessionDescription(answer["sdp"], "answer"))
+        await until(lambda: len(peer.levels) > 5)
+        await peer.close()
 
 
 def offer(*lines: str, bundle: str = "0") -> str:

@@ -9,7 +9,6 @@ program applies them (`web.server`) and the library (`RelightTrack`) does not.
 | Patch | Upstream | Ends with |
 |---|---|---|
 | `offer_addresses` | aioice#2, aioice#57 (open) | an aioice that takes a filter of addresses |
-| `quick_consent` | aiortc#225, aiortc#934, aioice#58 | an aioice with the interval as an option |
 | `pin_bitrates` | aiortc#402, aiortc#980 (closed as stale) | an aiortc with bitrates as options |
 | `quick_vp8` | not reported yet | an aiortc with encoder options |
 | `marker_bit` | not reported yet | an aiortc whose buffer reads the marker bit |
