@@ -166,10 +166,14 @@ def _methods(args: argparse.Namespace) -> "tuple[list[EngineMethod], list[str]]"
     methods = [copy_input_baseline()]
     notes = []
     if args.dpr:
-        from vcam_relight.pipeline.evaluate.dpr import DprEngine
-
         try:
+            from vcam_relight.pipeline.evaluate.dpr import DprEngine
+
             methods.append(EngineMethod(DprEngine(args.dpr)))
+        except ImportError as error:
+            raise InputError(
+                "--dpr: DPR's network is a part of the engine paper, which is not there"
+            ) from error
         except (OSError, ValueError) as error:
             raise InputError(f"--dpr: {error}", "give the folder of its weights") from error
     else:
