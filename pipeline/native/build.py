@@ -1,13 +1,16 @@
 """Builds C++ libraries once a machine, and loads them where nobody else can have changed them."""
 
 import hashlib
+import logging
 import os
 import platform
 import shlex
+import shutil
 import stat
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
+from functools import cache
 from pathlib import Path
 from typing import TypeVar
 
@@ -15,15 +18,16 @@ import cv2
 import platformdirs
 from filelock import FileLock
 
+_LOG = logging.getLogger(__name__)
+
 T = TypeVar("T")
 
 BUILD_ERRORS = (RuntimeError, OSError, ImportError, subprocess.SubprocessError)
 """What `load_library` raises where a library cannot be built or loaded."""
-HINT = (
+_HINT = (
     "install a C++ compiler (Debian: apt install g++; macOS: xcode-select --install), and see that "
     "the folder of built kernels can be written, by you alone (TORCH_EXTENSIONS_DIR)"
 )
-"""What users can do about these."""
 _AVX2, _FMA = 11, 12
 """OpenCV's numbers of the CPU's abilities (`cv::CpuFeatures`)."""
 
@@ -92,12 +96,42 @@ def compile_library(files: Sequence[Path], flags: Sequence[str], library: Path) 
         FileNotFoundError: there is no compiler.
         RuntimeError: it refuses; what it says is the message.
     """
-    compiler = shlex.split(os.environ.get("CXX") or "c++")  # as torch chooses
+    compiler = find_compiler()
     paths = [str(library), *map(str, files)]
     command = [*compiler, "-std=c++17", "-shared", "-fPIC", *flags, "-o", *paths]
     done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
     if done.returncode:
         raise RuntimeError(done.stderr or f"{compiler[0]} ended with {done.returncode}")
+
+
+def find_compiler() -> list[str]:
+    """The command of the C++ compiler, as torch chooses it.
+
+    Raises:
+        FileNotFoundError: it is not installed.
+    """
+    compiler = shlex.split(os.environ.get("CXX") or "c++")
+    if shutil.which(compiler[0]) is None:
+        raise FileNotFoundError(f"there is no {compiler[0]}")
+    return compiler
+
+
+def warn_of(error: Exception) -> None:
+    """Warns that kernels are missing; once, where several are missing for the same reason.
+
+    Args:
+        error: what `load_library` raised.
+    """
+    _warn_because(str(error).splitlines()[0])
+
+
+@cache
+def _warn_because(reason: str) -> None:
+    _LOG.warning(
+        "relighting is slower without its kernels in C++, which could not be built (%s): %s",
+        reason,
+        _HINT,
+    )
 
 
 def _folder() -> Path:

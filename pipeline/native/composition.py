@@ -1,7 +1,6 @@
 """The compositing kernel: a plain library, so that engines without torch have it too."""
 
 import ctypes
-import logging
 from collections.abc import Sequence
 from functools import cache, partial
 from pathlib import Path
@@ -13,14 +12,12 @@ from vcam_relight.pipeline.core.image import BgrImage, FloatArray
 from vcam_relight.pipeline.core.window import Window
 from vcam_relight.pipeline.native.build import (
     BUILD_ERRORS,
-    HINT,
     compile_library,
     cpu_flags,
     load_library,
     sources,
+    warn_of,
 )
-
-_LOG = logging.getLogger(__name__)
 
 PlacedPatch = tuple[FloatArray, float, float, float]
 """`(n, n, 3)` RGB, and left, top and side of the square that it covers, in pixels of the half-size
@@ -73,12 +70,7 @@ def compose_kernel() -> ComposeKernel | None:
             _opened,
         )
     except BUILD_ERRORS as error:
-        _LOG.warning(
-            "frames are composed at a quarter of the speed without the kernel, which could not be "
-            "built (%s): %s",
-            str(error).splitlines()[0],
-            HINT,
-        )
+        warn_of(error)
         return None
     return partial(_compose, library)
 

@@ -2,6 +2,7 @@
 
 import logging
 import os
+import sys
 from functools import cache
 from pathlib import Path
 from typing import Protocol, cast
@@ -11,10 +12,11 @@ from torch import Tensor
 
 from vcam_relight.pipeline.native.build import (
     BUILD_ERRORS,
-    HINT,
     cpu_flags,
+    find_compiler,
     load_library,
     sources,
+    warn_of,
 )
 
 _LOG = logging.getLogger(__name__)
@@ -102,11 +104,7 @@ def network_kernels() -> NetworkKernels | None:
             torch.ops.load_library,
         )
     except BUILD_ERRORS as error:
-        _LOG.warning(
-            "relighting runs at half speed without its kernels, which could not be built (%s): %s",
-            str(error).splitlines()[0],
-            HINT,
-        )
+        warn_of(error)
         return None
     return cast(NetworkKernels, torch.ops.vcam)
 
@@ -116,6 +114,8 @@ def _build(library: Path, files: list[Path], flags: list[str]) -> None:
     import ninja
     from torch.utils import cpp_extension
 
+    if sys.platform != "win32":  # where torch looks for Microsoft's
+        find_compiler()
     _LOG.info("building the kernels, once: this takes some 20 s")
     # torch looks for it on the PATH, where it is in an activated environment only.
     os.environ["PATH"] = os.pathsep.join([ninja.BIN_DIR, os.environ.get("PATH", os.defpath)])

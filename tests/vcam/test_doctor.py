@@ -352,13 +352,17 @@ def test_a_truncated_or_missing_model_file_is_told(folder: Path, tmp_path: Path)
 def test_a_missing_compiler_is_only_a_warning(machine: Machine, tmp_path: Path) -> None:
     bare = {"PATH": str(tmp_path)}
     system = replace(machine.system(), environ=bare)
-    check = check_kernels(system, built=False)
+    check = check_kernels(system, network=False, compositing=False)
     assert check.level == "warn"
+    assert "torch" in check.detail and "OpenCV" in check.detail
     assert "apt install g++" in check.hint
-    assert "xcode-select" in check_kernels(replace(system, platform="darwin"), built=False).hint
+    mac = replace(system, platform="darwin")
+    assert "xcode-select" in check_kernels(mac, network=False, compositing=False).hint
     own = replace(system, environ=bare | {"CXX": sys.executable})
-    assert "pip install ninja" in check_kernels(own, built=False).hint
-    assert check_kernels(system, built=True).level == "ok"
+    assert "pip install ninja" in check_kernels(own, network=False, compositing=True).hint
+    only = check_kernels(own, network=True, compositing=False)
+    assert "torch" not in only.detail and "ninja" not in only.hint
+    assert check_kernels(system, network=True, compositing=True).level == "ok"
 
 
 def test_a_port_in_use_is_told() -> None:

@@ -43,8 +43,11 @@ def program_checks(system: System) -> Iterator[Check]:
         from vcam_relight.pipeline.native.composition import compose_kernel
         from vcam_relight.pipeline.native.network import network_kernels
 
-        built = compose_kernel() is not None and network_kernels() is not None
-        yield check_kernels(system, built)
+        yield check_kernels(
+            system,
+            network=network_kernels() is not None,
+            compositing=compose_kernel() is not None,
+        )
     if all(check.level == "ok" for check in packages):
         yield check_config_folder()
         yield check_user_presets()
@@ -123,26 +126,32 @@ def check_engine() -> Check:
     return Check("ok", "engine", f"{DEFAULT_ENGINE} relights")
 
 
-def check_kernels(system: System, built: bool) -> Check:
-    """The kernels in C++ are built; without them the network runs on torch, at half speed.
+def check_kernels(system: System, *, network: bool, compositing: bool) -> Check:
+    """The kernels in C++ are built; without them torch and OpenCV do their work, more slowly.
 
     Args:
         system: the machine.
-        built: whether they are, after the engine has tried.
+        network: whether those of the network are, after the engine has tried.
+        compositing: whether that of the compositor is.
     """
     name = "kernels"
-    if built:
+    if network and compositing:
         return Check("ok", name, "built for this processor")
+    instead = []
+    if not network:
+        instead.append("torch runs the network, at half the speed")
+    if not compositing:
+        instead.append("OpenCV composes frames, at half the speed")
+    slow = "; ".join(instead)
     if system.platform == "win32":
-        return Check("ok", name, "not for Windows: the network runs on torch")
-    slow = "relighting runs at half speed, on torch"
+        return Check("ok", name, f"not for Windows: {slow}")
     path = system.environ.get("PATH")
     compiler = system.environ.get("CXX") or "c++"  # as torch.utils.cpp_extension chooses
     if shutil.which(compiler, path=path) is None:
         known = {"darwin": "xcode-select --install"}
         hint = known.get(system.platform, "install a C++ compiler (Debian: sudo apt install g++)")
         return Check("warn", name, f"there is no {compiler}: {slow}", hint)
-    if shutil.which("ninja", path=path) is None:
+    if not network and shutil.which("ninja", path=path) is None:
         hint = "pip install ninja, and have its folder on PATH"
         return Check("warn", name, f"there is no ninja: {slow}", hint)
     return Check(
