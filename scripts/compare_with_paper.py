@@ -39,8 +39,8 @@ def main() -> None:
     shown = LIGHTINGS * (len(frames) // LIGHTINGS)
     lightings = np.load(folder / "example_lightings.npy", allow_pickle=False)[:LIGHTINGS]
     relighter = Relighter(load_engine("triplane"))
-    present = relighter.engine.source_lighting(image, FaceTracker(StageTimer()).still(image))
-    ours = relighter.still(image, Lighting.from_sh(present), RelightSettings())
+    source = relighter.engine.source_lighting(image, FaceTracker(StageTimer()).still(image))
+    ours = relighter.still(image, Lighting.from_sh(source), RelightSettings())
     top, bottom = [image, theirs], [image, ours]
     front = _angles(image)
     for lighting, part in zip(
@@ -48,8 +48,8 @@ def main() -> None:
     ):
         turns = np.array([_angles(frame) - front for frame in part])
         light = Lighting.from_sh(np.repeat(lighting[:, None], 3, axis=1).astype(np.float32))
-        for wanted in (0.0, TURN):
-            nearest = int(np.argmin(np.abs(np.abs(turns[:, 0]) - wanted) + np.abs(turns[:, 1])))
+        for yaw_shown in (0.0, TURN):
+            nearest = int(np.argmin(np.abs(np.abs(turns[:, 0]) - yaw_shown) + np.abs(turns[:, 1])))
             yaw, pitch = (float(angle) for angle in turns[nearest])
             print(f"view {yaw:+.1f} degrees aside, {pitch:+.1f} above")
             top.append(part[nearest])

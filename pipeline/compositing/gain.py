@@ -26,7 +26,8 @@ def soft_limit(log_gain: FloatArray, params: GainParams = _PARAMS) -> FloatArray
     """Gains below 9 whose natural logarithm is given, any shape.
 
     Up to 4 they are nearly as given (what bends sooner takes the modelling out of strong lights:
-    0.6 dB on rendered truth); those that darken are exactly so, as lights have their own floor.
+    0.6 dB on rendered ground truth); those that darken are exactly so, as lights have their own
+    floor.
     """
     lift = np.maximum(log_gain, 0) * np.float32(1 / params.log_limit)
     square = lift * lift

@@ -18,7 +18,7 @@ class PassthroughEngine:
         return PassthroughStream()
 
     def source_lighting(self, frame: BgrImage, faces: FaceState) -> FloatArray | None:
-        """None: it does not look."""
+        """None: it estimates none."""
         return None
 
     def close(self) -> None:

@@ -61,8 +61,8 @@ class FaceEmbedder:
 
 def aligned(image: BgrImage, landmarks: FloatArray) -> BgrImage:
     """`(150, 150, 3)` BGR: the face aligned as dlib's network was trained."""
-    wanted = (_MEAN_SHAPE + _PADDING) / (1 + 2 * _PADDING) * _SIDE
-    matrix = _similarity(landmarks[_POINTS, :2], wanted)
+    mean_shape = (_MEAN_SHAPE + _PADDING) / (1 + 2 * _PADDING) * _SIDE
+    matrix = _similarity(landmarks[_POINTS, :2], mean_shape)
     shrink = float(np.hypot(matrix[0, 0], matrix[0, 1]))
     if shrink < 0.5:  # bilinear sampling sees 2 pixels: larger steps would alias
         image = np.asarray(cv2.GaussianBlur(image, (0, 0), 0.4 / shrink), np.uint8)

@@ -14,13 +14,13 @@ from vcam_relight.pipeline.lighting.sh import LAMBERT, basis
 
 @dataclass(frozen=True, slots=True)
 class EstimationParams:
-    """How far a face is believed about the light on it."""
+    """How the fit to skin is regularized."""
 
     ridge: tuple[float, float, float] = (0.0, 0.01, 0.05)
     """Per band: how strongly coefficients are held at 0, against the number of pixels. A face shows
     half of all normals only, so that the second band is guessed rather than seen."""
     most_directed: tuple[float, float] = (1.0, 0.8)
-    """Lengths of bands 1 and 2 over coefficient 0 that are believed at most; a point light has 1.7
+    """Lengths of bands 1 and 2 over coefficient 0 that are plausible at most; a point light has 1.7
     and 2.2. Beyond, the half of all normals that no face shows would be darker than black."""
     chroma: float = 0.5
     """Share kept of how channels differ in where light comes from: skin itself scatters red into
@@ -30,7 +30,7 @@ class EstimationParams:
     tukey: float = 4.685
     """Of the biweight: residuals over their scale that count as nothing."""
     stiffenings: int = 20
-    """Times that the ridge grows at most until a light is believable..."""
+    """Times that the ridge grows at most until a lighting is plausible..."""
     stiffening: float = 1.5
     """...and by how much."""
     least_pixels: int = 40
@@ -40,7 +40,7 @@ class EstimationParams:
     brightest: float = 0.92
     """Linear light below and above which a pixel is noise or clipped."""
     least_exposure: float = 0.05
-    """Of any channel, below which an estimate is not believed."""
+    """Of any channel, below which an estimate is dropped."""
 
 
 _PARAMS = EstimationParams()
@@ -70,7 +70,7 @@ def fit_lighting(
         normals: `(h, w, 3)` unit normals in camera space.
         skins: `(h, w)` skin of each face.
         own: `(h, w)` 0..1, where normals are the face mesh's own.
-        params: how far faces are believed.
+        params: how the fit is regularized.
 
     Returns:
         `(9, 3)` RGB radiance of exposure 1 in each channel; None when too little skin is seen.
@@ -109,7 +109,7 @@ def fit(a: FloatArray, b: FloatArray, params: EstimationParams = _PARAMS) -> Flo
     Args:
         a: `(n, 9)` basis functions at the normals times `LAMBERT`.
         b: `(n, 3)` irradiance of about 1; what does not fit loses weight, in all channels.
-        params: how far it is believed.
+        params: how the fit is regularized.
     """
     weights: FloatArray = np.ones(len(a), np.float32)
     for _ in range(params.rounds):
@@ -125,7 +125,7 @@ def fit(a: FloatArray, b: FloatArray, params: EstimationParams = _PARAMS) -> Flo
 def _solve(
     a: FloatArray, b: FloatArray, weights: FloatArray, params: EstimationParams
 ) -> FloatArray:
-    """Weighted ridge solution, with a ridge that grows until the light is believable."""
+    """Weighted ridge solution, with a ridge that grows until the lighting is plausible."""
     weighted = (a * weights[:, None]).T
     matrix, right = weighted @ a, weighted @ b
     ridge = np.repeat(np.array(params.ridge, np.float32), (1, 3, 5)) * len(a)
@@ -145,7 +145,7 @@ def _solve(
 
 
 def _excess(sh: FloatArray, params: EstimationParams) -> float:
-    """How far a light is beyond what is believed; 1 is the limit."""
+    """How far a lighting is beyond what is plausible; 1 is the limit."""
     gray = sh.mean(axis=1)
     lengths = np.array([np.linalg.norm(gray[1:4]), np.linalg.norm(gray[4:])])
     return float(

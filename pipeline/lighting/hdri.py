@@ -67,7 +67,7 @@ def hdri_to_sh(image: FloatArray, rotate_degrees: float = 0.0) -> FloatArray:
 
     Args:
         image: `(H, W, 3)` linear RGB radiance, as `load_hdri` gives it.
-        rotate_degrees: turns the surroundings about the vertical; positive moves a light in front
+        rotate_degrees: turns the environment about the vertical; positive moves a light in front
             of the person towards the right of the unmirrored image (+x), as a light's azimuth.
 
     Returns:

@@ -72,7 +72,7 @@ def occlusion(transfer: Tensor, normals: Tensor, light: Tensor) -> Tensor:
     Precomputed radiance transfer (Sloan et al. 2002): what a point receives is linear in the light.
 
     Args:
-        transfer: `(B, 9, H, W)` what the surroundings change of a point's irradiance, per
+        transfer: `(B, 9, H, W)` what occluders and bounces change of a point's irradiance, per
             coefficient.
         normals: `(B, 3, H, W)` in the light's axes.
         light: `(B, 9)`, gray.

@@ -72,7 +72,7 @@ def losses(network: TriplaneNetwork, batch: Batch, maps: Maps, volume: Volume) -
     small = (_halved(person) > 0.95).float()
     scene = log_light(batch.scene) - log_light(batch.albedo)
     absolute, root_mean_square = relit_errors(batch, maps)
-    wanted = math.pi * batch.shading + shading_floor(batch.light)[:, :, None, None]
+    target = math.pi * batch.shading + shading_floor(batch.light)[:, :, None, None]
     lit = log_shading(batch.light, maps.normal) + maps.occlusion
     return {
         "relit": absolute.mean(),
@@ -80,7 +80,7 @@ def losses(network: TriplaneNetwork, batch: Batch, maps: Maps, volume: Volume) -
         "present": mean((centred(maps.present, person) - centred(scene, person)).abs(), person),
         "albedo": mean((_root(maps.albedo) - _root(batch.albedo)).abs(), person),
         "normal": mean(1 - (maps.normal * batch.normal).sum(1, keepdim=True), person),
-        "shading": mean((lit - wanted.log()).abs(), person),
+        "shading": mean((lit - target.log()).abs(), person),
         "mask": _mask(maps.mask, batch.alpha),
         "depth": _depth(volume, _halved(batch.depth), small),
         "opacity": _opacity(volume.opacity, _halved(batch.alpha)),

@@ -57,7 +57,7 @@ class UnlabelledBatch:
     normal: Tensor
     """`(B, 3, 128, 128)` of the face mesh, smooth, camera space."""
     face: Tensor
-    """`(B, 1, 128, 128)` 0..1 how far it is to be believed."""
+    """`(B, 1, 128, 128)` 0..1 how far it is to be trusted."""
     mask: Tensor
     """`(B, 1, 128, 128)` the person's share."""
 

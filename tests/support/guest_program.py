@@ -42,11 +42,11 @@ PATIENCE_S = 60.0
 """How long a test waits for what must happen; it passes as soon as it does."""
 
 
-def wait_for(what: Callable[[], Any], patience: float = PATIENCE_S) -> float:
-    """Seconds until `what()` was true; fails the test after `patience` seconds."""
+def wait_for(what: Callable[[], Any], timeout: float = PATIENCE_S) -> float:
+    """Seconds until `what()` was true; fails the test after `timeout` seconds."""
     start = time.monotonic()
     while not what():
-        assert time.monotonic() - start < patience, "it did not happen"
+        assert time.monotonic() - start < timeout, "it did not happen"
         time.sleep(0.02)
     return time.monotonic() - start
 

@@ -31,7 +31,7 @@ def add_lighting_arguments(parser: argparse.ArgumentParser) -> None:
         "--sh", type=Path, metavar="FILE", help=".npy or .txt of 9 or 9 x 3 SH coefficients"
     )
     light.add_argument(
-        "--hdri", type=Path, metavar="FILE", help="an equirectangular picture of the surroundings"
+        "--hdri", type=Path, metavar="FILE", help="an equirectangular environment map"
     )
     light.add_argument(
         "--like", type=Path, metavar="PHOTO", help="the light on the face in this photo"

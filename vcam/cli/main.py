@@ -30,7 +30,7 @@ COMMANDS = {
     "image": "relight picture files",
     "video": "relight a video file",
     "bench": "measure frames per second and milliseconds per stage",
-    "eval": "measure how well engines relight, against rendered truth",
+    "eval": "measure how well engines relight, against rendered ground truth",
     "devices": "list cameras and virtual cameras",
     "presets": "list the lighting presets",
     "doctor": "check this machine and suggest a fix for what is wrong",

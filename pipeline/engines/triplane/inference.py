@@ -39,7 +39,7 @@ class HeadObservation:
     pose: HeadPose
     """Of the head in the crop."""
     target: FloatArray
-    """`(9, 3)` radiance of the lighting whose cast shadows are wanted."""
+    """`(9, 3)` radiance of the lighting whose cast shadows are asked for."""
     time: float
     """Of the frame, seconds."""
 

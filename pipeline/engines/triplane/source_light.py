@@ -20,7 +20,7 @@ _CELL = 4
 
 @dataclass(frozen=True, slots=True)
 class SourceShadingParams:
-    """How far the network's source shading is believed."""
+    """How far the network's source shading is trusted."""
 
     least_cells: int = 40
     """Below which too little of the person is visible to tell the lighting."""
@@ -72,7 +72,7 @@ def removable_shading(maps: Maps, linear: Tensor, params: SourceShadingParams = 
     Args:
         maps: of one crop.
         linear: `(1, 3, n, n)` the crop's linear light, RGB.
-        params: how far it is believed.
+        params: how far it is trusted.
 
     Returns:
         `(1, 3, n, n)` RGB, natural logarithm.

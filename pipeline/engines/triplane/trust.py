@@ -1,4 +1,4 @@
-"""Where the network is believed: on heads and pixels as in training, and in images with colour.
+"""Where the network is trusted: on heads and pixels as in training, and in images with colour.
 
 Elsewhere it says something all the same, in any colour; there the light of bodies takes its place.
 """
@@ -18,18 +18,18 @@ from vcam_relight.pipeline.lighting.exposure import exposure
 
 @dataclass(frozen=True, slots=True)
 class TrustParams:
-    """Each pair: from where on the network is believed less, and from where on not at all."""
+    """Each pair: from where on the network is trusted less, and from where on not at all."""
 
     turned_away: tuple[float, float] = (45.0, 60.0)
     """Degrees that a head is turned from the camera. The light stage's people turn by 40; from the
     side the network throws violet and green about."""
     rolled: tuple[float, float] = (45.0, 60.0)
-    """Degrees that a head lies in the picture; the light stage's people sit."""
+    """Degrees that a head lies in the image; the light stage's people sit."""
     person: tuple[float, float] = (0.3, 0.02)
     """The network's own person mask: what it takes for background it was never asked to shade."""
     chroma: tuple[float, float] = (8.0, 3.0)
-    """Levels of 255 between the channels of a picture's most coloured pixels. A black-and-white
-    picture has none, and the network, which takes all skin for coloured, would give it some."""
+    """Levels of 255 between the channels of an image's most coloured pixels. A black-and-white
+    image has none, and the network, which takes all skin for coloured, would give it some."""
 
 
 _PARAMS = TrustParams()
@@ -48,7 +48,7 @@ def person_trust(maps: Maps, params: TrustParams = _PARAMS) -> FloatArray:
 
 
 def color_trust(image: BgrImage, params: TrustParams = _PARAMS) -> float:
-    """0..1, whether a picture has colours: 0 for black and white."""
+    """0..1, whether an image has colours: 0 for black and white."""
     spread = image.max(axis=2).astype(np.int16) - image.min(axis=2)
     return float(smoothstep(*params.chroma[::-1], float(np.percentile(spread, 99))))
 

@@ -42,8 +42,8 @@ class ViewWarpParams:
     displacement that fades within less than its own length would fold the image."""
     still: float = 0.3
     full: float = 0.7
-    """Values of the blurred mask up to which nothing moves and from which all does: where rendered
-    truth is met best."""
+    """Values of the blurred mask up to which nothing moves and from which all does: where the
+    ground truth is met best."""
     skull: float = 0.2
     """Added to both at the top of the head: turning about its middle, a skull keeps its outline
     where a jaw does not."""
