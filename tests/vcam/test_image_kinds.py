@@ -1,6 +1,7 @@
 """Images of rare kinds are read as other programs show them, and what is written is whole."""
 
 import io
+import lzma
 import struct
 import sys
 import zlib
@@ -18,6 +19,7 @@ from vcam_relight.vcam.cli.main import main
 from vcam_relight.vcam.core.errors import InputError
 from vcam_relight.vcam.media import image as image_module
 from vcam_relight.vcam.media import tiff as tiff_module
+from vcam_relight.vcam.media import tiff_packing
 from vcam_relight.vcam.media.image import ImageFile, read_image, write_image
 
 EXIF_IFD, GPS_IFD = 0x8769, 0x8825
@@ -287,3 +289,71 @@ def test_strips_packed_with_lzw_are_read(tmp_path: Path, shown: Levels) -> None:
         tags = tiff_module.tags_of(file)
         assert tags is not None
         assert np.array_equal(np.asarray(tiff_module.read_samples(file, tags)), shown[..., 0])
+
+
+def test_strips_packed_as_runs_or_by_lzma_are_read(tmp_path: Path, shown: Levels) -> None:
+    wide = shown * WIDE.astype(np.uint32)
+    rows = [row.tobytes() for row in wide]
+    literal = [
+        bytes([len(part) - 1]) + part
+        for row in rows
+        for part in (row[at : at + 128] for at in range(0, len(row), 128))
+    ]
+    packed = {32773: b"".join(literal) + bytes([129, 0]), 34925: lzma.compress(wide.tobytes())}
+    for compression, data in packed.items():
+        assert tiff_packing.unpacked(data, compression, wide.nbytes)[: wide.nbytes] == (
+            wide.tobytes()
+        )
+    assert tiff_packing.unpacked(bytes([254, 7, 128, 1, 8, 9]), 32773, 5) == bytes([7, 7, 7, 8, 9])
+
+
+def test_floats_as_differences_of_bytes_are_read() -> None:
+    values = np.linspace(0, 1, 30, dtype=np.float32).reshape(2, 5, 3)
+    planes = values.astype(">f4").view(np.uint8).reshape(2, 15, 4).transpose(0, 2, 1)
+    planes = planes.reshape(2, 20, 3)
+    deltas = np.diff(planes, axis=1, prepend=np.zeros((2, 1, 3), np.uint8))
+    found = tiff_packing.undifferenced(deltas.tobytes(), values.shape, np.dtype("<f4"), 3)
+    assert np.array_equal(found, values)
+
+
+@pytest.mark.parametrize("bits", [2, 4, 10, 12, 14])
+def test_samples_of_odd_bits_are_read(bits: int) -> None:
+    most = (1 << bits) - 1
+    values = np.random.default_rng(bits).integers(0, most + 1, (3, 7, 3))
+    digits = (values.reshape(3, -1)[..., None] >> np.arange(bits - 1, -1, -1)) & 1
+    data = np.packbits(digits.reshape(3, -1).astype(np.uint8), axis=1).tobytes()
+    found = tiff_packing.levels_of_bits(data, values.shape, bits, 1)
+    assert np.array_equal(np.rint(found * (most / 65_535)), values)
+
+
+def test_bright_lamps_leave_the_rest_of_a_float_picture(tmp_path: Path, shown: Levels) -> None:
+    values = shown.astype(np.float32) / 255
+    values[:4, :4] = 40.0
+    (tmp_path / "in.tif").write_bytes(tiff(values, RGB))
+    found = read_image(tmp_path / "in.tif").image[..., ::-1]
+    assert np.array_equal(found[4:], shown[4:]) and found[:4, :4].min() == 255
+
+
+def test_what_is_whole_but_not_read_is_not_called_damaged(tmp_path: Path, shown: Levels) -> None:
+    odd = tmp_path / "odd.tif"
+    odd.write_bytes(tiff(shown, 32_844))  # LogL
+    with pytest.raises(InputError, match=r"odd\.tif is of a rare kind .*save it as PNG"):
+        read_image(odd)
+
+
+def test_channels_that_are_not_transparency_are_left_out_with_a_note(
+    tmp_path: Path, shown: Levels
+) -> None:
+    grey = shown[..., :1]
+    (tmp_path / "unknown.tif").write_bytes(
+        tiff(np.concatenate([shown, grey], axis=-1), RGB, alpha=0)
+    )
+    unknown = read_image(tmp_path / "unknown.tif")
+    assert unknown.alpha is None and unknown.notes == ("its extra channels were left out",)
+    half = np.full_like(grey, 128)
+    (tmp_path / "premultiplied.tif").write_bytes(
+        tiff(np.concatenate([grey // 2, half], axis=-1), BLACK_IS_ZERO, alpha=1)
+    )
+    premultiplied = read_image(tmp_path / "premultiplied.tif")
+    assert premultiplied.grey and premultiplied.alpha is not None
+    assert np.abs(premultiplied.image[..., 0].astype(int) - grey[..., 0]).max() <= 2

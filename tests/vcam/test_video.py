@@ -104,7 +104,7 @@ def test_webm_in_and_out(tmp_path: Path) -> None:
     webm, mp4, again = tmp_path / "a.webm", tmp_path / "b.mp4", tmp_path / "c.webm"
     make_clip(mp4)
     notes = convert_video(mp4, webm, same, quiet)
-    assert notes == ["audio was converted from aac to libopus"]
+    assert notes == ["audio was converted from aac to opus"]
     assert convert_video(webm, again, same, quiet) == []
     first, second = contents(webm), contents(again)
     assert (second.video_codec, second.audio_codecs) == ("vp9", ["opus"])

@@ -180,3 +180,13 @@ def test_frames_that_carry_exif(tmp_path: Path, ending: str) -> None:
     frame = live.read()
     live.close()
     assert frame is not None and psnr(frame.image, upright) > 28
+
+
+def test_frames_that_ffmpeg_drops_are_told(tmp_path: Path) -> None:
+    whole, begun, target = (tmp_path / name for name in ("whole.ts", "begun.ts", "out.mp4"))
+    ffmpeg("-f", "lavfi", "-i", "testsrc=d=2", "-c:v", "libx264", "-g", "10", str(whole))
+    packets = whole.read_bytes()
+    begun.write_bytes(packets[len(packets) // 4 :])  # between two key frames
+    assert convert_video(whole, target, same, quiet) == []
+    notes = convert_video(begun, target, same, quiet)
+    assert any(note.startswith("frames that could not be decoded: ") for note in notes)

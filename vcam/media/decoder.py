@@ -39,9 +39,19 @@ class VideoDecoder:
         self.clock = FrameClock(container, stream)
         self.damaged = 0
         """Packets and frames that were not whole."""
+        self._expected = 0
         self.interlaced = False
         """Whether any frame was."""
         self._deinterlacer: _Deinterlacer | None = None
+
+    @property
+    def lost(self) -> int:
+        """Frames that FFmpeg dropped without an error, once the last ones are out.
+
+        Known where each packet is a frame: progressive H.264 and H.265.
+        """
+        one_each = self.stream.codec_context.name in ("h264", "hevc") and not self.interlaced
+        return max(self._expected, 0) if one_each else 0
 
     def decode(self, packet: AnyPacket) -> Iterator[tuple[av.VideoFrame, int]]:
         """The frames that come out when a packet goes in, with their times in the stream's units.
@@ -51,14 +61,17 @@ class VideoDecoder:
         if not packet.size and packet.dts is not None:  # a frame that was left out
             return
         self.clock.sent(packet)
+        self._expected += bool(packet.size) and not packet.is_discard
         try:
             decoded = self.stream.decode(packet)
         except av.FFmpegError:  # the next one may be whole
             self.damaged += 1
+            self._expected -= 1
             self.clock.lost(packet)
             return
         for frame in decoded:
             self.damaged += frame.is_corrupt
+            self._expected -= 1
             frame.pts = self.clock.time_of(frame)
             frame.duration = self.clock.duration_of(frame)
             frame.time_base = self.stream.time_base or frame.time_base

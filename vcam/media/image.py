@@ -8,7 +8,7 @@ close. CMYK and Lab images become sRGB. 16-bit images are read, but written with
 import io
 import logging
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -23,6 +23,7 @@ from vcam_relight.vcam.core.errors import InputError
 from vcam_relight.vcam.media import tiff
 from vcam_relight.vcam.media.cut_short import open_picture
 from vcam_relight.vcam.media.exif import ORIENTATION, density_of, shot_exif
+from vcam_relight.vcam.media.tiff_packing import Unsupported
 
 log = logging.getLogger(__name__)
 
@@ -104,6 +105,10 @@ def read_image(path: Path) -> ImageFile:
         raise InputError(
             f"{path} needs more memory than there is", "make it smaller first"
         ) from None
+    except Unsupported as error:
+        raise InputError(
+            f"{path} is of a rare kind ({error})", "save it as PNG, or as a plain TIFF of 8 bits"
+        ) from None
     except Exception as error:  # Pillow's decoders report damage in every way that there is
         log.debug("%s", path, exc_info=True)
         raise InputError(
@@ -167,6 +172,13 @@ def writer_of(path: Path) -> tuple[str, dict[str, Any]]:
 
 def _read(file: BinaryIO) -> ImageFile:
     tags = tiff.tags_of(file)
+    found = _read_as(file, tags)
+    if tags is not None and tiff.extra_channels(tags) > (found.alpha is not None):
+        return replace(found, notes=(*found.notes, "its extra channels were left out"))
+    return found
+
+
+def _read_as(file: BinaryIO, tags: tiff.Tags | None) -> ImageFile:
     file.seek(0)
     if tags is not None and tiff.is_misread(tags):
         return _from_tiff(file, tags)
@@ -176,6 +188,10 @@ def _read(file: BinaryIO) -> ImageFile:
         if tags is None:
             raise
         return _from_tiff(file, tags)
+    except Exception:  # of any kind
+        if tags is not None and tiff.is_webp(tags):
+            raise Unsupported("compression 50001, WebP, is not supported") from None
+        raise
     with pil:
         return _from_pillow(pil, whole, file, tags)
 
@@ -247,10 +263,12 @@ def _finished(
     upright = pil.transpose(method) if method is not None else pil
     if upright.mode == "CMYK":
         upright, icc = _from_cmyk(upright, icc), None
+    if upright.mode == "La":  # premultiplied, of which Pillow knows one way out
+        upright = upright.convert("LA")
     if upright.mode == "LAB":
         upright, icc = upright.convert("RGB"), None
-    grey = upright.mode in ("1", "L", "LA", "La")
-    has_alpha = upright.mode in ("LA", "La", "PA", "RGBA", "RGBa") or "transparency" in upright.info
+    grey = upright.mode in ("1", "L", "LA")
+    has_alpha = upright.mode in ("LA", "PA", "RGBA", "RGBa") or "transparency" in upright.info
     if has_alpha:
         rgba = np.asarray(upright.convert("RGBA"))
         alpha = np.ascontiguousarray(rgba[..., 3])

@@ -106,7 +106,7 @@ class _Copy:
 
     def finish(self) -> None:
         if self._lost:
-            self.notes.append(f"{self._lost} packets of {self._what} were lost")
+            self.notes.append(f"packets of {self._what} were lost: {self._lost}")
 
 
 class _Transcode:
@@ -118,7 +118,7 @@ class _Transcode:
         self._damaged = 0
         opus = container.format.name == "webm"
         codec = "libopus" if opus else "aac"
-        self.notes = [f"audio was converted from {codec_of(source)} to {codec}"]
+        self.notes = [f"audio was converted from {codec_of(source)} to {codec.removeprefix('lib')}"]
         rate = _OPUS_RATE if opus else _rate(codec, source.rate)
         stream = container.add_stream(codec, rate=rate)
         if not isinstance(stream, AudioStream):
@@ -147,7 +147,7 @@ class _Transcode:
         self._encode(None)
         self._container.mux(self._stream.encode(None))
         if self._damaged:
-            self.notes.append(f"{self._damaged} damaged pieces of sound were left out")
+            self.notes.append(f"damaged pieces of sound were left out: {self._damaged}")
 
     def _encode(self, frame: AudioFrame | None) -> None:
         for resampled in self._resampler.resample(frame):

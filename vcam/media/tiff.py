@@ -1,9 +1,9 @@
 """TIFF files: written with EXIF, and read where Pillow does not know the samples or misreads them.
 
 Pillow's own writer keeps the shot's EXIF without compression only. Read here are: 16-bit planes,
-32-bit integers, half and double floats, floats of several channels, 16-bit grey with alpha, Lab of
-16 bits, ICC Lab, and big-endian BigTIFF. TIFF 6.0 and Adobe's Technical Notes say what the tags
-mean.
+32-bit integers, half and double floats, floats of several channels, 16-bit grey with alpha, whole
+numbers of odd bits, Lab of 16 bits, ICC Lab, and big-endian BigTIFF. TIFF 6.0 and Adobe's Technical
+Notes say what the tags mean.
 """
 
 import contextlib
@@ -17,6 +17,12 @@ from PIL import Image
 from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
 from vcam_relight.pipeline.core.image import FloatArray
+from vcam_relight.vcam.media.tiff_packing import (
+    Unsupported,
+    levels_of_bits,
+    undifferenced,
+    unpacked,
+)
 
 _WIDTH, _HEIGHT, _BITS, _COMPRESSION, _PHOTOMETRIC = 256, 257, 258, 259, 262
 _OFFSETS, _SAMPLES, _ROWS, _COUNTS, _PLANES, _PREDICTOR = 273, 277, 278, 279, 284, 317
@@ -26,12 +32,14 @@ _SUBSAMPLING = 530
 _X_DENSITY, _Y_DENSITY, _DENSITY_UNIT = 282, 283, 296
 _EXIF_IFD, _GPS_IFD = 0x8769, 0x8825
 _LONG, _UNDEFINED = 4, 7
+_WEBP = 50001
 
 _STRIP, _LEVEL = 1 << 18, 4  # bytes of a strip, effort of zlib
 
 WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB, _CMYK, _YCBCR, _LAB, _ICC_LAB = 0, 1, 2, 5, 6, 8, 9
 _COLOURS = {WHITE_IS_ZERO: 1, _BLACK_IS_ZERO: 1, _RGB: 3, _CMYK: 4, _LAB: 3, _ICC_LAB: 3}
 _MOST_SAMPLES = 8
+_MOST, _BRIGHTEST = 0.9, 8.0
 
 _Samples = NDArray[np.generic]
 Tags = ImageFileDirectory_v2
@@ -77,6 +85,16 @@ def bits_of(tags: Tags) -> int:
     return _first(tags, _BITS, 1)
 
 
+def extra_channels(tags: Tags) -> int:
+    """Channels beside those of the colour: transparency, or what only the writer knows."""
+    return len(_all(tags, _EXTRA_SAMPLES))
+
+
+def is_webp(tags: Tags) -> bool:
+    """Whether its strips are WebP, for which Pillow's libtiff has no decoder in its wheels."""
+    return tags.get(_COMPRESSION) == _WEBP
+
+
 def is_misread(tags: Tags) -> bool:
     """Whether Pillow opens the file and gives other pixels."""
     if tags.get(_PHOTOMETRIC) == _YCBCR and tags.get(_COMPRESSION, 1) == 1:
@@ -91,7 +109,8 @@ def read_samples(file: BinaryIO, tags: Tags) -> Image.Image:
     """The image in one of Pillow's modes of 8 bits: L, LA, RGB, RGBA, CMYK or LAB.
 
     Raises:
-        ValueError: it is damaged, too large, or of a kind that is not read here either.
+        Unsupported: it is of a kind that is not read here either.
+        ValueError: it is damaged or too large.
     """
     photometric = tags.get(_PHOTOMETRIC, _BLACK_IS_ZERO)
     if photometric == _YCBCR:
@@ -99,7 +118,7 @@ def read_samples(file: BinaryIO, tags: Tags) -> Image.Image:
     colours = _COLOURS.get(photometric)
     count = tags.get(_SAMPLES, 1)
     if colours is None or not colours <= count <= _MOST_SAMPLES:
-        raise ValueError(f"colours of kind {photometric} in {count} channels are not supported")
+        raise Unsupported(f"colours of kind {photometric} in {count} channels are not supported")
     samples = _read(file, tags)
     colour = samples[..., :colours]
     if photometric in (_LAB, _ICC_LAB):
@@ -128,7 +147,7 @@ def inverted(image: Image.Image, tags: Tags) -> Image.Image:
     if tags.get(_PHOTOMETRIC) != WHITE_IS_ZERO or image.mode in ("1", "L", "LA", "La"):
         return image
     values = np.asarray(image)
-    white = 1.0 if image.mode == "F" and values.max(initial=0.0) <= 1 else 255.0
+    white = 1.0 if image.mode == "F" and _is_to_one(values) else 255.0
     flipped = (white - values) if image.mode == "F" else np.iinfo(np.uint16).max - values
     return Image.fromarray(flipped.astype(values.dtype))
 
@@ -189,7 +208,7 @@ def _lab(samples: _Samples, unsigned: bool) -> Image.Image:
     """Pillow's LAB: lightness to 255, a and b as whole numbers."""
     bits = samples.dtype.itemsize * 8
     if samples.dtype.kind not in "ui" or bits not in (8, 16):
-        raise ValueError("Lab colours other than whole numbers of 8 or 16 bits are not supported")
+        raise Unsupported("Lab colours other than whole numbers of 8 or 16 bits are not supported")
     raw = samples.view(f"u{bits // 8}").astype(np.int32)
     lightness = np.rint(raw[..., :1] / (257 if bits == 16 else 1))
     axes = raw[..., 1:]
@@ -213,10 +232,15 @@ def _levels(samples: _Samples) -> NDArray[np.uint8]:
 
 
 def float_levels(values: FloatArray) -> NDArray[np.uint8]:
-    """Levels to 255 of numbers up to 1; larger ones are levels already."""
+    """Levels to 255 of numbers in which 1 is white; larger ones are levels already."""
     finite = np.nan_to_num(values, nan=0.0, posinf=255.0, neginf=0.0)
-    scale = 255.0 if float(finite.max(initial=0.0)) <= 1.0 else 1.0
+    scale = 255.0 if _is_to_one(finite) else 1.0
     return np.asarray(np.clip(np.rint(finite * scale), 0, 255), np.uint8)
+
+
+def _is_to_one(values: FloatArray) -> bool:
+    """Whether 1 is white: lamps may be brighter, but not most of the picture."""
+    return not values.size or float(np.quantile(values, _MOST)) <= _BRIGHTEST
 
 
 def _by_opencv(file: BinaryIO, tags: Tags) -> Image.Image:
@@ -241,7 +265,8 @@ def _read(file: BinaryIO, tags: Tags) -> _Samples:
     """`(H, W, samples)` as stored."""
     width, height = _size(tags)
     count = int(tags.get(_SAMPLES, 1))
-    kind = _kind(tags)
+    kind, bits = _kind(tags)
+    compression, predictor = int(tags.get(_COMPRESSION, 1)), int(tags.get(_PREDICTOR, 1))
     out = np.zeros((height, width, count), kind.newbyteorder("="))
     planar = tags.get(_PLANES, 1) == 2
     tiled = _TILE_WIDTH in tags
@@ -261,15 +286,16 @@ def _read(file: BinaryIO, tags: Tags) -> _Samples:
     for (plane, top, left), offset, size in zip(places, offsets, counts, strict=False):
         file.seek(offset)
         rows = down if tiled else min(down, height - top)
-        wanted = rows * across * channels * kind.itemsize
-        data = _unpacked(file.read(size), tags.get(_COMPRESSION, 1), wanted)
+        wanted = rows * -(-across * channels * bits // 8)
+        data = unpacked(file.read(size), compression, wanted)
         if len(data) < wanted:
             raise ValueError("image file is truncated")
-        piece = np.frombuffer(data, kind, rows * across * channels).reshape(rows, across, channels)
-        if tags.get(_PREDICTOR, 1) == 2:
-            piece = np.cumsum(piece, axis=1, dtype=kind.newbyteorder("="))
-        elif tags.get(_PREDICTOR, 1) != 1:
-            raise ValueError("its predictor is not supported; save it without compression")
+        shape = (rows, across, channels)
+        piece: _Samples = (
+            levels_of_bits(data, shape, bits, predictor)
+            if bits % 8
+            else undifferenced(data, shape, kind, predictor)
+        )
         h, w = min(rows, height - top), min(across, width - left)
         channel = slice(plane, plane + 1) if planar else slice(None)
         out[top : top + h, left : left + w, channel] = piece[:h, :w]
@@ -278,57 +304,16 @@ def _read(file: BinaryIO, tags: Tags) -> _Samples:
     return out
 
 
-def _kind(tags: Tags) -> np.dtype[np.generic]:
-    bits, kind = (
-        set(_all(tags, _BITS)),
-        {1: "u", 2: "i", 3: "f"}.get(_first(tags, _SAMPLE_FORMAT, 1)),
-    )
-    allowed = {"f": {16, 32, 64}}.get(kind or "", {8, 16, 32})
-    if kind is None or len(bits) != 1 or not bits <= allowed:
-        raise ValueError(f"samples of {sorted(bits)} bits are not supported")
-    return np.dtype(f"{'>' if tags.prefix == b'MM' else '<'}{kind}{bits.pop() // 8}")
-
-
-def _unpacked(data: bytes, compression: int, wanted: int) -> bytes:
-    if compression == 1:
-        return data
-    if compression in (8, 32946):
-        return zlib.decompressobj().decompress(data, wanted)
-    if compression == 5:
-        return _lzw(data, wanted)
-    raise ValueError(f"compression {compression} is not supported for its samples")
-
-
-def _lzw(data: bytes, wanted: int) -> bytes:
-    """TIFF 6.0, section 13: codes of 9 to 12 bits, most significant bit first."""
-    clear, end = 256, 257
-    table: list[bytes] = []
-    out, length = [], 0
-    previous = b""
-    stored, bits = 0, 0
-    for byte in data:
-        stored, bits = (stored << 8 | byte) & 0xFFFFF, bits + 8
-        size = len(table)
-        width = 9 if size < 511 else 10 if size < 1023 else 11 if size < 2047 else 12
-        if bits < width:
-            continue
-        bits -= width
-        code = stored >> bits & ((1 << width) - 1)
-        if code == end or length >= wanted:
-            break
-        if code == clear:
-            table = [bytes([value]) for value in range(256)] + [b"", b""]
-            previous = b""
-            continue
-        if code > size or (code == size and not previous):
-            raise ValueError("its LZW data is damaged")
-        entry = table[code] if code < size else previous + previous[:1]
-        if previous:
-            table.append(previous + entry[:1])
-        out.append(entry)
-        length += len(entry)
-        previous = entry
-    return b"".join(out)
+def _kind(tags: Tags) -> tuple[np.dtype[np.generic], int]:
+    """Of each sample as it is given here, and its bits as stored."""
+    depths = set(_all(tags, _BITS))
+    bits = int(depths.pop()) if len(depths) == 1 else 0
+    kind = {1: "u", 2: "i", 3: "f"}.get(_first(tags, _SAMPLE_FORMAT, 1))
+    if kind == "u" and 1 <= bits <= 16 and bits % 8:
+        return np.dtype("u2"), bits
+    if kind is None or bits not in ((16, 32, 64) if kind == "f" else (8, 16, 32)):
+        raise Unsupported(f"samples of {bits or 'several numbers of'} bits are not supported")
+    return np.dtype(f"{'>' if tags.prefix == b'MM' else '<'}{kind}{bits // 8}"), bits
 
 
 def _all(tags: Tags, tag: int) -> tuple[int, ...]:

@@ -112,7 +112,9 @@ class VideoReader:
         if decoder.interlaced:
             self.notes.append("it is interlaced: the picture was de-interlaced")
         if decoder.damaged:
-            self.notes.append(f"{decoder.damaged} damaged pieces: what could be decoded was kept")
+            self.notes.append(f"damaged pieces: {decoder.damaged}; what could be decoded was kept")
+        if decoder.lost:
+            self.notes.append(f"frames that could not be decoded: {decoder.lost}")
         begin = float(decoder.packets.begin)
         stated = self._stated_seconds - max(begin, 0.0)  # some containers state the end
         if start is not None and stated > 0 and not decoder.packets.restarted:
