@@ -1,4 +1,4 @@
-"""Finds faces in a whole picture (BlazeFace short range; Bazarevsky et al. 2019)."""
+"""Finds faces in a whole image (BlazeFace short range; Bazarevsky et al. 2019)."""
 
 import math
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ class Detection:
     """One face found."""
 
     box: tuple[float, float, float, float]
-    """Left, top, right, bottom in pixels of the picture."""
+    """Left, top, right, bottom in pixels of the image."""
     region: Region
     """Where to look for its landmarks."""
 
@@ -33,7 +33,7 @@ class FaceDetector:
         self._anchors = _anchors(self._model.width)
 
     def detect(self, image: BgrImage) -> list[Detection]:
-        """Faces in a `(H, W, 3)` BGR picture, best first."""
+        """Faces in a `(H, W, 3)` BGR image, best first."""
         size = self._model.width
         height, width = image.shape[:2]
         scale = size / max(height, width)

@@ -15,10 +15,10 @@ class FaceLandmarker:
         self._model = load_model("face_landmark.tflite")
 
     def find(self, image: BgrImage, region: Region) -> tuple[FloatArray, float]:
-        """Landmarks in a region of a BGR picture.
+        """Landmarks in a region of a BGR image.
 
         Returns:
-            `(468, 3)` landmarks in pixels of the picture (z grows away from the camera), and the
+            `(468, 3)` landmarks in pixels of the image (z grows away from the camera), and the
             probability that there is a face at all.
         """
         size = self._model.width

@@ -9,19 +9,30 @@ import numpy as np
 from vcam_relight.pipeline.core.image import BgrImage, FloatArray
 
 RIGHT_EYE, LEFT_EYE = 33, 263
-"""Outer eye corners of the person in the face mesh: on the left and right of the picture."""
+"""Outer eye corners of the person in the face mesh: on the left and right of the image."""
 MARGIN = 1.5
 """Side of the square over the longer side of the face's box, as the model was trained."""
-_STAY_SHIFT = 0.04
-_STAY_SCALE = 0.05
-_STAY_TURN = math.radians(3)
-_SLIP_SHIFT = 0.20
-_SLIP_SCALE = math.log(1.5)
+
+
+@dataclass(frozen=True, slots=True)
+class RegionParams:
+    """How far a region may be from the face that it follows; shifts are fractions of its side."""
+
+    stay_shift: float = 0.04
+    stay_scale: float = 0.05
+    stay_turn: float = math.radians(3)
+    """Up to there a region stays where it is; scales are natural logarithms, turns radians."""
+    slip_shift: float = 0.20
+    slip_scale: float = math.log(1.5)
+    """Beyond, it has lost the face."""
+
+
+_PARAMS = RegionParams()
 
 
 @dataclass(frozen=True, slots=True)
 class Region:
-    """A turned square in pixels of the picture."""
+    """A turned square in pixels of the image."""
 
     x: float
     y: float
@@ -35,7 +46,7 @@ class Region:
 
         Args:
             points: `(n, 2)` pixels that span the face.
-            left: `(2,)` the eye on the left of the picture.
+            left: `(2,)` the eye on the left of the image.
             right: `(2,)` the other one.
         """
         dx, dy = (float(v) for v in right - left)
@@ -59,31 +70,32 @@ class Region:
         """The same square, for a face that stands on its head in it."""
         return replace(self, angle=self.angle + math.pi)
 
-    def settle(self, wanted: "Region") -> "Region":
-        """This region while `wanted` is close to it, else `wanted`.
+    def settle(self, found: "Region", params: RegionParams = _PARAMS) -> "Region":
+        """This region while `found` is close to it, else `found`.
 
         A still face must give still landmarks, and the landmarks of a crop that follows its own
         output never come to rest.
         """
-        shift = math.hypot(wanted.x - self.x, wanted.y - self.y) / self.side
-        scale = abs(math.log(wanted.side / self.side))
-        turn = abs(math.remainder(wanted.angle - self.angle, math.tau))
-        near = shift < _STAY_SHIFT and scale < _STAY_SCALE and turn < _STAY_TURN
-        return self if near else wanted
+        shift = math.hypot(found.x - self.x, found.y - self.y) / self.side
+        scale = abs(math.log(found.side / self.side))
+        turn = abs(math.remainder(found.angle - self.angle, math.tau))
+        stays = shift < params.stay_shift and scale < params.stay_scale and turn < params.stay_turn
+        return self if stays else found
 
-    def slipped(self, detected: "Region") -> bool:
+    def slipped(self, detected: "Region", params: RegionParams = _PARAMS) -> bool:
         """Whether a region followed from landmarks has lost the face that was detected."""
         shift = math.hypot(detected.x - self.x, detected.y - self.y) / self.side
-        return shift > _SLIP_SHIFT or abs(math.log(detected.side / self.side)) > _SLIP_SCALE
+        scale = abs(math.log(detected.side / self.side))
+        return shift > params.slip_shift or scale > params.slip_scale
 
     def crop(self, image: BgrImage, size: int) -> BgrImage:
-        """`(size, size, 3)` pixels of the region, black outside the picture."""
+        """`(size, size, 3)` pixels of the region, black outside the image."""
         forward = cv2.invertAffineTransform(self._to_image(size))
         crop = cv2.warpAffine(image, forward, (size, size), flags=cv2.INTER_LINEAR)
         return np.asarray(crop, np.uint8)
 
     def to_image(self, points: FloatArray, size: int) -> FloatArray:
-        """`(n, 3)` points of the crop of that size, in pixels of the picture; z is scaled alike."""
+        """`(n, 3)` points of the crop of that size, in pixels of the image; z is scaled alike."""
         matrix = self._to_image(size)
         out = np.empty_like(points)
         out[:, :2] = points[:, :2] @ matrix[:, :2].T + matrix[:, 2]

@@ -1,4 +1,6 @@
-"""Person mask (MediaPipe selfie segmentation), steadied over time."""
+"""Person mask (MediaPipe selfie segmentation), smoothed over time."""
+
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
@@ -7,24 +9,35 @@ from vcam_relight.pipeline.core.image import BgrImage, Map
 from vcam_relight.pipeline.core.resample import resize
 from vcam_relight.pipeline.face.models import load_model
 
-_WIDE = 1.3
-"""Pictures wider than this over their height use the model trained on wide ones."""
-_STILL = 0.25
-"""Share of a small change that is taken over per frame; large changes pass whole."""
-_MOVED = 0.35
+
+@dataclass(frozen=True, slots=True)
+class SegmenterParams:
+    """Which model is used, and how its masks are smoothed over time."""
+
+    wide: float = 1.3
+    """Images wider than this over their height use the model trained on wide ones."""
+    still: float = 0.25
+    """Fraction of a small change that is taken over per frame..."""
+    moved: float = 0.35
+    """...and the change of the mask from which all of it is."""
+
+
+_PARAMS = SegmenterParams()
 
 
 class PersonSegmenter:
     """One per stream: the mask is smoothed over time where it hardly changes."""
 
-    def __init__(self) -> None:
+    def __init__(self, params: SegmenterParams = _PARAMS) -> None:
+        """Loads the models, where nobody else has; `params` say how they are used."""
+        self._params = params
         self._wide = load_model("selfie_segmentation_landscape.tflite")
         self._square = load_model("selfie_segmentation.tflite")
         self._last: Map | None = None
         self._quarter_turns = 0
 
     def reset(self) -> None:
-        """Forget the frames before."""
+        """Forgets the frames before."""
         self._last = None
 
     def segment(self, image: BgrImage, quarter_turns: int = 0) -> Map:
@@ -36,7 +49,7 @@ class PersonSegmenter:
                 in it; the models know no others.
 
         Returns:
-            `(h, w)` in 0..1 at the model's resolution, stretched over the whole picture.
+            `(h, w)` in 0..1 at the model's resolution, stretched over the whole image.
         """
         if quarter_turns != self._quarter_turns:
             self._last, self._quarter_turns = None, quarter_turns
@@ -44,15 +57,15 @@ class PersonSegmenter:
         mask: Map = np.ascontiguousarray(np.rot90(upright, -quarter_turns))
         last = self._last
         if last is not None and last.shape == mask.shape:
-            change = mask - last
-            share = np.abs(change) * ((1 - _STILL) / _MOVED) + _STILL
-            mask = last + change * np.minimum(share, 1.0)
+            change, params = mask - last, self._params
+            taken = np.abs(change) * ((1 - params.still) / params.moved) + params.still
+            mask = last + change * np.minimum(taken, 1.0)
         self._last = mask
         return mask
 
     def _segment_upright(self, image: BgrImage) -> Map:
         height, width = image.shape[:2]
-        wide = width > height * _WIDE
+        wide = width > height * self._params.wide
         model = self._wide if wide else self._square
         small = resize(image, (model.width, model.height))
         pixels = cv2.cvtColor(small, cv2.COLOR_BGR2RGB).astype(np.float32) * (1 / 255)

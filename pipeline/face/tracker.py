@@ -1,7 +1,7 @@
 """Follows the faces of one stream: detect, then landmarks from the place they were last."""
 
 from concurrent.futures import ThreadPoolExecutor, wait
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
@@ -16,38 +16,51 @@ from vcam_relight.pipeline.face.region import Region
 from vcam_relight.pipeline.face.segmenter import PersonSegmenter
 from vcam_relight.pipeline.face.types import Face, FaceState
 
-MAX_FACES = 4
-_TRACKING_SIDE = 640
-"""The tracker looks at pictures of at most this many pixels on the longer side."""
-_LOOK_EVERY = 0.25
-"""Seconds between looks for further faces while one is followed; each frame while none is."""
-_SAME_IOU = 0.6
-"""Two tracks that share more than this have met on one face."""
-_NEAR_IOU = 0.15
-"""A detection and a track that share more than this are the same face."""
-_MIN_PRESENCE = 0.5
-_FADE_IN = 0.25
-_FADE_OUT = 0.4
-_GAP = 1.0
-"""A pause in media time of more seconds than this starts the stream anew."""
-_SAME_SHOT_CORRELATION = 0.5
-_CONTRAST = 30.0
-"""Length of a thumbnail below which a picture is too flat to compare."""
-_THUMB = (32, 18)
+
+@dataclass(frozen=True, slots=True)
+class TrackerParams:
+    """How faces are found, followed and faded; times are of the media, in seconds."""
+
+    faces: int = 4
+    """At most."""
+    side: int = 640
+    """Pixels on the longer side of the image that is searched, at most."""
+    detect_every: float = 0.25
+    """Between detections of further faces while one is followed; each frame while none is."""
+    same_iou: float = 0.6
+    """Two tracks that overlap more than this have met on one face."""
+    near_iou: float = 0.15
+    """A detection and a track that overlap more than this are the same face."""
+    min_presence: float = 0.5
+    """Of the landmark model, below which there is no face."""
+    fade_in: float = 0.25
+    fade_out: float = 0.4
+    gap: float = 1.0
+    """A longer pause starts the stream anew."""
+    thumbnail: tuple[int, int] = (32, 18)
+    """Width and height of the images that are compared to tell one shot from the next."""
+    same_shot_correlation: float = 0.5
+    """Of two thumbnails, below which the shot has changed."""
+    contrast: float = 30.0
+    """Length of a thumbnail below which an image is too flat to compare."""
+    min_cutoff: float = 1.5
+    beta: float = 60.0
+    rest: float = 2e-4
+    """Of the landmarks' One-Euro filter, by eye on webcam clips: below 1.5 Hz shading lags a
+    turning head, beta 60 lets a head that crosses its own width in a second through unfiltered."""
+
+
+_PARAMS = TrackerParams()
 
 
 @dataclass
-class _Track:
+class _FaceTrack:
     track_id: int
     region: Region
     landmarks: FloatArray
+    filter: OneEuroFilter
     weight: float = 0.0
     visible: bool = True
-    filter: OneEuroFilter = field(
-        # Cutoffs by eye on webcam clips: below 1.5 Hz shading lags a turning head, beta 60 lets a
-        # head that crosses its own width in a second through unfiltered.
-        default_factory=lambda: OneEuroFilter(min_cutoff=1.5, beta=60.0, rest=2e-4)
-    )
 
     def box(self) -> FloatArray:
         low, high = self.landmarks[:, :2].min(axis=0), self.landmarks[:, :2].max(axis=0)
@@ -57,22 +70,27 @@ class _Track:
 class FaceTracker:
     """Follows the people of one stream. Use it from one thread, and close it."""
 
-    def __init__(self, timer: StageTimer) -> None:
-        """Loads the models, where no other tracker has; `timer` times the stages.
+    def __init__(self, timer: StageTimer, params: TrackerParams = _PARAMS) -> None:
+        """Loads the models, where no other tracker has.
+
+        Args:
+            timer: of the stages.
+            params: how faces are followed.
 
         Raises:
             OSError, RuntimeError: a model file is missing or damaged.
         """
         self._timer = timer
+        self._params = params
         self._detector = FaceDetector()
         self._landmarker = FaceLandmarker()
         self._segmenter = PersonSegmenter()
         self._pool = ThreadPoolExecutor(1, "mask")
-        """Holds one picture at most: each frame waits for its own mask."""
-        self._tracks: list[_Track] = []
+        """Holds one image at most: each frame waits for its own mask."""
+        self._tracks: list[_FaceTrack] = []
         self._next_id = 1
         self._time: float | None = None
-        self._looked = 0.0
+        self._detected_at = 0.0
         self._thumb: FloatArray | None = None
         self._size = (0, 0)
 
@@ -95,17 +113,17 @@ class FaceTracker:
             time: media time in seconds; a step back or a long gap starts anew.
         """
         height, width = image.shape[:2]
-        scale = min(1.0, _TRACKING_SIDE / max(height, width))
+        scale = min(1.0, self._params.side / max(height, width))
         with self._timer.stage("scale"):
             size = (max(1, round(width * scale)), max(1, round(height * scale)))
             small = resize(image, size)
-            thumb = _thumbnail(small)
+            thumb = _thumbnail(small, self._params.thumbnail)
             shot_change = size != self._size or self._is_shot_change(thumb, time)
             if shot_change:
                 self.reset()
             self._size = size
             # A fade through black is a shot change too: what was before it is kept to compare with.
-            if self._thumb is None or float(np.linalg.norm(thumb)) > _CONTRAST:
+            if self._thumb is None or float(np.linalg.norm(thumb)) > self._params.contrast:
                 self._thumb = thumb
         # The two networks know nothing of each other: they share two cores.
         quarter_turns = self._quarter_turns()
@@ -115,7 +133,7 @@ class FaceTracker:
                 dt = 0.0 if self._time is None else time - self._time
                 self._time = time
                 self._follow(small, dt)
-                self._look(small, time)
+                self._detect(small, time)
                 self._fade(dt, at_once=shot_change)
         finally:
             with self._timer.stage("mask (wait)"):
@@ -130,7 +148,7 @@ class FaceTracker:
         return FaceState((width, height), time, faces, mask, shot_change)
 
     def still(self, image: BgrImage) -> FaceState:
-        """The people in a picture that is not part of a stream."""
+        """The people in an image that is not part of a stream."""
         self.reset()
         state = self.update(image, 0.0)
         self.reset()
@@ -140,38 +158,40 @@ class FaceTracker:
         last = self._thumb
         if self._time is None or last is None:
             return True
-        if not 0 <= time - self._time <= _GAP:
+        if not 0 <= time - self._time <= self._params.gap:
             return True
         lengths = float(np.linalg.norm(thumb)), float(np.linalg.norm(last))
-        if min(lengths) <= _CONTRAST:
+        if min(lengths) <= self._params.contrast:
             return False
         # Correlation rather than difference: a lamp switched on is the same shot.
-        return float((thumb * last).sum()) / (lengths[0] * lengths[1]) < _SAME_SHOT_CORRELATION
+        correlation = float((thumb * last).sum()) / (lengths[0] * lengths[1])
+        return correlation < self._params.same_shot_correlation
 
     def _follow(self, small: BgrImage, dt: float) -> None:
         for track in self._tracks:
             landmarks, presence = self._landmarker.find(small, track.region)
-            track.visible = presence > _MIN_PRESENCE
+            track.visible = presence > self._params.min_presence
             if track.visible:
                 self._move(track, landmarks, dt)
-        older: list[_Track] = []
+        older: list[_FaceTrack] = []
         for track in self._tracks:
-            if not any(iou(track.box(), other.box()) > _SAME_IOU for other in older):
+            box = track.box()
+            if not any(iou(box, other.box()) > self._params.same_iou for other in older):
                 older.append(track)
         self._tracks = older
 
     @staticmethod
-    def _move(track: _Track, landmarks: FloatArray, dt: float) -> None:
-        wanted = Region.of_landmarks(landmarks)
-        track.landmarks = track.filter.update(landmarks, dt, unit=wanted.side)
-        track.region = track.region.settle(wanted)
+    def _move(track: _FaceTrack, landmarks: FloatArray, dt: float) -> None:
+        region = Region.of_landmarks(landmarks)
+        track.landmarks = track.filter.update(landmarks, dt, unit=region.side)
+        track.region = track.region.settle(region)
 
-    def _look(self, small: BgrImage, time: float) -> None:
+    def _detect(self, small: BgrImage, time: float) -> None:
         following = any(track.visible for track in self._tracks)
-        if following and 0 <= time - self._looked < _LOOK_EVERY:
+        if following and 0 <= time - self._detected_at < self._params.detect_every:
             return
-        self._looked = time
-        for found in self._detector.detect(small)[:MAX_FACES]:
+        self._detected_at = time
+        for found in self._detector.detect(small)[: self._params.faces]:
             self._meet(small, found)
 
     def _meet(self, small: BgrImage, found: Detection) -> None:
@@ -180,23 +200,25 @@ class FaceTracker:
         It is a new one, one that was lost, or one whose landmarks have slipped (a hand in front of
         a mouth makes a fine face to the landmark model).
         """
+        params = self._params
         box = np.array(found.box, np.float32)
-        near = [track for track in self._tracks if iou(track.box(), box) > _NEAR_IOU]
+        near = [track for track in self._tracks if iou(track.box(), box) > params.near_iou]
         if any(track.visible and not track.region.slipped(found.region) for track in near):
             return
-        if not near and len(self._tracks) >= MAX_FACES:
+        if not near and len(self._tracks) >= params.faces:
             return
-        (landmarks, presence), looked_at = self._find_either_way(small, found.region)
+        (landmarks, presence), searched = self._find_either_way(small, found.region)
         region = Region.of_landmarks(landmarks)
-        if presence <= _MIN_PRESENCE or region.slipped(looked_at):
+        if presence <= params.min_presence or region.slipped(searched):
             return
-        # Looked at again from where the landmarks are, as in each frame from now on.
+        # Found again from where the landmarks are, as in each frame from now on.
         landmarks, _ = self._landmarker.find(small, region)
         if near:
             track = near[0]
             track.region, track.visible = region, True
         else:
-            track = _Track(self._next_id, region, landmarks)
+            smoothing = OneEuroFilter(params.min_cutoff, params.beta, params.rest)
+            track = _FaceTrack(self._next_id, region, landmarks, smoothing)
             self._next_id += 1
             self._tracks.append(track)
         track.filter.reset()
@@ -227,15 +249,16 @@ class FaceTracker:
         Those that come into a running shot fade in; those of a new shot are just there, and so is
         the light when somebody switches it on.
         """
+        up, down = dt / self._params.fade_in, -dt / self._params.fade_out
         for track in self._tracks:
-            step = dt / _FADE_IN if track.visible else -dt / _FADE_OUT
+            step = up if track.visible else down
             track.weight = 1.0 if at_once else float(np.clip(track.weight + step, 0.0, 1.0))
         self._tracks = [track for track in self._tracks if track.visible or track.weight > 0]
 
 
-def _thumbnail(image: BgrImage) -> FloatArray:
+def _thumbnail(image: BgrImage, size: tuple[int, int]) -> FloatArray:
     """A few gray pixels around their mean."""
-    small = resize(image, _THUMB)
+    small = resize(image, size)
     gray = cv2.cvtColor(small, cv2.COLOR_BGR2GRAY).astype(np.float32)
     result: FloatArray = gray - gray.mean()
     return result

@@ -1,4 +1,4 @@
-"""How a head lies in a picture, from its face landmarks."""
+"""How a head lies in an image, from its face landmarks."""
 
 import math
 from dataclasses import dataclass
@@ -11,12 +11,12 @@ from vcam_relight.pipeline.face.models import load_pose_basis
 from vcam_relight.pipeline.head.space import HALF, HeadPose
 
 _FLIP = np.array([1, -1, -1], np.float32)
-"""Between camera space (y up, z to the camera) and a picture's (y down, z away)."""
+"""Between camera space (y up, z to the camera) and an image's (y down, z away)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """One head in a picture."""
+    """One head in an image."""
 
     rotation: FloatArray
     """`(3, 3)` from head to camera axes."""
@@ -32,7 +32,7 @@ class Head:
 
     @property
     def roll(self) -> float:
-        """Degrees by which it lies in the picture, to either side: 0 to 180."""
+        """Degrees by which it lies in the image, to either side: 0 to 180."""
         x, y = self.rotation[:2, 1]
         return math.degrees(abs(math.atan2(float(x), float(y))))
 

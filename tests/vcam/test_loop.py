@@ -168,12 +168,12 @@ def test_engine_that_does_not_load_can_be_replaced_from_the_panel() -> None:
 
 
 def test_a_source_that_cannot_close_does_not_keep_the_sinks_from_being_completed() -> None:
-    class Stuck(NumberedSource):
+    class Unclosable(NumberedSource):
         def close(self) -> None:
             raise OSError("the driver has gone")
 
     sink = KeepingSink()
-    with running(Stuck(), sink) as loop:
+    with running(Unclosable(), sink) as loop:
         wait_for(lambda: bool(sink.kept))
     assert sink.closed and loop.status().state == "stopped"
 

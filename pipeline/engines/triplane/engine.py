@@ -90,7 +90,7 @@ class TriplaneEngine:
 
 
 @dataclass(frozen=True, slots=True)
-class _Head:
+class _HeadInFrame:
     """One head in the frame at hand."""
 
     face: Face
@@ -104,7 +104,7 @@ class _Head:
 
 
 @dataclass(frozen=True, slots=True)
-class _Track:
+class _HeadTrack:
     """What goes on from frame to frame of one head."""
 
     schedule: HeadSchedule[HeadEstimate]
@@ -128,7 +128,7 @@ class TriplaneStream:
         self._finder = HeadFinder()
         self._flow = FlowEstimator()
         self._views = ViewSynthesizer(network)
-        self._tracks: dict[int, _Track] = {}
+        self._tracks: dict[int, _HeadTrack] = {}
         """By `Face.track_id`, of the heads selected in the last frame, in order."""
         self._frames = 0
         self._feather = _feathered(OUTPUT)
@@ -171,10 +171,10 @@ class TriplaneStream:
         """Forgets all; what was requested of the network ends by itself."""
         self.reset()
 
-    def _find_heads(self, context: FrameContext, shadow_lighting: FloatArray) -> list[_Head]:
+    def _find_heads(self, context: FrameContext, shadow_lighting: FloatArray) -> list[_HeadInFrame]:
         selected = select_heads(context.faces.faces, list(self._tracks), self._params)
         tracks = {
-            face.track_id: self._tracks.get(face.track_id) or _Track(HeadSchedule(self._params))
+            face.track_id: self._tracks.get(face.track_id) or _HeadTrack(HeadSchedule(self._params))
             for face in selected
         }
         heads = [
@@ -199,7 +199,7 @@ class TriplaneStream:
         shadow_lighting: FloatArray,
         *,
         in_turn: bool,
-    ) -> _Head:
+    ) -> _HeadInFrame:
         found, time = self._finder.find(face.landmarks), context.faces.time
         crop = HeadCrop.of(found)
         luma = crop.scaled(context.scale).cut(context.luma, OUTPUT)
@@ -219,12 +219,12 @@ class TriplaneStream:
             request=request,
             timer=self._timer,
         )
-        return _Head(face, crop, luma, pose, estimate, pose_trust(found))
+        return _HeadInFrame(face, crop, luma, pose, estimate, pose_trust(found))
 
     def _relit(
         self,
         context: FrameContext,
-        heads: list[_Head],
+        heads: list[_HeadInFrame],
         lighting: Lighting,
         settings: RelightSettings,
     ) -> BgrImage:
@@ -249,7 +249,7 @@ class TriplaneStream:
     def _patch(
         self,
         context: FrameContext,
-        head: _Head,
+        head: _HeadInFrame,
         body: RgbGain,
         target: FloatArray,
         settings: RelightSettings,
@@ -270,7 +270,7 @@ class TriplaneStream:
             side=head.crop.side,
         )
 
-    def _turned(self, relit: BgrImage, head: _Head, settings: RelightSettings) -> BgrImage:
+    def _turned(self, relit: BgrImage, head: _HeadInFrame, settings: RelightSettings) -> BgrImage:
         alpha = head.face.weight  # it turns as it fades in and out
         return self._views.turn(
             relit, head.crop, head.pose, head.estimate, settings.yaw * alpha, settings.pitch * alpha
