@@ -244,7 +244,8 @@ def test_the_output_takes_no_file_of_the_users_and_follows_links(tmp_path: Path)
     assert mine.read_text() == "mine"
     assert (tmp_path / "out.png").is_symlink()
     assert np.array_equal(pixels(real), image(7))
-    assert (tmp_path / "plain.png").stat().st_mode & 0o777 == 0o644
+    if sys.platform != "win32":  # where modes say nothing
+        assert (tmp_path / "plain.png").stat().st_mode & 0o777 == 0o644
     assert [path.name for path in tmp_path.rglob(".*")] == [".out.part.png"]
 
 
