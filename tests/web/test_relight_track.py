@@ -5,10 +5,12 @@ import threading
 from typing import Any
 
 import av
+import cv2
 import numpy as np
 import pytest
 from aiortc import RTCConfiguration, RTCPeerConnection, VideoStreamTrack
 from aiortc.mediastreams import MediaStreamError, MediaStreamTrack
+from av.video.reformatter import ColorRange, Colorspace
 
 from support.demo import demo_frames
 from support.web_parts import DimRelighter, until
@@ -79,6 +81,30 @@ async def test_the_newest_frame_wins_and_keeps_its_timestamp() -> None:
     steps = np.diff([frame.pts for frame in seen]) * seen[0].time_base
     assert (steps > 1.5 / 30).all()  # the camera's own are 1 / 30
     dim.stop()
+
+
+async def test_the_colours_are_those_that_the_frames_say_they_have() -> None:
+    class FullRangeHd(Camera):
+        def __init__(self) -> None:
+            super().__init__()
+            self.image = np.full((48, 64, 3), (10, 200, 10), np.uint8)
+
+        async def recv(self) -> av.VideoFrame:
+            frame = await super().recv()
+            told = frame.reformat(
+                format="yuv420p",
+                dst_colorspace=Colorspace.ITU709,
+                dst_color_range=ColorRange.JPEG,
+            )
+            told.colorspace, told.color_range = Colorspace.ITU709, ColorRange.JPEG
+            told.pts, told.time_base = frame.pts, frame.time_base
+            return told
+
+    track = RelightTrack(FullRangeHd(), DimRelighter(), OFF)
+    (frame,) = await frames(track, 1)
+    track.stop()
+    shown = cv2.cvtColor(frame.to_ndarray(), cv2.COLOR_YUV2BGR_I420)  # BT.601, limited
+    assert np.abs(shown.astype(int) - (10, 200, 10)).max() <= CHROMA_SUBSAMPLING
 
 
 async def test_an_engine_that_fails_lets_the_video_pass(caplog: pytest.LogCaptureFixture) -> None:

@@ -7,7 +7,6 @@ import threading
 from collections.abc import Callable
 
 import av
-import numpy as np
 from aiortc import MediaStreamTrack
 
 from vcam_relight.pipeline.controls import RelightSettings
@@ -15,6 +14,7 @@ from vcam_relight.pipeline.core.image import BgrImage
 from vcam_relight.pipeline.lighting import Lighting
 from vcam_relight.pipeline.relighter import Relight
 from vcam_relight.vcam.core.mailbox import Mailbox
+from vcam_relight.vcam.media.frames import FrameConverter
 from vcam_relight.web.webrtc.tracks import RelitTrack, drain, i420
 
 log = logging.getLogger(__name__)
@@ -55,6 +55,7 @@ class RelightTrack(RelitTrack):
         """Likewise."""
         self._track = track
         self._problem = ""
+        self._converter = FrameConverter()
         self._inbox: Mailbox[av.VideoFrame] = Mailbox()
         self._event_loop = asyncio.get_running_loop()
         self._draining = asyncio.create_task(self._drain())
@@ -89,7 +90,7 @@ class RelightTrack(RelitTrack):
             self._event_loop.call_soon_threadsafe(call, *args)
 
     def _relit(self, frame: av.VideoFrame, relighter: Relight) -> BgrImage:
-        image = frame.to_ndarray(format="bgr24").astype(np.uint8, copy=False)
+        image = self._converter.to_image(frame)
         try:
             relit = relighter.process(image, frame.time or 0.0, self.lighting, self.settings)
         except Exception as error:  # whatever an engine raises, the video goes on
