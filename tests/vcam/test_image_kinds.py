@@ -2,6 +2,7 @@
 
 import io
 import lzma
+import os
 import struct
 import sys
 import zlib
@@ -357,3 +358,16 @@ def test_channels_that_are_not_transparency_are_left_out_with_a_note(
     premultiplied = read_image(tmp_path / "premultiplied.tif")
     assert premultiplied.grey and premultiplied.alpha is not None
     assert np.abs(premultiplied.image[..., 0].astype(int) - grey[..., 0]).max() <= 2
+
+
+def test_pipes_devices_and_giants_are_refused_at_once(tmp_path: Path) -> None:
+    pipe, giant = tmp_path / "pipe.png", tmp_path / "giant.png"
+    with giant.open("wb") as file:
+        file.truncate(20 << 30)
+    refused = {giant: "larger than 2 GiB"}
+    if hasattr(os, "mkfifo"):
+        os.mkfifo(pipe)
+        refused |= {pipe: "is not a file", Path("/dev/zero"): "is not a file"}
+    for path, words in refused.items():
+        with pytest.raises(InputError, match=words):
+            read_image(path)

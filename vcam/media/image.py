@@ -7,6 +7,7 @@ close. CMYK and Lab images become sRGB. 16-bit images are read, but written with
 
 import io
 import logging
+import stat
 import warnings
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -43,6 +44,7 @@ IMAGE_SUFFIXES = frozenset(_WRITE) | {".avif", ".heic", ".heif"}
 _KINDS = "PNG, JPEG, WebP, AVIF, HEIC, BMP or TIFF"
 _HEIC_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"}
 _DEEP = "it has more than 8 bits: the output has 8"
+_MOST_BYTES = 2 << 30  # as many pixels as are allowed, of four samples of 16 bits, are less
 _NO_ALPHA = {"JPEG", "BMP"}
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -87,9 +89,16 @@ def read_image(path: Path) -> ImageFile:
     if path.is_dir():
         raise InputError(f"{path} is a folder", "give the path of a picture file")
     try:
+        size = _size_of_file(path)
+        if size > _MOST_BYTES:
+            raise InputError(
+                f"{path} is larger than {_MOST_BYTES >> 30} GiB", "make it smaller first"
+            )
         with warnings.catch_warnings(), path.open("rb") as file:
             warnings.simplefilter("ignore")  # damaged EXIF; large but allowed images
             return _read(file)
+    except InputError:
+        raise
     except FileNotFoundError:
         raise InputError(f"{path} does not exist", "check the path") from None
     except UnidentifiedImageError:
@@ -194,6 +203,14 @@ def _read_as(file: BinaryIO, tags: tiff.Tags | None) -> ImageFile:
         raise
     with pil:
         return _from_pillow(pil, whole, file, tags)
+
+
+def _size_of_file(path: Path) -> int:
+    """In bytes. A pipe would wait for its writer, and a device has no end."""
+    found = path.stat()
+    if not stat.S_ISREG(found.st_mode):
+        raise InputError(f"{path} is not a file", "give the path of a picture file")
+    return found.st_size
 
 
 def _formats() -> list[str]:
