@@ -41,7 +41,7 @@ class PersonSegmenter:
         self._last = None
 
     def segment(self, image: BgrImage, quarter_turns: int = 0) -> Map:
-        """The persons' share of each pixel.
+        """How much of each pixel is a person's.
 
         Args:
             image: `(H, W, 3)`.

@@ -23,7 +23,7 @@ class BodyParams:
     rounding: float = 0.30
     """Share of a face's width over which the edge of a person is rounded."""
     fallback_width: float = 1 / 6
-    """A face's width where there is none, as a share of the map's."""
+    """A face's width where there is none, as a fraction of the map's."""
     facing: float = 0.75
     """How much a surface without a slope faces the camera, before its length is made 1."""
     slopes: tuple[tuple[float, float], ...] = ((1.0, 1.6), (0.4, 0.5))

@@ -13,7 +13,7 @@ class Lighting:
     """A distant lighting, or one of two wishes that only an engine can fulfil.
 
     Only the light's shape and colour count: engines scale it so that a face gets as much of it as
-    of the present light, as a camera's exposure would, and leave brightness to
+    of the source lighting, as a camera's exposure would, and leave brightness to
     `RelightSettings.intensity`.
     """
 

@@ -1,4 +1,4 @@
-"""DPR's hourglass as the paper engine's reader of the present light."""
+"""DPR's hourglass as the paper engine's estimator of the source lighting."""
 
 import os
 from pathlib import Path

@@ -52,7 +52,7 @@ LIGHT_CHANGE_FIRST_LEVELS = 2.0
 NOISE_FLICKER = 0.0018
 """Median step from frame to frame of output over input, blurred over 31 pixels, over its standard
 deviation, on a still face with noise of 3 levels: 0.0012 (triplane) and 0.0015 (geometry) were
-measured; geometry has 0.0026 without following the present light in time."""
+measured; geometry has 0.0026 without smoothing the source lighting over time."""
 
 BEARD_ANGLE_DEG = 6.0
 """By how much a beard over the lower face may turn the light that is read from it: 1.6 degrees were

@@ -15,8 +15,8 @@ SPHERE_PLACE = 0.12
 twentieth of the pixels, which a sphere seen from one side cuts off."""
 
 NO_OP_DB = 40.0
-"""PSNR of the output against the input when the light asked for is the present one: a promise of
-the README."""
+"""PSNR of the output against the input when the target lighting is the source lighting: a promise
+of the README."""
 
 LOBES = 0.03
 """Of the largest shading, for a light of about the width of one of the 162 directions' cells, whose

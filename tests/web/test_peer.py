@@ -356,14 +356,14 @@ def test_patch_marker_bit(patched: None) -> None:
 
 
 def test_patches_leave_a_mended_aiortc_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    class Mended(JitterBuffer):
+    class FixedBuffer(JitterBuffer):
         def add(self, packet: RtpPacket) -> tuple[bool, JitterFrame | None]:
             return False, JitterFrame(b"", 0)
 
-    stock = Mended._remove_frame
-    monkeypatch.setattr(aiortc_patches, "JitterBuffer", Mended)
+    stock = FixedBuffer._remove_frame
+    monkeypatch.setattr(aiortc_patches, "JitterBuffer", FixedBuffer)
     aiortc_patches.marker_bit()
-    assert Mended._remove_frame is stock
+    assert FixedBuffer._remove_frame is stock
 
     async def rewritten(self: Any, packet: RtpPacket, arrival_time_ms: int) -> None:
         """Has none of the parts that the patch reaches for."""

@@ -152,9 +152,9 @@ def _march(coarse: _Samples, fine: _Samples) -> Rendered:
     # weights, and the features need not be sorted.
     halves = 0.5 * weights
     per_sample = F.pad(halves, (0, 1)) + F.pad(halves, (1, 0))
-    share = torch.empty_like(per_sample).scatter_(1, order, per_sample)
+    contribution = torch.empty_like(per_sample).scatter_(1, order, per_sample)
     split = coarse.depths.shape[1]
-    first, second = share[:, None, :split], share[:, None, split:]
+    first, second = contribution[:, None, :split], contribution[:, None, split:]
 
     def total(near: Tensor, far: Tensor) -> Tensor:
         return torch.baddbmm(first @ near, second, far)[:, 0]

@@ -69,9 +69,9 @@ class Maps:
     """Natural logarithm of what the light that is there makes of the albedo, highlights included,
     RGB, up to one constant."""
     occlusion: Tensor
-    """Natural logarithm of the share of the target light's irradiance that arrives, 1 channel."""
+    """Natural logarithm of the part of the target irradiance that arrives, 1 channel."""
     mask: Tensor
-    """Logit of the person's share, 1 channel."""
+    """Logit of the person's coverage, 1 channel."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,12 +241,12 @@ class VolumeRenderer(nn.Module):
         points = pose.lifted(self.places, depths)
         features = _lookup(albedo, points)
         weights, _ = self._weights(features, _SPREAD)
-        share = weights / (weights.sum(2, keepdim=True) + 1e-3)
-        share = share + (1 - share.sum(2, keepdim=True)) / _FINE
-        depth = (share * depths).sum(2)
+        normalized = weights / (weights.sum(2, keepdim=True) + 1e-3)
+        normalized = normalized + (1 - normalized.sum(2, keepdim=True)) / _FINE
+        depth = (normalized * depths).sum(2)
 
         def seen(samples: Tensor) -> Tensor:
-            mixed = (samples * share[..., None]).sum(2)
+            mixed = (samples * normalized[..., None]).sum(2)
             return mixed.transpose(1, 2).reshape(batch, -1, _RAYS, _RAYS)
 
         def image(values: Tensor) -> Tensor:
@@ -256,7 +256,7 @@ class VolumeRenderer(nn.Module):
         return Volume(seen(features), lit, image(depth), image(coarse), image(opacity))
 
     def _weights(self, features: Tensor, step: float) -> tuple[Tensor, Tensor]:
-        """`(B, N, K)` shares of the samples, and `(B, N)` their sum (Max 1995)."""
+        """`(B, N, K)` weights of the samples, and `(B, N)` their sum (Max 1995)."""
         depths = functional.softplus(self.density(features).squeeze(-1)) * (10 * step)
         reaching = torch.exp(-depths.cumsum(2))
         before = torch.cat([torch.ones_like(reaching[..., :1]), reaching[..., :-1]], dim=2)
@@ -283,7 +283,7 @@ class PixelHead(nn.Module):
         return cast(Conv, self.mix[1]), cast(Conv, self.mix[2])
 
     def forward(self, volume: Volume, fine: Tensor, pose: HeadPose, light: Tensor) -> Maps:
-        """Maps of the present view; the light as of `TriplaneNetwork.forward`."""
+        """Maps of the frame's own view; the light as of `TriplaneNetwork.forward`."""
         normal = self.normal(volume, pose)
         coarse = self.albedo(volume.albedo)
         if volume.shading is not None:
@@ -336,8 +336,8 @@ class TriplaneNetwork(nn.Module):
             state: what the last frame left; None for a fresh start.
 
         Returns:
-            The maps of the present view, what its rays saw, the next state, and the albedo planes
-            `(B * 3, feature, 64, 64)`, for other views.
+            The maps of the frame's own view, what its rays saw, the next state, and the albedo
+            planes `(B * 3, feature, 64, 64)`, for other views.
         """
         fine, features = self.encoder(image)
         planes = self.temporal(self.unprojection(features, pose), state)
