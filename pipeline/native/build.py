@@ -72,16 +72,17 @@ def load_library(
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     _check_folder(folder)
     library, complete = folder / f"{name}.so", folder / "complete"  # dlopen asks for no suffix
-    with FileLock(folder / "vcam.lock"):
+    lock = folder / "vcam.lock"
+    with FileLock(lock):
         if complete.exists():
             try:
                 if _is_ours(library):
                     return load(library)
             except OSError:  # missing, damaged, or of a system that has changed
                 pass
-            complete.unlink()
-            for path in folder.glob(f"{name}*"):  # what it was linked from too
-                path.unlink()
+            for path in folder.iterdir():  # what it was linked from too
+                if path != lock:
+                    path.unlink()
         build(library)
         library.chmod(0o700)  # whatever the user's umask
         loaded = load(library)

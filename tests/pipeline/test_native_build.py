@@ -63,9 +63,12 @@ def test_the_users_own_is_loaded_and_not_built_again(
 def test_a_library_that_others_may_write_is_built_again(
     mode: int, library: Path, load: Callable[[], str]
 ) -> None:
+    linked = library.with_name("object.o")
+    linked.write_text("changed")
     library.chmod(mode)
     assert load() == "ours"
     assert library.stat().st_mode & 0o022 == 0
+    assert not linked.exists(), "it would be linked from that again"
 
 
 def test_a_library_that_is_a_link_is_built_again(

@@ -123,13 +123,3 @@ class PinholeCamera:
         matrix = [[f, 0, self.width / 2], [0, f, self.height / 2], [0, 0, 1]]
         result: FloatArray = np.array(matrix, np.float32)
         return result
-
-    @property
-    def extrinsics(self) -> FloatArray:
-        """`(4, 4)` float32 world-to-camera matrix of OpenCV's convention."""
-        flip = np.diag([1.0, -1.0, -1.0])
-        matrix = np.eye(4)
-        matrix[:3, :3] = flip @ self.rotation
-        matrix[:3, 3] = -matrix[:3, :3] @ self.position
-        result: FloatArray = matrix.astype(np.float32)
-        return result
