@@ -43,7 +43,7 @@ class Listener:
         )
         self._server: asyncio.Server | None = None
         self._handshakes: dict[RequestHandler, float] = {}
-        """Accepted, but not yet connected: until when."""
+        """Accepted, but not yet connected: until when. Nobody tells of those that fail."""
 
     async def start(self, host: str, port: int, context: ssl.SSLContext | None) -> int:
         """Listens; returns the port.
@@ -79,16 +79,14 @@ class Listener:
         server = self._runner.server
         if server is None:  # it is being stopped
             return _Refused()
-        connected = set(server.connections)
-        now = asyncio.get_running_loop().time()
-        self._handshakes = {
-            handler: end
-            for handler, end in self._handshakes.items()
-            if end > now and handler not in connected
-        }
-        if len(connected) + len(self._handshakes) >= MAX_CONNECTIONS:
+        loop = asyncio.get_running_loop()
+        now = loop.time()
+        for late in [handler for handler, end in self._handshakes.items() if end <= now]:
+            del self._handshakes[late]
+        if len(server.connections) + len(self._handshakes) >= MAX_CONNECTIONS:
             return _Refused()
-        handler = _BoundedHandler(server, loop=asyncio.get_running_loop(), **server._kwargs)
+        handler = _BoundedHandler(server, loop=loop, **server._kwargs)
+        handler.handshakes = self._handshakes
         self._handshakes[handler] = now + IDLE_S
         return handler
 
@@ -96,7 +94,14 @@ class Listener:
 class _BoundedHandler(RequestHandler):
     """aiohttp's own, whose answers to what is no HTTP tell neither versions nor internals."""
 
-    __slots__ = ()
+    __slots__ = ("handshakes",)
+
+    handshakes: "dict[RequestHandler, float]"
+    """The listener's, which it leaves when it is connected."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.handshakes.pop(self, None)
+        super().connection_made(transport)
 
     def handle_error(
         self,

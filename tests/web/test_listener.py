@@ -142,6 +142,15 @@ async def test_the_number_of_connections_is_capped_and_the_server_recovers(
         assert await panel.receive(timeout=3.0), "the panel's own connection goes on"
 
 
+async def test_many_short_connections_are_all_served(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(listener, "MAX_CONNECTIONS", 8)
+    async with running() as served:
+        url = served.server.origin + "/healthz"
+        for _ in range(40):
+            async with served.http.get(url, headers={"Connection": "close"}) as response:
+                assert response.status == 200
+
+
 async def test_a_tls_handshake_that_does_not_begin_is_closed_and_counted(
     impatient: None, monkeypatch: pytest.MonkeyPatch, certificate: dict[str, Path]
 ) -> None:
