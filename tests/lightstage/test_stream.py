@@ -98,7 +98,7 @@ def test_the_same_seed_gives_the_same_bytes_however_many_workers(pack: AssetPack
     assert contents(resumed) == contents(second) != contents(first)
 
 
-def test_a_image_is_albedo_times_shading_plus_specular(clip: RenderedClip) -> None:
+def test_an_image_is_albedo_times_shading_plus_specular(clip: RenderedClip) -> None:
     for view in (clip.frames[0].source, *clip.frames[0].novel):
         made = view.albedo.astype(np.float32) * view.shading + view.specular
         assert np.abs(made - view.images).max() < HALF_FLOATS * view.images.max()

@@ -105,7 +105,7 @@ def test_wrong_shapes_are_named(model: PaperModel) -> None:
 
 
 @pytest.mark.slow
-def test_a_image_of_full_size() -> None:
+def test_an_image_of_full_size() -> None:
     model = PaperModel(random_network(512))
     out = model.image_forward(torch.zeros(1, 3, 512, 512), LIGHT, FRONT)
     assert torch.isfinite(out.image).all()

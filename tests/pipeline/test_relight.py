@@ -260,7 +260,7 @@ def test_light_fades_when_a_face_comes_and_goes_and_never_pops(
     assert np.array_equal(shown[-1], covered)
 
 
-def test_a_image_without_people_passes_through(relighter: Relighter) -> None:
+def test_an_image_without_people_passes_through(relighter: Relighter) -> None:
     rng = np.random.default_rng(0)
     wall = cv2.resize(rng.integers(60, 200, (9, 16, 3), dtype=np.uint8), (640, 360))
     out = play(relighter, [wall] * 5, PRESETS["key-left"].lighting())

@@ -23,7 +23,7 @@ def run(source: Path, folder: Path, *options: str) -> int:
     return main([str(source), str(folder), *map(str, LIGHTS), *options])
 
 
-def test_a_image_under_each_light(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_image_under_each_light(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     frame = demo_frames(1)[0]
     cv2.imwrite(str(tmp_path / "face.png"), frame)
     assert run(tmp_path / "face.png", tmp_path / "out") == 0

@@ -119,7 +119,7 @@ def test_colour_profile_is_kept(tmp_path: Path) -> None:
         assert out.info["icc_profile"] == profile
 
 
-def test_print_colours_become_a_image(tmp_path: Path) -> None:
+def test_print_colours_become_an_image(tmp_path: Path) -> None:
     Image.new("CMYK", (30, 20), (0, 255, 255, 0)).save(tmp_path / "in.jpg", quality=95)
     assert off(tmp_path / "in.jpg", tmp_path / "out.png") == 0
     b, g, r = pixels(tmp_path / "out.png")[10, 10]
@@ -211,7 +211,7 @@ def face(tmp_path: Path) -> Path:
     return tmp_path / "face.png"
 
 
-def test_a_image_without_a_face_is_told(
+def test_an_image_without_a_face_is_told(
     tmp_path: Path, face: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     pillow(image(1)).save(tmp_path / "wall.png")

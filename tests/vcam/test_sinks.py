@@ -176,7 +176,7 @@ def test_letterbox_keeps_a_circle_round() -> None:
     assert abs(np.ptp(rows) - 160 * 360 / 300) <= 3
 
 
-def test_letterbox_leaves_a_image_that_fits_alone() -> None:
+def test_letterbox_leaves_an_image_that_fits_alone() -> None:
     image = np.zeros((48, 64, 3), np.uint8)
     assert Letterbox((64, 48)).fit(image) is image
     assert even((1, 7)) == (2, 6)

@@ -115,11 +115,3 @@ class PinholeCamera:
         y = self.height / 2 - local[..., 1] * scale
         result: FloatArray = np.stack([x, y, depth], axis=-1).astype(np.float32)
         return result
-
-    @property
-    def intrinsics(self) -> FloatArray:
-        """`(3, 3)` float32 matrix of OpenCV's convention (x right, y down, z forward), pixels."""
-        f = self.focal * self.height
-        matrix = [[f, 0, self.width / 2], [0, f, self.height / 2], [0, 0, 1]]
-        result: FloatArray = np.array(matrix, np.float32)
-        return result
