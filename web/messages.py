@@ -7,10 +7,12 @@ these types from `static/messages.d.ts`, which `web.declarations` makes of this 
 
 import json
 from collections.abc import Mapping
+from dataclasses import fields
 from typing import Annotated, Any, Literal, TypedDict
 
 from vcam_relight.pipeline.lighting.presets import PresetSummary
 from vcam_relight.vcam.core.errors import InputError
+from vcam_relight.vcam.settings.store import PRESET_SETTINGS, Settings
 from vcam_relight.vcam.stream.loop import State
 
 MAX_MESSAGE = 4096
@@ -21,7 +23,9 @@ SettingsJson = Annotated[dict[str, Any], "Settings"]
 """What `Settings.to_json` gives."""
 ChangesJson = Annotated[dict[str, Any], "Partial<Settings>"]
 """Some of its keys."""
-PresetChangesJson = Annotated[dict[str, Any], 'Omit<Settings, "mirror" | "engine">']
+_LEFT_ALONE = {field.name for field in fields(Settings)} - PRESET_SETTINGS - {"relight"}
+_OMITTED = f"Omit<Settings, {' | '.join(map(json.dumps, sorted(_LEFT_ALONE)))}>"
+PresetChangesJson = Annotated[dict[str, Any], _OMITTED]
 """What `preset_changes` gives."""
 ControlsJson = Annotated[Mapping[str, Any], "Record<ControlName, Control>"]
 """`CONTROLS`, each with the fields of `Control`."""

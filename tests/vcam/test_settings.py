@@ -9,7 +9,12 @@ import pytest
 from vcam_relight.pipeline.lighting.presets import Preset, load_presets
 from vcam_relight.vcam.core.errors import InputError
 from vcam_relight.vcam.settings.persistence import restore
-from vcam_relight.vcam.settings.store import Settings, SettingsStore, preset_changes
+from vcam_relight.vcam.settings.store import (
+    PRESET_SETTINGS,
+    Settings,
+    SettingsStore,
+    preset_changes,
+)
 
 TURNED = "[turned]\nlight = [{ azimuth = 30 }]\ncontrols = { yaw = 8, warmth = 0.4 }\n"
 
@@ -31,6 +36,7 @@ def store(presets: dict[str, Preset]) -> SettingsStore:
 def test_a_preset_brings_all_that_it_says(store: SettingsStore, presets: dict[str, Preset]) -> None:
     store.change({"aim": [10, 20], "fill": 0.9, "mirror": True})
     brought = preset_changes(presets["turned"])
+    assert brought.keys() == PRESET_SETTINGS
     now = store.change({"preset": "turned"}).settings.to_json()
     assert now == brought | {"mirror": True, "engine": "triplane"}
     assert (now["yaw"], now["fill"], now["aim"]) == (8, 0, None)

@@ -11,15 +11,12 @@ import platformdirs
 from vcam_relight.pipeline.core.user_files import brief, read_text
 from vcam_relight.vcam.core.atomic_file import replacing
 from vcam_relight.vcam.core.errors import InputError
-from vcam_relight.vcam.settings.store import Settings, SettingsStore
+from vcam_relight.vcam.settings.store import PRESET_SETTINGS, Settings, SettingsStore
 
 log = logging.getLogger(__name__)
 
 LARGEST_FILE = 64 * 1024
 """Bytes of saved settings that are read; the program writes less than 1 KiB."""
-
-_ALONE = ("mirror", "engine")
-"""Settings that are saved one by one; all others make up the look, which is saved as a whole."""
 
 
 def config_folder() -> Path:
@@ -63,8 +60,8 @@ def restore(store: SettingsStore) -> dict[str, Any]:
 def save_changes(saved: Mapping[str, Any], before: Settings, after: Settings) -> None:
     """Saves what was changed while the program ran.
 
-    The look is saved as a whole once a part of it was changed, so together with the preset and the
-    controls that the command line asked for; nothing else that it asked for is saved. A file that
+    What a preset brings is saved as a whole once a part of it was changed, so together with the
+    preset and the controls that the command line asked for; other settings one by one. A file that
     cannot be written is one warning.
 
     Args:
@@ -73,9 +70,9 @@ def save_changes(saved: Mapping[str, Any], before: Settings, after: Settings) ->
         after: the settings at the end.
     """
     old, new = before.to_json(), after.to_json()
-    changed = {name: new[name] for name in _ALONE if new[name] != old[name]}
-    if any(new[name] != old[name] for name in new if name not in _ALONE):
-        changed |= {name: value for name, value in new.items() if name not in _ALONE}
+    changed = {name: value for name, value in new.items() if value != old[name]}
+    if changed.keys() & PRESET_SETTINGS:
+        changed |= {name: value for name, value in new.items() if name in PRESET_SETTINGS}
     if not changed:
         return
     try:

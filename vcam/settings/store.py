@@ -32,6 +32,10 @@ class Settings:
         return flat | controls
 
 
+PRESET_SETTINGS = frozenset({"preset", "aim", *CONTROLS})
+"""The settings that choosing a preset changes; all others it leaves alone."""
+
+
 @dataclass(frozen=True, slots=True)
 class Snapshot:
     """Settings with the number that acknowledges them and the lighting they ask for."""
@@ -92,7 +96,8 @@ class SettingsStore:
 def preset_changes(preset: Preset) -> dict[str, Any]:
     """What choosing `preset` changes, as `SettingsStore.change` takes it.
 
-    That is every control, and the key light goes back to where the preset has it.
+    That is all of `PRESET_SETTINGS`: every control, and the key light goes back to where the preset
+    has it.
     """
     return {"preset": preset.name, "aim": None, **asdict(preset.controls)}
 

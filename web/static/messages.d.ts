@@ -59,7 +59,7 @@ export interface PresetInfo {
   title: string;
   help: string;
   key: [number, number] | null;
-  settings: Omit<Settings, "mirror" | "engine">;
+  settings: Omit<Settings, "engine" | "mirror">;
 }
 
 /** First of all: what can be chosen. */
