@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from types import TracebackType
 from typing import TYPE_CHECKING, Protocol, Self
 
@@ -38,14 +39,19 @@ class Relight(Protocol):
 class Relighter:
     """A face tracker and one stream of an engine. Use it from one thread, and close it."""
 
-    def __init__(self, engine: Engine) -> None:
-        """Args: `engine` may serve other relighters as well, and is left open.
+    def __init__(self, engine: Engine, failed: Callable[[Engine], None] | None = None) -> None:
+        """Opens a stream of an engine.
+
+        Args:
+            engine: may serve other relighters as well, and is left open.
+            failed: told of the engine when a frame raises, as `EnginePool.discard` wants it.
 
         Raises:
             OSError, RuntimeError: the tracker's models are missing or do not load.
         """
         self.engine = engine
         self.timer = StageTimer()
+        self._failed = failed
         self._tracker = _tracker(self.timer) if engine.needs_faces else None
         self._stream = engine.open_stream(self.timer)
 
@@ -86,7 +92,12 @@ class Relighter:
             faces = self._tracker.update(image, time)
             if faces.shot_change:
                 self._stream.reset()
-        return self._stream.relight(image, faces, lighting, settings)
+        try:
+            return self._stream.relight(image, faces, lighting, settings)
+        except Exception:
+            if self._failed is not None:
+                self._failed(self.engine)
+            raise
 
     def reset(self) -> None:
         """Forgets the frames before: a new source, a seek, a failed frame."""

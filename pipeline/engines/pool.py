@@ -20,6 +20,7 @@ class EnginePool:
         self._load = load
         self._lock = threading.Lock()
         self._slots: dict[tuple[str, str], _Slot] = {}
+        self._discarded: list[Engine] = []
         self._closed = False
 
     def get(self, name: str, device: str = "cpu") -> Engine:
@@ -46,12 +47,25 @@ class EnginePool:
                     slot.engine = engine
             return slot.engine
 
+    def discard(self, engine: Engine) -> None:
+        """Gives it to nobody any more: one that failed is loaded anew for the next who asks.
+
+        Other streams may still run on it, so it is freed by `close`.
+        """
+        with self._lock:
+            for key, slot in list(self._slots.items()):
+                if slot.engine is engine:
+                    del self._slots[key]
+                    self._discarded.append(engine)
+
     def close(self) -> None:
         """Frees all engines, whose streams must be closed by then. May be called twice."""
         with self._lock:
             self._closed = True
             engines = [slot.engine for slot in self._slots.values() if slot.engine]
+            engines += self._discarded
             self._slots.clear()
+            self._discarded.clear()
         for engine in engines:
             engine.close()
 

@@ -10,7 +10,8 @@ import pytest
 from support.demo import demo_frames
 from vcam_relight.pipeline.controls import RelightSettings
 from vcam_relight.pipeline.core.image import BgrImage
-from vcam_relight.pipeline.engines.base import Engine
+from vcam_relight.pipeline.core.timing import StageTimer
+from vcam_relight.pipeline.engines.base import Engine, Stream
 from vcam_relight.pipeline.engines.passthrough import PassthroughEngine
 from vcam_relight.pipeline.engines.pool import EnginePool
 from vcam_relight.pipeline.lighting.presets import load_presets
@@ -97,3 +98,39 @@ def test_what_failed_to_load_is_tried_again() -> None:
         with pytest.raises(OSError, match="no weights"):
             pool.get("one")
         assert pool.get("one") is pool.get("one")
+
+
+class _Breaking(_Closing):
+    """Its streams fail at their first frame."""
+
+    def open_stream(self, timer: StageTimer) -> Stream:
+        return _BrokenStream()
+
+
+class _BrokenStream:
+    def relight(self, *args: object) -> BgrImage:
+        raise RuntimeError("the device was lost")
+
+    def reset(self) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
+
+
+def test_an_engine_that_failed_is_loaded_anew_and_freed_at_the_end() -> None:
+    made: list[_Breaking] = []
+
+    def load(name: str, device: str) -> Engine:
+        made.append(_Breaking())
+        return made[-1]
+
+    with EnginePool(load) as pool:
+        first = pool.get("one")
+        with Relighter(first, failed=pool.discard) as relighter:
+            light = PRESETS["key-left"]
+            with pytest.raises(RuntimeError, match="lost"):
+                relighter.process(demo_frames(1)[0], 0.0, light.lighting(), light.controls)
+        assert pool.get("one") is not first
+        assert made[0].closed == 0, "another stream may still run on it"
+    assert [engine.closed for engine in made] == [1, 1]

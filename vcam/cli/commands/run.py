@@ -135,7 +135,7 @@ def _build(args: argparse.Namespace, store: "SettingsStore", stack: ExitStack) -
         from vcam_relight.pipeline.relighter import Relighter
         from vcam_relight.vcam.device import engine_on
 
-        return Relighter(engine_on(engine, args.device, pool.get))
+        return Relighter(engine_on(engine, args.device, pool.get), failed=pool.discard)
 
     mode = VideoMode(args.size, args.fps)
     source = open_source(args.source, mode)
