@@ -137,7 +137,8 @@ class WebServer:
             where = f"{self.config.host}:{self.config.port}"
             if isinstance(error, OSError) and error.errno == errno.EADDRINUSE:
                 raise VcamError(
-                    f"the port of {where} is in use", "choose another with --port, or --port 0"
+                    f"port {self.config.port} of {self.config.host} is in use",
+                    "choose another with --port, or --port 0",
                 ) from error
             raise VcamError(
                 f"cannot listen on {where} ({error})", "choose another --host or --port"

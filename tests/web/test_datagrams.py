@@ -101,6 +101,7 @@ async def test_a_page_that_hides_all_its_addresses_is_connected() -> None:
 def offer(*lines: str, bundle: str = "0") -> str:
     """An offer of one video section with more lines."""
     head = f"v=0\r\no=- 1 1 IN IP4 0.0.0.0\r\ns=-\r\nt=0 0\r\na=group:BUNDLE {bundle}\r\n"
+    head += "a=fingerprint:sha-256 00:11\r\n"
     video = "m=video 9 UDP/TLS/RTP/SAVPF 96\r\na=mid:0\r\na=rtpmap:96 VP8/90000\r\n"
     return head + video + "".join(f"{line}\r\n" for line in lines)
 
@@ -128,6 +129,24 @@ async def test_offers_that_would_stop_the_event_loop_are_refused_at_once(sdp: st
 
 def test_an_ordinary_offer_is_let_through() -> None:
     check_offer(offer("a=fmtp:96 x=1", "a=rtcp-fb:96 nack", "a=rtcp-fb:96 nack pli"))
+
+
+def test_an_offer_without_a_certificate_is_refused() -> None:
+    ordinary = offer()
+    fingerprint = "a=fingerprint:sha-256 00:11\r\n"
+    bare = ordinary.replace(fingerprint, "")
+    check_offer(bare + fingerprint)  # the section's own
+    for sdp in (bare, bare + "m=video 9 UDP/TLS/RTP/SAVPF 96\r\n" + fingerprint):
+        with pytest.raises(ValueError, match="no fingerprint"):
+            check_offer(sdp)
+
+
+async def test_what_is_wrong_with_an_offer_is_said_in_words() -> None:
+    async with running() as served:
+        for lines in ("a=candidate:1 1 udp 1 x", "a=ssrc-group:FID", "a=extmap:x"):
+            status, answer = await served.post("/api/offer", {"sdp": offer(lines)})
+            assert status == 400 and "()" not in answer["error"], lines
+            assert "object has no" not in answer["error"] and "coroutine" not in answer["error"]
 
 
 def test_candidates_are_those_that_can_be_tried() -> None:

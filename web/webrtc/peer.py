@@ -112,7 +112,9 @@ class PeerConnection:
         except PeerRefused:
             raise
         except Exception as error:  # aiortc's parser raises whatever a malformed line leads to
-            raise PeerRefused(400, f"the offer cannot be used ({error})") from error
+            why = str(error) if isinstance(error, ValueError) else ""
+            why = why or "one of its lines is malformed"
+            raise PeerRefused(400, f"the offer cannot be used ({why})") from error
         self._port.source.attach()
         self._port.sink.attach(track)
         self._spawn(self._give_up())

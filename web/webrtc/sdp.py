@@ -26,7 +26,8 @@ def check_offer(sdp: str) -> None:
 
     Raises:
         ValueError: too many sections or attributes, a payload type that is mapped twice in a
-            section, or a BUNDLE group (RFC 9143) of sections that are not there.
+            section, a BUNDLE group (RFC 9143) of sections that are not there, or a section that no
+            certificate could be checked for.
     """
     session, *sections = _sections(sdp)
     if len(sections) > MAX_SECTIONS:
@@ -43,6 +44,10 @@ def check_offer(sdp: str) -> None:
     for line in session:
         if line.startswith("a=group:BUNDLE") and not set(line.split()[1:]) <= mids:
             raise ValueError("the BUNDLE group names a section that is not there")
+    bundled = any(line.startswith("a=group:BUNDLE") for line in session)
+    for section in sections[:1] if bundled else sections:
+        if not any(line.startswith("a=fingerprint:") for line in (*session, *section)):
+            raise ValueError("a section has no fingerprint of a certificate")
 
 
 def with_reachable_candidates(

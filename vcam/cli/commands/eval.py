@@ -63,7 +63,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--out",
         type=Path,
         metavar="FOLDER",
-        help="for report.json, report.md, contact contact_sheets",
+        help="for report.json, report.md, contact sheets",
     )
     parser.add_argument("--markdown", type=Path, metavar="FILE", help="for the tables")
     parser.add_argument("--json", action="store_true", help="print one JSON object, no tables")
