@@ -5,6 +5,7 @@ has no name; mixed and whole-number channels and the newer compressions are left
 """
 
 import io
+import math
 import struct
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,12 @@ _MORE = "save it as RGB half with ZIP compression, or pip install 'vcam-relight[
 _BEST = ("Combined", "Beauty", "RGBA")  # what renderers call the finished image
 
 
+_TILED, _OTHER_THAN_ONE_PICTURE = 0x02, 0x18
+"""Of the second byte of the version; the others are deep samples and several parts."""
+_ROWS_OF_CHUNK = {0: 1, 1: 1, 2: 1, 3: 16, 4: 32, 5: 16, 6: 32, 7: 32, 8: 32, 9: 256}
+"""By compression: none, RLE, ZIPS, ZIP, PIZ, PXR24, B44, B44A, DWAA, DWAB."""
+
+
 @dataclass(frozen=True, slots=True)
 class ExrHeader:
     """What the beginning of the file says of its first part."""
@@ -28,6 +35,9 @@ class ExrHeader:
     size: tuple[int, int]
     """Width and height in pixels of what is shown or stored, the larger of each."""
     channels: tuple[str, ...]
+    chunks: tuple[int, int, int] | None
+    """Where the table of its chunks lies, their number, and the bytes of each before its size;
+    None where that is not known."""
 
 
 def read_header(data: bytes) -> ExrHeader:
@@ -37,6 +47,7 @@ def read_header(data: bytes) -> ExrHeader:
         ValueError: it is damaged.
     """
     boxes, channels, at = [], [], 8
+    window, tile, compression = (0, 0), (0, 0), -1
     try:
         while data[at] != 0:
             name, at = _text(data, at)
@@ -47,6 +58,11 @@ def read_header(data: bytes) -> ExrHeader:
             if name in ("dataWindow", "displayWindow"):
                 left, top, right, bottom = struct.unpack("<4i", value)
                 boxes.append((right - left + 1, bottom - top + 1))
+                window = boxes[-1] if name == "dataWindow" else window
+            elif name == "tiles":
+                tile = struct.unpack_from("<2I", value)
+            elif name == "compression":
+                compression = value[0]
             elif name == "channels":
                 channels = _channels(value)
             at += max(size, 0)
@@ -54,7 +70,29 @@ def read_header(data: bytes) -> ExrHeader:
         raise ValueError("its header is damaged") from None
     if not boxes or min(map(min, boxes)) < 1:
         raise ValueError("its header is damaged")
-    return ExrHeader((max(w for w, _ in boxes), max(h for _, h in boxes)), tuple(channels))
+    chunks = None
+    if not data[5] & _OTHER_THAN_ONE_PICTURE:
+        if data[5] & _TILED and all(tile):
+            count = math.prod(-(-a // b) for a, b in zip(window, tile, strict=True))
+            chunks = (at + 1, count, 16)
+        elif compression in _ROWS_OF_CHUNK:
+            chunks = (at + 1, -(-window[1] // _ROWS_OF_CHUNK[compression]), 4)
+    return ExrHeader((max(w for w, _ in boxes), max(h for _, h in boxes)), tuple(channels), chunks)
+
+
+def _check_chunks(data: bytes, table: int, count: int, head: int) -> None:
+    """Refuses a file that lacks rows, which FFmpeg shows black, or full of what it decoded before.
+
+    Some writers leave zeros for where the chunks are. A chunk's size is `head` bytes behind its
+    beginning; of files with several levels the largest is looked at.
+    """
+    try:
+        for place in struct.unpack_from(f"<{count}Q", data, table):
+            end = place + head
+            if place and end + 4 + struct.unpack_from("<I", data, end)[0] > len(data):
+                raise ValueError("it is damaged or cut short")
+    except (struct.error, OverflowError, MemoryError):
+        raise ValueError("it is damaged or cut short") from None
 
 
 def read_exr(path: Path, data: bytes, header: ExrHeader) -> FloatArray:
@@ -67,8 +105,10 @@ def read_exr(path: Path, data: bytes, header: ExrHeader) -> FloatArray:
 
     Raises:
         OSError: the file cannot be read.
-        ValueError: it is damaged, or of a kind that neither decoder reads.
+        ValueError: it is damaged, cut short, or of a kind that neither decoder reads.
     """
+    if header.chunks is not None:
+        _check_chunks(data, *header.chunks)
     layer = _layer(header.channels)
     try:
         return _by_ffmpeg(data, layer)

@@ -101,6 +101,14 @@ def test_a_layer_of_any_name_is_read_without_the_library(
     assert np.allclose(load_hdri(tmp_path / "sky.exr"), sky(), rtol=HALF_ROUNDED)
 
 
+@pytest.mark.parametrize("lost", [1, 20, 1500, 3000])
+def test_a_map_that_lacks_rows_is_refused(tmp_path: Path, lost: int) -> None:
+    whole = exr("")
+    (tmp_path / "cut.exr").write_bytes(whole[: max(len(whole) - lost, 400)])
+    with pytest.raises(ValueError, match="cut short"):
+        load_hdri(tmp_path / "cut.exr")
+
+
 def test_what_ffmpeg_does_not_decode_is_read_by_the_library_or_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
