@@ -146,6 +146,15 @@ def test_interlaced_video_is_deinterlaced(tmp_path: Path) -> None:
     assert np.mean([combing(f) for f in after.stored[2:-2]]) < SHARP * np.mean(combs)
 
 
+def test_lost_depth_is_said(tmp_path: Path) -> None:
+    source, target = tmp_path / "in.mkv", tmp_path / "out.mp4"
+    pixels = "testsrc=s=96x64:r=30:d=0.2,format=yuv422p10le"
+    ffmpeg("-f", "lavfi", "-i", pixels, "-c:v", "ffv1", source)
+    assert convert_video(source, target, same, quiet) == [
+        "it has more than 8 bits: the output has 8"
+    ]
+
+
 def test_lost_transparency_is_said_and_not_tagged(tmp_path: Path) -> None:
     source, target = tmp_path / "in.webm", tmp_path / "out.webm"
     filters = "testsrc=s=96x64:r=30:d=0.2,format=yuva420p,colorchannelmixer=aa=0.5"

@@ -194,6 +194,8 @@ class _Writer:
         self._colour = Colour.of(first.frame)
         if self._colour.hdr:
             self.notes.append(f"it is HDR ({self._colour.hdr}): the output has 8 bits a colour")
+        elif max(part.bits for part in first.frame.format.components) > 8:
+            self.notes.append("it has more than 8 bits: the output has 8")
         if has_alpha(first.frame, reader.stream):
             self.notes.append("its transparency could not be kept")
         self._colour.tag(stream.codec_context)
