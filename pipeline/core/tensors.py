@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import fields, is_dataclass
+from functools import cache
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
@@ -37,3 +38,21 @@ def mapped(one: T, change: Callable[[Tensor], Tensor]) -> T:
 def moved(one: T, device: torch.device) -> T:
     """The same on a device."""
     return mapped(one, lambda tensor: tensor.to(device))
+
+
+def constant(values: tuple[Any, ...], like: Tensor) -> Tensor:
+    """Numbers as a tensor of the type and on the device of another, made once for each.
+
+    What is copied to a GPU at every call waits for it, and cannot be captured in a CUDA graph.
+
+    Args:
+        values: numbers, in tuples of tuples for more than one dimension.
+        like: only its type and device matter.
+    """
+    return _made(values, like.device, like.dtype)
+
+
+@cache
+def _made(values: tuple[Any, ...], device: torch.device, dtype: torch.dtype) -> Tensor:
+    with torch.inference_mode(False):  # or no gradient could pass through it later
+        return torch.tensor(values, dtype=dtype, device=device)

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from vcam_relight.pipeline.core.tensors import constant
+
 HALF = 1.8
 """Planes and crops reach so far from the origin: a cube of 3.6 dm around the head."""
 _CENTRE = (0.0, 0.2, -0.25)
@@ -32,7 +34,7 @@ class HeadPose:
     def seen_at(self, points: Tensor) -> Tensor:
         """`(B, N, 2)` places in the crop, x right and y down in -1..1, of head-space `(N, 3)`."""
         turned = torch.einsum("bij,nj->bni", self.rotation[:, :2], points)
-        flip = turned.new_tensor([1.0, -1.0])
+        flip = constant((1.0, -1.0), turned)
         return turned * flip * self.scale[:, None, None] + self.shift[:, None]
 
     def lifted(self, places: Tensor, depths: Tensor) -> Tensor:

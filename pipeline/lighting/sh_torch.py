@@ -4,16 +4,22 @@ Functions and constants are theirs; beside them are occlusion, and lights as tur
 """
 
 import math
+from functools import cache
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from vcam_relight.pipeline.core.color import LUMINANCE_RGB
+from vcam_relight.pipeline.core.tensors import constant
 from vcam_relight.pipeline.lighting.exposure import FRONT_MEAN
 from vcam_relight.pipeline.lighting.sh import LAMBERT, basis_terms
 from vcam_relight.pipeline.lighting.shading import SHADING
 
+LUMINANCE: tuple[float, ...] = tuple(LUMINANCE_RGB.tolist())
+"""`color.LUMINANCE_RGB`, for `tensors.constant`."""
+_LAMBERT: tuple[float, ...] = tuple(LAMBERT.tolist())
+_FRONT_MEAN: tuple[float, ...] = tuple(FRONT_MEAN.tolist())
 _DIRECTIONS = 64
 
 
@@ -34,12 +40,12 @@ def irradiance(light: Tensor, normals: Tensor) -> Tensor:
 
     It may dip below 0 for hard light, where order 2 rings.
     """
-    return radiance(light * torch.from_numpy(LAMBERT).to(light)[:, None], normals)
+    return radiance(light * constant(_LAMBERT, light)[:, None], normals)
 
 
 def exposure(light: Tensor) -> Tensor:
     """`(B, C)` irradiance that a face gets of `(B, 9, C)` on average."""
-    return torch.from_numpy(FRONT_MEAN).to(light) @ light
+    return constant(_FRONT_MEAN, light) @ light
 
 
 def shading_floor(light: Tensor) -> Tensor:
@@ -58,7 +64,7 @@ def log_shading(light: Tensor, normals: Tensor) -> Tensor:
     """
     floor = shading_floor(light)[:, :, None, None]
     light_here = irradiance(light, normals).clamp(min=0)
-    weights = torch.from_numpy(LUMINANCE_RGB).to(light)[:, None, None]
+    weights = constant(LUMINANCE, light)[:, None, None]
     gray = (light_here * weights).sum(1, keepdim=True)
     dark = exposure(light).mean(1) * SHADING.floor
     share = gray / (gray + dark[:, None, None, None])
@@ -95,10 +101,8 @@ def turned(light: Tensor, rotation: Tensor) -> Tensor:
     Returns:
         `(B, 9, C)`.
     """
-    directions = _sphere().to(light)
-    seen = basis(rotation @ directions.T).transpose(1, 2) @ light
-    result: Tensor = torch.linalg.pinv(basis(directions.T[None])[0].T) @ seen
-    return result
+    directions, projection = _sphere(light.device)
+    return projection @ (basis(rotation @ directions.T).transpose(1, 2) @ light)
 
 
 def asked_light(light: Tensor, rotation: Tensor) -> Tensor:
@@ -106,13 +110,18 @@ def asked_light(light: Tensor, rotation: Tensor) -> Tensor:
 
     That is where it comes from as the head sees it, colourless, the first coefficient 1.
     """
-    gray = light @ torch.from_numpy(LUMINANCE_RGB).to(light)
+    gray = light @ constant(LUMINANCE, light)
     gray = turned(gray[..., None], rotation)[..., 0]
     return gray / gray[:, :1].clamp(min=1e-3)
 
 
-def _sphere() -> Tensor:
-    index = torch.arange(_DIRECTIONS, dtype=torch.float32) + 0.5
-    z, angle = 1 - 2 * index / _DIRECTIONS, index * (math.pi * (3 - math.sqrt(5)))
-    r = torch.sqrt(1 - z * z)
-    return torch.stack([r * torch.cos(angle), r * torch.sin(angle), z], dim=1)
+@cache
+def _sphere(device: torch.device) -> tuple[Tensor, Tensor]:
+    """`(N, 3)` directions all over, and `(9, N)` from radiance there to coefficients."""
+    with torch.inference_mode(False):
+        index = torch.arange(_DIRECTIONS, dtype=torch.float32) + 0.5
+        z, angle = 1 - 2 * index / _DIRECTIONS, index * (math.pi * (3 - math.sqrt(5)))
+        r = torch.sqrt(1 - z * z)
+        directions = torch.stack([r * torch.cos(angle), r * torch.sin(angle), z], dim=1)
+        projection = torch.linalg.pinv(basis(directions.T[None])[0].T)
+        return directions.to(device), projection.to(device)

@@ -96,12 +96,13 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--unlabelled", type=Path, metavar="FILE", help="what `unlabelled` wrote")
     command.add_argument("--out", type=Path, required=True, metavar="DIR",
                          help="the run's folder: what is there is gone on with")  # fmt: skip
-    command.add_argument("--steps", type=_natural, required=True)
-    command.add_argument(
-        "--decay", type=_natural, required=True,
-        help="steps at the end over which the learning rate falls to nothing",
-    )  # fmt: skip
+    command.add_argument("--steps", type=_natural, required=True,
+                         help="over which the learning rate falls to nothing")  # fmt: skip
+    command.add_argument("--weights", type=Path, metavar="FILE",
+                         help="the network to begin with (default: a new one)")  # fmt: skip
     command.add_argument("--rate", type=float, default=1e-3, help="default: %(default)s")
+    command.add_argument("--batch", type=_batch, default=96,
+                         help="single frames of a step (default: %(default)s)")  # fmt: skip
     command.add_argument("--seed", type=_whole, default=0, help="default: 0")
     command.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
     command.add_argument("--minutes", type=float, default=float("inf"),
@@ -138,13 +139,18 @@ def _fit(options: argparse.Namespace) -> None:
         options.unlabelled,
         options.out,
         options.steps,
-        options.decay,
+        options.weights,
         options.rate,
+        options.batch,
         options.seed,
         device=torch.device("cuda" if cuda else "cpu"),
     )
     end = time.monotonic() + 60 * options.minutes
-    Trainer(plan).run(stop=lambda: time.monotonic() > end)
+    try:
+        trainer = Trainer(plan)
+    except RuntimeError as error:  # other weights, or more frames than the device has memory for
+        raise ValueError(str(error)) from error
+    trainer.run(stop=lambda: time.monotonic() > end)
 
 
 def _export(options: argparse.Namespace) -> None:
@@ -161,6 +167,13 @@ def _natural(text: str) -> int:
     number = int(text)
     if number < 1:
         raise argparse.ArgumentTypeError(f"{text} is not 1 or more")
+    return number
+
+
+def _batch(text: str) -> int:
+    number = int(text)
+    if number < 4:
+        raise argparse.ArgumentTypeError(f"{text} is not 4 or more")
     return number
 
 

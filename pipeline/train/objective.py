@@ -15,8 +15,8 @@ from vcam_relight.pipeline.engines.triplane.network.model import (
 )
 from vcam_relight.pipeline.head.space import HeadPose
 from vcam_relight.pipeline.lighting.sh_torch import asked_light
-from vcam_relight.pipeline.train.batches import TrainingStep
 from vcam_relight.pipeline.train.losses import WEIGHTS, change, log_gain, losses, novel_loss
+from vcam_relight.pipeline.train.samples import TrainingStep
 
 
 def step_losses(network: TriplaneNetwork, step: TrainingStep, novel: bool) -> dict[str, Tensor]:

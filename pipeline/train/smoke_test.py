@@ -7,15 +7,18 @@ from pathlib import Path
 import torch
 
 from vcam_relight.pipeline.engines.triplane.network.checkpoint import load_network
-from vcam_relight.pipeline.train.batches import TrainingStep, TrainingSteps
 from vcam_relight.pipeline.train.captures import CaptureFolder
 from vcam_relight.pipeline.train.export import export
 from vcam_relight.pipeline.train.fit import Trainer, TrainingPlan
-from vcam_relight.pipeline.train.objective import show, weighted
+from vcam_relight.pipeline.train.frame_bank import FrameBank
+from vcam_relight.pipeline.train.objective import show, step_losses, weighted
+from vcam_relight.pipeline.train.random_tensors import RandomTensors
+from vcam_relight.pipeline.train.samples import TrainingStep
 
 _LOG = logging.getLogger(__name__)
 _STEPS = 8
-"""Which has all kinds."""
+"""Which are of all kinds."""
+_BATCH, _RATE = 8, 2e-2
 
 
 def smoke_test(pack: Path, folder: Path) -> None:
@@ -34,10 +37,12 @@ def smoke_test(pack: Path, folder: Path) -> None:
         _LOG.info("capture %d is rendered", index)
     list(replace(train, path=folder / "test", split="test").fill((0,), workers=1))
     plan = TrainingPlan(
-        train.path, folder / "test", None, folder / "run", _STEPS, 1, rate=2e-2, every=_STEPS
-    )
+        train.path, folder / "test", None, folder / "run", _STEPS, rate=_RATE, batch=_BATCH,
+        every=_STEPS, tested=_BATCH,
+    )  # fmt: skip
     trainer = Trainer(plan)
-    shown = TrainingSteps(plan.captures, plan.seed).make(_STEPS)
+    torch.manual_seed(0)
+    shown = FrameBank(plan.captures, plan.device).stills(_BATCH, RandomTensors(plan.device))
     before = _error(trainer, shown)
     trainer.run(stop=lambda: trainer.step == _STEPS // 2)
     resumed = Trainer(plan)
@@ -61,7 +66,7 @@ def smoke_test(pack: Path, folder: Path) -> None:
 
 @torch.no_grad()
 def _error(trainer: Trainer, step: TrainingStep) -> float:
-    return weighted(trainer.losses(step)).item()
+    return weighted(step_losses(trainer.network, step, novel=False)).item()
 
 
 def _require(fact: bool, otherwise: str) -> None:

@@ -3,13 +3,14 @@
 from pathlib import Path
 
 import pytest
+from safetensors.torch import load_file
+from torch.nn.functional import avg_pool2d
 
 from support.stage import require
+from vcam_relight.pipeline.core.tensors import mapped
 from vcam_relight.pipeline.engines.triplane.network.layers import sample
-from vcam_relight.pipeline.head.pose import HeadFinder
 from vcam_relight.pipeline.head.space import HeadPose, pixel_places
 from vcam_relight.pipeline.lightstage.assets.asset_pack import AssetPack, default_pack_path
-from vcam_relight.pipeline.train.samples import read, samples
 from vcam_relight.pipeline.train.smoke_test import smoke_test
 
 LIFTED_DM = 0.1
@@ -37,21 +38,24 @@ def test_a_round_trip_leaves_a_network(trained: Path) -> None:
 
 @pytest.mark.parametrize("index", [0, 5])
 def test_depth_and_poses_carry_a_surface_to_the_novel_view(trained: Path, index: int) -> None:
-    subject = read(trained / "captures" / f"{index:06d}.npz")
-    count = len(subject["sh"])
-    batch = samples(subject, range(count), [0] * count, HeadFinder())
-    depths = batch.depth.reshape(count, -1, 1)
-    points = batch.pose.lifted(pixel_places(batch.depth.shape[-1]), depths)[:, :, 0]
+    subject = load_file(trained / "captures" / f"{index:06d}.safetensors")
+    surface, novel = subject["surface"].float(), subject["novel"].float()
+    count, depth = len(surface), surface[:, 6:]
+    person = avg_pool2d(subject["alpha"].float() / 255, 2) > 0.95
+    pose, novel_pose = (
+        HeadPose(flat[:, :9].reshape(-1, 3, 3), flat[:, 9], flat[:, 10:])
+        for flat in (subject["pose"], subject["novel_pose"])
+    )
+    points = pose.lifted(pixel_places(depth.shape[-1]), depth.reshape(count, -1, 1))[:, :, 0]
     for k in range(count):
-        there = points[k][batch.person[k].reshape(-1) > 0]
-        albedo = batch.albedo[k].reshape(3, -1)[:, batch.person[k].reshape(-1) > 0]
-        pose = batch.novel_pose
-        one = HeadPose(pose.rotation[k : k + 1], pose.scale[k : k + 1], pose.shift[k : k + 1])
+        there = points[k][person[k].reshape(-1)]
+        albedo = surface[k, :3].reshape(3, -1)[:, person[k].reshape(-1)]
+        one = mapped(novel_pose, lambda tensor, k=k: tensor[k : k + 1])  # type: ignore[misc]
         places = one.seen_at(there)
-        shown = sample(batch.novel_alpha[k : k + 1], places)[0, 0] > 0.99
-        deep = sample(batch.novel_depth[k : k + 1], places)[0, 0]
-        error = (deep - there @ pose.rotation[k, 2])[shown]
+        shown = sample(novel[k : k + 1, 6:7], places)[0, 0] > 0.99
+        deep = sample(novel[k : k + 1, 7:], places)[0, 0]
+        error = (deep - there @ novel_pose.rotation[k, 2])[shown]
         assert shown.float().mean() > 0.5
         assert error.abs().median() < LIFTED_DM  # some of it is hidden there
-        other = sample(batch.novel_albedo[k : k + 1], places)[0][:, shown]
+        other = sample(novel[k : k + 1, :3], places)[0][:, shown]
         assert (other - albedo[:, shown]).abs().median() < LIFTED_ALBEDO

@@ -18,6 +18,8 @@ from vcam_relight.pipeline.lighting.sh import irradiance
 _WORK = 256
 """Photographs are kept at this many rows: they lie out of focus anyway."""
 _SUFFIXES = {".jpg", ".jpeg", ".png", ".webp"}
+LEAST_WHITE = 0.15
+"""Of the mean radiance, which a white surface sends back at least: light comes round."""
 _TOWARDS_CAMERA = np.array([0, 0, 1], np.float32)
 
 
@@ -168,11 +170,11 @@ def surroundings(radiance: FloatArray, size: tuple[int, int], focal: float) -> F
     return np.asarray(cv2.GaussianBlur(seen, (0, 0), max(0.02 * height, 0.5)), np.float32)
 
 
-def _level(light: LightMap) -> FloatArray:
+def white_level(light: LightMap) -> FloatArray:
     """`(3,)` what a white surface behind the person, facing the camera, sends back."""
     received = irradiance(to_sh(light), _TOWARDS_CAMERA)
     mean = light.mean((0, 1))
-    return np.asarray(np.maximum(received / math.pi, 0.15 * mean), np.float32)
+    return np.asarray(np.maximum(received / math.pi, LEAST_WHITE * mean), np.float32)
 
 
 def _photograph(
@@ -189,7 +191,7 @@ def _photograph(
         crop = crop[:, ::-1].copy()
     grown = cv2.resize(crop, (width, height), interpolation=cv2.INTER_LINEAR)
     grown = cv2.GaussianBlur(grown, (0, 0), height / 256 * float(rng.uniform(0.6, 5)))
-    colour = _level(light)
+    colour = white_level(light)
     tint = (colour / max(luminance(colour), 1e-6)) ** np.float32(rng.uniform(0.3, 1.0))
     level = 0.35 * luminance(colour) * 2 ** rng.normal(0, 0.7)
     scale = level / max(luminance(grown.mean((0, 1))), 0.02)
@@ -220,14 +222,14 @@ def _wall(rng: np.random.Generator, size: tuple[int, int], light: LightMap) -> F
             -((x - cx) ** 2 + (y - cy) ** 2) / np.float32(2 * r * r)
         )
     distance = 2 ** rng.uniform(-1.5, 0.4)  # a wall further off gets less of the lamp
-    return np.asarray(shade[..., None] * (_paint(rng) * _level(light) * distance), np.float32)
+    return np.asarray(shade[..., None] * (_paint(rng) * white_level(light) * distance), np.float32)
 
 
 def _furnished(rng: np.random.Generator, size: tuple[int, int], light: LightMap) -> FloatArray:
     """A wall with shelves, paintings, a door or a window, more or less out of focus."""
     height, width = size
     scene = _wall(rng, size, light)
-    level = _level(light)
+    level = white_level(light)
     for _ in range(int(rng.integers(2, 14))):
         w, h = np.exp(rng.uniform(math.log(0.04), math.log(0.7), 2)) * (width, height)
         x, y = rng.uniform(-0.2, 1.0) * width, rng.uniform(-0.2, 1.0) * height

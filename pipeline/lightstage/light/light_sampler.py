@@ -31,7 +31,7 @@ _LOW, _HIGH = -40.0, 70.0
 """Elevations of the main light in degrees."""
 _EXPOSURE = math.pi
 """Mean irradiance of a face in a well exposed image: a surface of albedo 0.4 is at 0.4."""
-_FROM_BEHIND = 0.5
+FROM_BEHIND = 0.5
 """Light that misses the face counts as this share of the mean over all normals: a camera does not
 lift a back-lit face all the way."""
 
@@ -91,7 +91,7 @@ def sample_light(
 def expose(radiance: LightMap, brightness: float = 1.0) -> LightMap:
     """The lighting scaled until a face is lit with a mean irradiance of `brightness` times pi."""
     sh = to_sh(radiance)
-    level = exposure_level(sh, _FROM_BEHIND)
+    level = exposure_level(sh, FROM_BEHIND)
     result: LightMap = (radiance * (_EXPOSURE * brightness / level)).astype(np.float32)
     return result
 
