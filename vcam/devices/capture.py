@@ -104,7 +104,7 @@ class CaptureAttempt:
     """One attempt at opening a camera on a thread of its own, which may hang for ever."""
 
     def __init__(self, make: Callable[[threading.Event], Capture | None], index: int) -> None:
-        """Begins.
+        """Does not begin yet.
 
         Args:
             make: opens the camera; it is given the event that says that nobody waits any more.
@@ -116,7 +116,11 @@ class CaptureAttempt:
         self._finished = False
         self._over = False
         self._capture: Capture | None = None
-        threading.Thread(target=self._run, name=f"open camera {index}", daemon=True).start()
+        self._thread = threading.Thread(target=self._run, name=f"open camera {index}", daemon=True)
+
+    def start(self) -> None:
+        """Begins. By then whoever may give it up must know of it."""
+        self._thread.start()
 
     @property
     def running(self) -> bool:

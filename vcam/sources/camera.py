@@ -88,6 +88,7 @@ class CameraSource(Source):
                 raise self._busy()  # the last try hangs still: no second thread beside it
             self._follow()
             self._attempt = CaptureAttempt(self._open_capture, self._index)
+            self._attempt.start()
         capture = self._attempt.wait(OPEN_TIMEOUT_S)
         if self._closing:  # the loop was stopped meanwhile
             if capture is not None:
