@@ -12,8 +12,10 @@ from conftest import ROOT
 
 import vcam_relight
 
-NOT_SHIPPED = {"__pycache__", "checkpoints/paper", "checkpoints/deep3d", "checkpoints/dpr"}
-"""Caches, and weights that are for research only (`checkpoints/README.md`)."""
+NOT_SHIPPED = {"__pycache__"} | {
+    f"checkpoints/{name}" for name in ("paper", "deep3d", "dpr", "training")
+}
+"""Caches, weights that are for research only, and those to train on from (see its README)."""
 
 
 def setuptools_table() -> dict[str, Any]:

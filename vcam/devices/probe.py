@@ -9,6 +9,7 @@ _SIZE, _FPS = (1280, 720), 30.0
 def camera_opens(index: int) -> bool:
     """Whether the camera gives a frame. It is opened for that: its LED lights up."""
     attempt = CaptureAttempt(lambda given_up: open_configured(index, _SIZE, _FPS, given_up), index)
+    attempt.start()
     capture = attempt.wait(OPEN_TIMEOUT_S)
     if capture is None:
         return False
