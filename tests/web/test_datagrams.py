@@ -114,9 +114,20 @@ def offer(*lines: str, bundle: str = "0") -> str:
         offer(*[f"a=candidate:{n} 1 udp 1 127.0.0.1 {n + 1} typ host" for n in range(200)]),
         offer(*["a=x-nobody-knows:1"] * 2000),
         offer(bundle="0 1 2"),
+        offer("a=mid:1", bundle="0 1"),
+        offer(bundle="0 0"),
         offer(*["m=video 9 UDP/TLS/RTP/SAVPF 96"] * 20),
     ],
-    ids=["mapped often", "many codecs", "many candidates", "unknown lines", "bundle", "sections"],
+    ids=[
+        "mapped often",
+        "many codecs",
+        "many candidates",
+        "unknown lines",
+        "bundle",
+        "names",
+        "bundle twice",
+        "sections",
+    ],
 )
 async def test_offers_that_would_stop_the_event_loop_are_refused_at_once(sdp: str) -> None:
     async with running() as served:

@@ -143,6 +143,8 @@ class PeerConnection:
             task.cancel()
         try:
             await self._pc.close()
+        except Exception:  # what aiortc cannot close must not hide why it is closed
+            log.debug("closing a connection", exc_info=True)
         finally:
             await self._ended(self)
 

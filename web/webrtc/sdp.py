@@ -17,6 +17,8 @@ time by the square of them."""
 MAX_OTHER = 64
 """Lines of any other attribute."""
 
+_KINDS = ("m=audio ", "m=video ", "m=application ")
+"""Sections that aiortc makes transports for."""
 _ATTRIBUTE = re.compile(r"a=([a-z0-9-]+)(?::(\S+))?", re.IGNORECASE)
 _CANDIDATE_ADDRESS = 4  # candidate:<foundation> <component> <transport> <priority> <address> …
 
@@ -40,14 +42,36 @@ def check_offer(sdp: str) -> None:
         mapped = Counter(value for name, value in found if name == "rtpmap")
         if any(count > 1 for count in mapped.values()):
             raise ValueError("a payload type is mapped twice")
-    mids = {line[6:].strip() for section in sections for line in section if line[:6] == "a=mid:"}
-    for line in session:
-        if line.startswith("a=group:BUNDLE") and not set(line.split()[1:]) <= mids:
-            raise ValueError("the BUNDLE group names a section that is not there")
+    _check_names(session, sections)
     bundled = any(line.startswith("a=group:BUNDLE") for line in session)
     for section in sections[:1] if bundled else sections:
         if not any(line.startswith("a=fingerprint:") for line in (*session, *section)):
             raise ValueError("a section has no fingerprint of a certificate")
+
+
+def _check_names(session: list[str], sections: list[list[str]]) -> None:
+    """Each section has one name at most, its own; BUNDLE (RFC 9143) names those that there are.
+
+    aiortc has no transport for what a group names and no section is, and can then neither answer
+    nor close.
+    """
+    names: list[str] = []
+    usable: set[str] = set()
+    for section in sections:
+        own = [line[6:] for line in section if line.startswith("a=mid:")]
+        if len(own) > 1:
+            raise ValueError("a section has two names")
+        names += own
+        if section[0].startswith(_KINDS):
+            usable.update(own)
+    if len(set(names)) < len(names):
+        raise ValueError("two sections have one name")
+    for line in session:
+        named = line.split()[1:] if line.startswith("a=group:BUNDLE") else []
+        if not set(named) <= usable:
+            raise ValueError("the BUNDLE group names a section that is not there")
+        if len(set(named)) < len(named):
+            raise ValueError("the BUNDLE group names a section twice")
 
 
 def with_reachable_candidates(
