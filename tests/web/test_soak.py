@@ -94,9 +94,9 @@ async def test_nothing_grows_and_every_session_lives() -> None:
         assert after[1] <= before[1] + 8  # connections that are just being closed
         assert after[2] <= before[2] + 1
         for peer, count in zip(peers, frames, strict=True):
-            assert len(peer.levels) > count + SOAK_S * 5, "its pictures stopped"
+            assert len(peer.levels) > count + SOAK_S, "its pictures stopped"
         stop.set()
         _, shown = await asyncio.gather(*work)
-        assert shown > SOAK_S * 5, "the preview stopped"
+        assert shown > SOAK_S, "the preview stopped"
         for peer in peers:
             await peer.close()

@@ -258,14 +258,15 @@ class TriplaneStream:
         """The network's gain over the body's, which is at the analysis resolution."""
         amounts = ShadingAmounts(settings.shadows, settings.highlights, settings.intensity)
         gain = self._tracks[head.face.track_id].gain.of(head.estimate, target, amounts)
-        gain = blend(without_color(gain, target), gain, color)
-        known = np.concatenate([gain, person_trust(head.estimate.maps)], axis=2)
-        moved = self._flow.estimate_flow(head.estimate.luma, head.luma).warp(known)
+        if color < 1:
+            gain = blend(without_color(gain, target), gain, color)
+        flow = self._flow.estimate_flow(head.estimate.luma, head.luma)
+        person = flow.warp(person_trust(head.estimate.maps))[..., None]
         crop = head.crop.scaled(context.scale)
         return LocalGainPatch(
-            gain=highlight_rolloff(moved[..., :3], crop.cut_map(context.linear, OUTPUT)),
+            gain=highlight_rolloff(flow.warp(gain), crop.cut_map(context.linear, OUTPUT)),
             base=np.maximum(crop.cut_map(body, OUTPUT), np.float32(1e-3)),
-            alpha=self._feather * moved[..., 3:] * np.float32(head.face.weight * head.trust),
+            alpha=self._feather * person * np.float32(head.face.weight * head.trust),
             middle=head.crop.middle,
             side=head.crop.side,
         )
