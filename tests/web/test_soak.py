@@ -12,17 +12,19 @@ import socket
 import threading
 from pathlib import Path
 
+import aiohttp
 import pytest
 
 from support.web_parts import Peer, Served, running, until
 
-SOAK_S = float(os.environ.get("VCAM_SOAK_S", "20"))
+SOAK_S = float(os.environ.get("VCAM_SOAK_S", "0"))
 GROWTH_MB = 30.0
 """Resident memory that may be gained between the first tenth and the end: what allocators keep of
 thousands of frames; a leak of one 640x360 frame a second is 400 MB in ten minutes."""
 
 pytestmark = [
     pytest.mark.slow,
+    pytest.mark.skipif(not SOAK_S, reason="VCAM_SOAK_S is not set: seconds that it takes"),
     pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="counts by Linux's /proc"),
 ]
 
@@ -52,8 +54,11 @@ async def attack(served: Served, peer: Peer, stop: asyncio.Event) -> None:
                 _, writer = await asyncio.open_connection("127.0.0.1", port)
                 writer.write(os.urandom(64))
                 writer.close()
-            await served.post("/api/offer", {"sdp": "v=0\r\n" + "m=video\r\n" * 3})
-            await served.http.get(f"{served.server.origin}/api/state")
+            # a connection that the server has just given up as silent is no answer
+            with contextlib.suppress(aiohttp.ClientError):
+                await served.post("/api/offer", {"sdp": "v=0\r\n" + "m=video\r\n" * 3})
+                async with served.http.get(f"{served.server.origin}/api/state"):
+                    pass
             await asyncio.sleep(0.05)
 
 
