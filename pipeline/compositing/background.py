@@ -5,7 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from vcam_relight.pipeline.compositing.gain import highlight_rolloff
-from vcam_relight.pipeline.core.image import FloatArray, LinearRgb, RgbGain
+from vcam_relight.pipeline.core.color import LUMINANCE_RGB, luminance
+from vcam_relight.pipeline.core.image import FloatArray, LinearRgb, Map, RgbGain
 from vcam_relight.pipeline.lighting.sh import irradiance
 from vcam_relight.pipeline.lighting.shading import shading_floor
 
@@ -17,6 +18,15 @@ class BackgroundParams:
     least_gain: float = 0.2
     most_gain: float = 3.0
     """Walls get less of a light than the person that it is aimed at."""
+    outside: float = 0.2
+    """Mask values below this are the room."""
+    least_change: float = 0.02
+    """Gains nearer to 1 than this are not worth the work on the whole frame."""
+    spill: float = 0.4
+    """Share (of logarithms) of a lift that the room gets too, whatever is asked: a lamp that lights
+    a face lights the wall a little, and a lit face before a black room looks pasted in..."""
+    bright: float = 0.3
+    """...but not beyond this linear light of its brighter half: what is bright needs no lamp."""
 
 
 _PARAMS = BackgroundParams()
@@ -26,7 +36,9 @@ _FACING_CAMERA: FloatArray = np.array([0, 0, 1], np.float32)
 def background_gain(
     source: FloatArray,
     target: FloatArray,
+    lift: FloatArray,
     linear: LinearRgb,
+    mask: Map,
     amount: float,
     params: BackgroundParams = _PARAMS,
 ) -> RgbGain | None:
@@ -34,16 +46,34 @@ def background_gain(
 
     Args:
         source: `(9, 3)` radiance of the light that is there.
-        target: `(9, 3)` radiance of the light that is to be there.
+        target: `(9, 3)` radiance of the light that is to be there, of the same exposure.
+        lift: `(3,)` RGB how much more of it there is to be.
         linear: `(h, w, 3)` the frame, which gains are rolled off for.
+        mask: `(h, w)` 0..1, the people's.
         amount: 0..1, how much the background follows.
         params: within which bounds.
     """
-    if amount == 0.0:
+    room = _room_lift(lift, linear, mask, amount, params)
+    if amount == 0.0 and np.allclose(room, 1.0, atol=params.least_change):
         return None
     before, after = (
         np.maximum(irradiance(sh, _FACING_CAMERA), 0) + shading_floor(sh) for sh in (source, target)
     )
     ratio = np.clip(after / before, params.least_gain, params.most_gain)
-    wall = ratio ** np.float32(amount)
+    wall = ratio ** np.float32(amount) * room
     return highlight_rolloff(np.broadcast_to(wall, linear.shape).astype(np.float32), linear)
+
+
+def _room_lift(
+    lift: FloatArray, linear: LinearRgb, mask: Map, amount: float, params: BackgroundParams
+) -> FloatArray:
+    """`(3,)` RGB what the room is lifted by."""
+    room = mask < params.outside
+    if not room.any():
+        return np.ones(3, np.float32)
+    light = max(float(np.percentile(linear[room] @ LUMINANCE_RGB, 75)), 1e-4)
+    share = max(params.spill, amount)
+    wanted = max(luminance(lift), 1.0) ** share
+    level = min(wanted, max(params.bright / light, 1.0))
+    spilt = np.log(level) / max(np.log(wanted), 1e-6) * share if wanted > 1 else 0.0
+    return np.asarray(np.maximum(lift, 1e-3) ** np.float32(spilt), np.float32)

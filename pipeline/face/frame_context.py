@@ -58,3 +58,10 @@ class FrameContext:
     def skins(self) -> list[Map]:
         """`(h, w)` 0 or 1, the skin of each face that is visible."""
         return skin_masks(self.faces.faces, self.scale, self.size)
+
+    @cached_property
+    def skin(self) -> Map:
+        """`(h, w)` 0 or 1, the skin of all faces that are visible."""
+        if not self.skins:
+            return np.zeros(self.mask.shape, np.float32)
+        return np.asarray(np.max(self.skins, axis=0), np.float32)

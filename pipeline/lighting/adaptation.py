@@ -1,7 +1,7 @@
 """From the lighting that there is and the one that is asked for to the lighting of the next frame.
 
-One policy for all engines: what a target lighting is scaled to, how `auto` lifts a face, and what
-happens to both while a face is lost.
+One policy for all engines: what a target lighting is scaled to, how a dark face is lifted and its
+light made white, and what happens to both while a face is lost.
 """
 
 from dataclasses import dataclass
@@ -9,15 +9,35 @@ from dataclasses import dataclass
 import numpy as np
 
 from vcam_relight.pipeline.controls import RelightSettings
+from vcam_relight.pipeline.core.color import luminance
 from vcam_relight.pipeline.core.image import FloatArray
 from vcam_relight.pipeline.face.frame_context import FrameContext
-from vcam_relight.pipeline.lighting.auto import auto_lift, auto_lighting
-from vcam_relight.pipeline.lighting.exposure import AMBIENT
+from vcam_relight.pipeline.lighting.auto import auto_lighting
+from vcam_relight.pipeline.lighting.exposure import AMBIENT, exposure
+from vcam_relight.pipeline.lighting.lift import NO_LIFT, Lift, log_lift
+from vcam_relight.pipeline.lighting.light_level import level_features, shipped_model
 from vcam_relight.pipeline.lighting.lighting import Lighting
 from vcam_relight.pipeline.lighting.target import blend_ambient, normalize_exposure, warmth_rgb
-from vcam_relight.pipeline.lighting.temporal import SmoothedValue
+from vcam_relight.pipeline.lighting.temporal import SmoothedValue, SmoothingParams
 
 _NEUTRAL: FloatArray = np.ones(3, np.float32)
+_DARKEST = 0.2
+"""Exposure that a light from behind leaves a face at least."""
+
+
+@dataclass(frozen=True, slots=True)
+class LiftTiming:
+    """How the lift follows the room."""
+
+    interval_s: float = 0.2
+    """Media time between two looks at the room."""
+    time_constant_s: float = 1.2
+    """Of its natural logarithm: a lamp that is switched on eases in..."""
+    dead_band: float = 0.04
+    """...and what changes by less is not followed: nothing pumps."""
+
+
+_TIMING = LiftTiming()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -28,21 +48,25 @@ class TargetLighting:
     """`(9, 3)` RGB radiance of about exposure 1, less for light from behind; fill included."""
     tint: FloatArray
     """`(3,)` RGB of luminance 1, by warmth."""
-    lift: float
-    """How much brighter than the source lighting `auto` makes it, 1 and up; else 1."""
+    level: float
+    """Luminance of the face over that of a well exposed one."""
 
     @property
     def radiance(self) -> FloatArray:
-        """`(9, 3)` all of it in one."""
-        return np.asarray(self.sh * (self.tint * np.float32(self.lift)), np.float32)
+        """`(9, 3)` of about exposure 1, tint included."""
+        return np.asarray(self.sh * self.tint, np.float32)
 
 
 class LightAdapter:
-    """Follows the source lighting of one stream, and the lift that `auto` gives."""
+    """Follows the source lighting of one stream, and the lift that its faces need."""
 
     def __init__(self) -> None:
         self._source = SmoothedValue()
-        self._lift = SmoothedValue()
+        self._lift = SmoothedValue(SmoothingParams(_TIMING.time_constant_s, _TIMING.dead_band))
+        self._looked: float | None = None
+        """Media time of the last look at the room."""
+        self._seen: FloatArray | None = None
+        """`(3,)` the logarithm of the lift that it told."""
 
     def observe(self, estimate: FloatArray | None, time: float) -> FloatArray:
         """The source lighting, smoothed.
@@ -58,12 +82,21 @@ class LightAdapter:
         source = self._source.update(estimate, time)
         return AMBIENT if source is None else source
 
+    def lift(self, context: FrameContext) -> Lift:
+        """What takes the faces of a frame to good exposure under white light, smoothed."""
+        time = context.faces.time
+        if self._looked is None or not 0 <= time - self._looked < _TIMING.interval_s:
+            # A face that is lost fades out in the light that it had: without skin nothing tells
+            # how dark it is.
+            features = level_features(context)
+            if features is not None:
+                log_gain = shipped_model().log_gain(features.values)
+                self._seen, self._looked = log_lift(log_gain, features.skin), time
+        value = self._lift.update(self._seen, time)
+        return NO_LIFT if value is None else Lift.of(value)
+
     def target(
-        self,
-        lighting: Lighting,
-        settings: RelightSettings,
-        source: FloatArray,
-        context: FrameContext,
+        self, lighting: Lighting, settings: RelightSettings, source: FloatArray, lift: Lift
     ) -> TargetLighting:
         """The lighting of a frame.
 
@@ -71,27 +104,25 @@ class LightAdapter:
             lighting: what is asked for; `off`: the source lighting, whatever the settings.
             settings: the user's controls.
             source: `(9, 3)` the source lighting, smoothed: that of `observe`, or an engine's own.
-            context: the frame.
+            lift: of the frame, which a light of its own goes with.
         """
         if lighting.mode == "off":
             return TargetLighting(source, _NEUTRAL, 1.0)
+        level = lighting.exposure
         if lighting.mode == "auto":
-            sh, lift = auto_lighting(source), self._follow_lift(context)
+            sh = auto_lighting(source, max(luminance(lift.rgb), 1.0))
         else:
-            self._lift.reset()
-            sh, lift = normalize_exposure(lighting.sh), 1.0
-        return TargetLighting(blend_ambient(sh, settings.fill), warmth_rgb(settings.warmth), lift)
+            sh = normalize_exposure(lighting.sh)
+            level *= min(max(luminance(exposure(sh)), _DARKEST), 1.0)
+        sh = blend_ambient(sh, settings.fill)
+        return TargetLighting(sh, warmth_rgb(settings.warmth), level)
+
+    def forget_source(self) -> None:
+        """Forgets the source lighting, but not the lift."""
+        self._source.reset()
 
     def reset(self) -> None:
         """Forgets the frames before."""
         self._source.reset()
         self._lift.reset()
-
-    def _follow_lift(self, context: FrameContext) -> float:
-        # A face that is lost fades out in the light that it had: without skin nothing tells how
-        # dark it is.
-        observed = None
-        if context.skins or self._lift.value is None:
-            observed = np.array([auto_lift(context)], np.float32)
-        value = self._lift.update(observed, context.faces.time)
-        return 1.0 if value is None else float(value[0])
+        self._looked = self._seen = None

@@ -22,10 +22,12 @@ class Lighting:
     light that is there."""
     sh: FloatArray
     """`(9, 3)` RGB radiance, linear light, in the order and frame of `pipeline.lighting.sh`."""
+    exposure: float = 1.0
+    """Luminance of a face in it over that of a well exposed face."""
 
     @staticmethod
-    def from_sh(sh: FloatArray) -> "Lighting":
-        """A lighting of `(9, 3)` RGB radiance coefficients.
+    def from_sh(sh: FloatArray, exposure: float = 1.0) -> "Lighting":
+        """A lighting of `(9, 3)` RGB radiance coefficients, as bright as `exposure` says.
 
         Raises:
             ValueError: wrong shape, not finite, or no light at all.
@@ -37,7 +39,7 @@ class Lighting:
             raise ValueError("a lighting's SH coefficients must be finite numbers")
         if (sh[0] < 0).any() or not (sh[0] > 0).any():
             raise ValueError("the first SH coefficients (the mean light) must be above 0")
-        return Lighting("sh", sh)
+        return Lighting("sh", sh, exposure)
 
 
 OFF = Lighting("off", np.zeros((9, 3), np.float32))

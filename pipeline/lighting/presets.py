@@ -18,11 +18,12 @@ from vcam_relight.pipeline.lighting.lights import NEUTRAL_K, Light, lights_to_sh
 _LIGHT_KEYS = {"azimuth", "elevation", "temperature", "colour", "intensity", "softness"}
 _LARGEST = 1e6
 """No angle, intensity or temperature is larger."""
+_LEAST_EXPOSURE, _MOST_EXPOSURE = 0.1, 3.0
 _MOST_BYTES = 1 << 18
 """Of a file of presets; one of the program's takes a few hundred."""
 _LONGEST_TITLE, _LONGEST_HELP = 60, 300
 """Characters: longer ones are cut, since they would widen the panel and the list."""
-_PRESET_KEYS = {"title", "help", "mode", "light", "ambient", "controls"}
+_PRESET_KEYS = {"title", "help", "mode", "light", "ambient", "exposure", "controls"}
 
 
 class PresetSummary(TypedDict):
@@ -47,6 +48,8 @@ class Preset:
     """The first one is the key light: the one that is dragged."""
     ambient: tuple[float, float, float]
     """RGB irradiance from all around, linear."""
+    exposure: float
+    """Luminance of a face over that of a well exposed one."""
     controls: RelightSettings
     """What the sliders are set to when the preset is chosen."""
 
@@ -63,7 +66,7 @@ class Preset:
         lights = self.lights
         if aim is not None and lights:
             lights = (replace(lights[0], azimuth=aim[0], elevation=aim[1]), *lights[1:])
-        return Lighting.from_sh(lights_to_sh(lights, self.ambient))
+        return Lighting.from_sh(lights_to_sh(lights, self.ambient), self.exposure)
 
     def to_json(self) -> PresetSummary:
         """For the panel and `vcam presets --json`."""
@@ -124,6 +127,11 @@ def _preset(name: str, table: object) -> Preset:
     controls = table.get("controls", {})
     _known(controls, set(CONTROLS))
     made = tuple(_light(light) for light in lights)
+    exposure = _number("exposure", table.get("exposure", 1.0))
+    if not _LEAST_EXPOSURE <= exposure <= _MOST_EXPOSURE:
+        raise ValueError(
+            f"exposure is between {_LEAST_EXPOSURE:g} and {_MOST_EXPOSURE:g}, not {exposure:g}"
+        )
     if mode == "sh" and not any(sum(light.rgb) for light in made) and not sum(ambient):
         raise ValueError("it has no light: give [[light]] or [ambient] an intensity")
     return Preset(
@@ -133,6 +141,7 @@ def _preset(name: str, table: object) -> Preset:
         mode=mode,
         lights=made,
         ambient=ambient,
+        exposure=exposure,
         controls=RelightSettings(**{key: _number(key, value) for key, value in controls.items()}),
     )
 

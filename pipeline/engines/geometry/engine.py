@@ -4,11 +4,10 @@ Face mesh and mask give normals; skin pixels give the source lighting; the frame
 the ratio of the target lighting's shading to the source lighting's.
 """
 
-import numpy as np
-
 from vcam_relight.pipeline.compositing.background import background_gain
 from vcam_relight.pipeline.compositing.base import LightChange
 from vcam_relight.pipeline.compositing.choose import fastest_compositor
+from vcam_relight.pipeline.compositing.face_exposure import FaceExposure
 from vcam_relight.pipeline.compositing.gain import highlight_rolloff, soft_limit
 from vcam_relight.pipeline.controls import RelightSettings
 from vcam_relight.pipeline.core.image import BgrImage, FloatArray
@@ -51,6 +50,7 @@ class GeometryStream:
         self._timer = timer
         self._compositor = fastest_compositor()
         self._adapter = LightAdapter()
+        self._exposure = FaceExposure()
 
     def relight(
         self, frame: BgrImage, faces: FaceState, lighting: Lighting, settings: RelightSettings
@@ -64,15 +64,20 @@ class GeometryStream:
         with self._timer.stage("present light"):
             estimate = fit_lighting(context.linear, normals, context.skins, own)
             source = self._adapter.observe(estimate, faces.time)
-            target = self._adapter.target(lighting, settings, source, context).radiance
+            needed = self._adapter.lift(context)
+            asked = self._adapter.target(lighting, settings, source, needed)
         strength = max(face.weight for face in faces.faces) * settings.strength
         if strength == 0.0:
             return frame
         with self._timer.stage("ratio"):
-            target = target * np.float32(settings.intensity)
+            target, linear = asked.radiance, context.linear
             ratio = soft_limit(log_ratio(source, target, normals))
-            gain = highlight_rolloff(ratio, context.linear)
-            background = background_gain(source, target, context.linear, settings.background)
+            level = asked.level * settings.intensity
+            lift = self._exposure.factor(ratio, linear, context.skin, needed.rgb, level)
+            gain = highlight_rolloff(ratio * lift, linear)
+            background = background_gain(
+                source, target, lift, linear, context.mask, settings.background
+            )
         with self._timer.stage("composition"):
             change = LightChange(gain, context.mask, context.luma, background, strength=strength)
             return self._compositor.apply(frame, change)
@@ -80,6 +85,7 @@ class GeometryStream:
     def reset(self) -> None:
         """Forgets the frames before."""
         self._adapter.reset()
+        self._exposure.reset()
 
     def close(self) -> None:
         """Nothing is held."""

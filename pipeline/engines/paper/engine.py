@@ -33,6 +33,7 @@ from vcam_relight.pipeline.lighting import Lighting
 from vcam_relight.pipeline.lighting.adaptation import LightAdapter
 from vcam_relight.pipeline.lighting.estimation import estimate_lighting
 from vcam_relight.pipeline.lighting.exposure import AMBIENT
+from vcam_relight.pipeline.lighting.lift import NO_LIFT
 
 
 class VideoNetwork(Protocol):
@@ -185,12 +186,15 @@ class PaperStream:
         if lighting.mode == "sh":
             # The source lighting is not needed, and may cost a network. What was known of it is old
             # by the time that it is needed again.
-            self._adapter.reset()
+            self._adapter.forget_source()
             source = AMBIENT
         else:
             source = self._adapter.observe(self._estimate(context), context.faces.time)
-        target = self._adapter.target(lighting, settings, source, context)
-        return NetworkLight.of(target, 1.0 if lighting.mode == "off" else settings.intensity)
+        if lighting.mode == "off":
+            return NetworkLight.of(self._adapter.target(lighting, settings, source, NO_LIFT), 1.0)
+        lift = self._adapter.lift(context)
+        target = self._adapter.target(lighting, settings, source, lift)
+        return NetworkLight.of(target, lift.rgb * np.float32(target.level * settings.intensity))
 
     def _place(self, frame: BgrImage, face: Face, time: float) -> tuple[Square, FloatArray]:
         dt, self._time = time - self._time, time

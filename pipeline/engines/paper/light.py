@@ -34,12 +34,11 @@ class NetworkLight:
     """`(3,)` RGB, of linear light."""
 
     @staticmethod
-    def of(target: TargetLighting, intensity: float) -> "NetworkLight":
-        """Splits a target lighting, of that brightness."""
+    def of(target: TargetLighting, gain: FloatArray | float) -> "NetworkLight":
+        """Splits a target lighting, times `gain` `(3,)` RGB."""
         colour = target.sh[0] / luminance(target.sh[0]) * target.tint
         sh = target.sh @ LUMINANCE_RGB * np.float32(EXPOSURE)
-        gain = colour * np.float32(intensity * target.lift)
-        return NetworkLight(np.asarray(sh, np.float32), np.asarray(gain, np.float32))
+        return NetworkLight(np.asarray(sh, np.float32), np.asarray(colour * gain, np.float32))
 
 
 def apply_gain(image: FloatArray, gain: FloatArray) -> FloatArray:

@@ -7,14 +7,16 @@ import numpy as np
 import torch
 
 from vcam_relight.pipeline.compositing.background import background_gain
-from vcam_relight.pipeline.compositing.base import LightChange, LocalGainPatch
+from vcam_relight.pipeline.compositing.base import LightChange
 from vcam_relight.pipeline.compositing.choose import fastest_compositor
+from vcam_relight.pipeline.compositing.face_exposure import FaceExposure
 from vcam_relight.pipeline.compositing.gain import highlight_rolloff, soft_limit
 from vcam_relight.pipeline.controls import RelightSettings
 from vcam_relight.pipeline.core.image import BgrImage, FloatArray, GrayImage, RgbGain
 from vcam_relight.pipeline.core.mathx import smoothstep
 from vcam_relight.pipeline.core.resample import resize
 from vcam_relight.pipeline.core.timing import StageTimer
+from vcam_relight.pipeline.engines.triplane.head_light import HeadLight
 from vcam_relight.pipeline.engines.triplane.inference import (
     HeadEstimate,
     HeadObservation,
@@ -131,6 +133,8 @@ class TriplaneStream:
         self._tracks: dict[int, _HeadTrack] = {}
         """By `Face.track_id`, of the heads selected in the last frame, in order."""
         self._frames = 0
+        self._exposure = FaceExposure()
+        """Of the largest head."""
         self._feather = _feathered(OUTPUT)
 
     @torch.inference_mode()
@@ -165,6 +169,7 @@ class TriplaneStream:
         """Forgets the frames before."""
         self._tracks.clear()
         self._frames = 0
+        self._exposure.reset()
         self._adapter.reset()
 
     def close(self) -> None:
@@ -234,48 +239,57 @@ class TriplaneStream:
             return context.frame
         with self._timer.stage("shading"):
             color = color_trust(context.small)
-            source = blend(AMBIENT, heads[0].estimate.source, heads[0].trust)
-            source = blend(lighting_without_color(source), source, color)
-            target = self._adapter.target(lighting, settings, source, context).radiance
-            bright = target * np.float32(settings.intensity)
-            ratio = log_ratio(source, bright, body_normals(faces, context.mask))
-            body = highlight_rolloff(soft_limit(resize(ratio, context.size)), context.linear)
-            patches = [self._patch(context, head, body, target, settings, color) for head in heads]
+            needed = self._adapter.lift(context)
+            amounts = ShadingAmounts(settings.shadows, settings.highlights, color * needed.coloured)
+            source = _source(heads[0], amounts.source_color)
+            asked = self._adapter.target(lighting, settings, source, needed)
+            target = asked.radiance
+            ratio = soft_limit(log_ratio(source, target, body_normals(faces, context.mask)))
+            body = resize(ratio, context.size)
+            lights = [self._light(context, head, body, target, amounts, color) for head in heads]
+            level = asked.level * settings.intensity
+            lift = lights[0].exposed(self._exposure, needed.rgb, level)
         with self._timer.stage("composition"):
-            background = background_gain(source, bright, context.linear, settings.background)
-            change = LightChange(body, context.mask, context.luma, background, patches, strength)
+            linear = context.linear
+            change = LightChange(
+                highlight_rolloff(body * lift, linear),
+                context.mask,
+                context.luma,
+                background_gain(source, target, lift, linear, context.mask, settings.background),
+                [light.patch(lift) for light in lights],
+                strength,
+            )
             return self._compositor.apply(context.frame, change)
 
-    def _patch(
+    def _light(
         self,
         context: FrameContext,
         head: _HeadInFrame,
         body: RgbGain,
         target: FloatArray,
-        settings: RelightSettings,
+        amounts: ShadingAmounts,
         color: float,
-    ) -> LocalGainPatch:
+    ) -> HeadLight:
         """The network's gain over the body's, which is at the analysis resolution."""
-        amounts = ShadingAmounts(settings.shadows, settings.highlights, settings.intensity)
         gain = self._tracks[head.face.track_id].gain.of(head.estimate, target, amounts)
         if color < 1:
             gain = blend(without_color(gain, target), gain, color)
         flow = self._flow.estimate_flow(head.estimate.luma, head.luma)
         person = flow.warp(person_trust(head.estimate.maps))[..., None]
-        crop = head.crop.scaled(context.scale)
-        return LocalGainPatch(
-            gain=highlight_rolloff(flow.warp(gain), crop.cut_map(context.linear, OUTPUT)),
-            base=np.maximum(crop.cut_map(body, OUTPUT), np.float32(1e-3)),
-            alpha=self._feather * person * np.float32(head.face.weight * head.trust),
-            middle=head.crop.middle,
-            side=head.crop.side,
-        )
+        alpha = self._feather * person * np.float32(head.face.weight * head.trust)
+        return HeadLight.of(context, head.crop, flow.warp(gain), body, alpha)
 
     def _turned(self, relit: BgrImage, head: _HeadInFrame, settings: RelightSettings) -> BgrImage:
         alpha = head.face.weight  # it turns as it fades in and out
         return self._views.turn(
             relit, head.crop, head.pose, head.estimate, settings.yaw * alpha, settings.pitch * alpha
         )
+
+
+def _source(head: _HeadInFrame, color: float) -> FloatArray:
+    """`(9, 3)` the source lighting that bodies are taken to have, and how much of its colours."""
+    source = blend(AMBIENT, head.estimate.source, head.trust)
+    return blend(lighting_without_color(source), source, color)
 
 
 def _shadow_lighting(lighting: Lighting, settings: RelightSettings) -> FloatArray:

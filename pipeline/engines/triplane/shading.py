@@ -1,6 +1,5 @@
 """From what is known of a head and a target lighting to the gain of each pixel."""
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,6 +11,7 @@ from vcam_relight.pipeline.core.image import FloatArray, RgbGain
 from vcam_relight.pipeline.core.mathx import smoothstep
 from vcam_relight.pipeline.engines.triplane.inference import HeadEstimate
 from vcam_relight.pipeline.engines.triplane.network.model import Maps
+from vcam_relight.pipeline.engines.triplane.trust import blend, lighting_without_color
 from vcam_relight.pipeline.lighting.sh_torch import log_shading, radiance
 
 
@@ -47,8 +47,8 @@ class ShadingAmounts:
     """0..1, of the target lighting's cast shadows."""
     highlights: float
     """0..1, of its reflections on the skin."""
-    intensity: float
-    """Brightness of the target lighting."""
+    source_color: float
+    """0..1, of the colours that the source lighting seems to have, how much is taken out."""
 
 
 class HeadGain:
@@ -87,7 +87,7 @@ def head_gain(
 
     Args:
         estimate: what is known of the head.
-        target: `(9, 3)` radiance of the target lighting, without `amounts.intensity`.
+        target: `(9, 3)` radiance of the target lighting, of exposure 1.
         amounts: how much of its parts is shown.
         params: how skin reflects.
 
@@ -102,8 +102,11 @@ def head_gain(
         albedo = maps.albedo.clamp(min=params.least_albedo)
         new = torch.log(torch.exp(new) + specular / albedo)
     old = estimate.shading - torch.from_numpy(estimate.log_exposure)[None, :, None, None]
-    difference = lighting_difference(estimate.source, target, params)
-    log_gain = (new - old) * difference + math.log(amounts.intensity)
+    gray = old.mean(dim=1, keepdim=True)
+    old = gray + (old - gray) * amounts.source_color
+    seen = blend(lighting_without_color(estimate.source), estimate.source, amounts.source_color)
+    difference = lighting_difference(seen, target, params)
+    log_gain = (new - old) * difference
     return soft_limit(np.ascontiguousarray(log_gain[0].permute(1, 2, 0).numpy()))
 
 
