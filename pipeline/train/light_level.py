@@ -1,12 +1,13 @@
 """Fits the small network that tells the light on a face (`pipeline.lighting.light_level`).
 
-From well exposed images of faces it makes dark, back-lit and coloured rooms; what undoes a room is
-known, and is what the network learns.
+From well exposed images of faces, and of the light stage's people, it makes dark, back-lit and
+coloured rooms; what undoes a room is known, and is what the network learns.
 """
 
 import hashlib
 import logging
-from collections.abc import Iterator
+import math
+from collections.abc import Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,19 +15,24 @@ from pathlib import Path
 import cv2
 import numpy as np
 import torch
-from safetensors.numpy import save
+from safetensors.numpy import load_file, save
 from torch import Tensor
 from torch.nn import functional
 
-from vcam_relight.pipeline.core.color import LUMINANCE_RGB, encode_srgb, linear_rgb
+from vcam_relight.pipeline.core.color import LUMINANCE_RGB, encode_srgb, linear_rgb, luminance
 from vcam_relight.pipeline.core.image import BgrImage, FloatArray, LinearRgb
 from vcam_relight.pipeline.core.timing import StageTimer
 from vcam_relight.pipeline.face.frame_context import FrameContext
 from vcam_relight.pipeline.face.tracker import FaceTracker
+from vcam_relight.pipeline.lighting.exposure import exposure
 from vcam_relight.pipeline.lighting.light_level import LevelFeatures, level_features
 
 _LOG = logging.getLogger(__name__)
 _ENDINGS = {".jpg", ".jpeg", ".png", ".webp"}
+_WHITE = 0.7
+"""Linear light of a white matte surface in a well exposed image of the light stage."""
+_FROM_BEHIND = 1.0
+"""Exposure of a light over its first coefficient, below which it is one from behind."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,27 +94,61 @@ class LevelSample:
     """Luminance of the skin in the image as it was."""
 
 
-def make_samples(
-    images: Path, rooms: int, seed: int = 0, distribution: RoomDistribution | None = None
-) -> Iterator[LevelSample]:
-    """Puts every image of a folder with one face into `rooms` rooms.
+def image_files(folder: Path) -> Iterator[BgrImage]:
+    """Images of a folder, in the order of their names.
 
     Raises:
-        OSError: the folder has no images.
+        OSError: it has none.
     """
-    distribution = distribution or RoomDistribution()
-    files = sorted(file for file in images.iterdir() if file.suffix.lower() in _ENDINGS)
+    files = sorted(file for file in folder.iterdir() if file.suffix.lower() in _ENDINGS)
     if not files:
-        raise FileNotFoundError(f"{images} has no images")
+        raise FileNotFoundError(f"{folder} has no images")
+    for file in files:
+        image = cv2.imread(str(file))
+        if image is None:
+            _LOG.warning("%s is no image", file)
+        else:
+            yield np.asarray(image, np.uint8)
+
+
+def capture_images(folder: Path, seed: int = 0) -> Iterator[BgrImage]:
+    """Two images of each capture of a folder, well exposed and each under a white light.
+
+    Raises:
+        OSError: it has none, or one cannot be read.
+    """
+    files = sorted(folder.glob("*.safetensors"))
+    if not files:
+        raise FileNotFoundError(f"{folder} has no captures")
+    for number, file in enumerate(files):
+        random = np.random.default_rng((seed, number))
+        capture = load_file(file)
+        for frame in random.choice(len(capture["sh"]), 2, replace=False):
+            light = int(random.integers(capture["sh"].shape[1]))
+            level = exposure(capture["sh"][frame, light])
+            if luminance(level) < _FROM_BEHIND * float(capture["sh"][frame, light, 0].mean()):
+                continue  # no camera exposes such a face well
+            lit = capture["images"][frame, light].astype(np.float32)
+            lit *= (_WHITE * math.pi / np.maximum(level, 1e-3))[:, None, None]
+            alpha = capture["alpha"][frame].astype(np.float32) / 255
+            wall = capture["backdrop"][frame].astype(np.float32) * np.float32(_WHITE)
+            scene = np.moveaxis(lit + (1 - alpha) * wall, 0, -1)[..., ::-1]
+            yield np.ascontiguousarray(np.round(encode_srgb(scene) * 255).astype(np.uint8))
+
+
+def make_samples(
+    images: Iterable[BgrImage],
+    rooms: int,
+    seed: int = 0,
+    distribution: RoomDistribution | None = None,
+) -> Iterator[LevelSample]:
+    """Puts every image with one face into `rooms` rooms."""
+    distribution = distribution or RoomDistribution()
     with closing(FaceTracker(StageTimer())) as tracker:
-        for person, file in enumerate(files):
-            image = cv2.imread(str(file))
-            if image is None:
-                _LOG.warning("%s is no image", file)
-                continue
+        for person, image in enumerate(images):
             for room in range(rooms):
                 random = np.random.default_rng((seed, person, room))
-                sample = _sample(np.asarray(image, np.uint8), person, random, tracker, distribution)
+                sample = _sample(image, person, random, tracker, distribution)
                 if sample is not None:
                     yield sample
 
