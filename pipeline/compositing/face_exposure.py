@@ -75,17 +75,29 @@ class FaceExposure:
         self._factor = 1.0
 
     def factor(
-        self, gain: RgbGain, linear: LinearRgb, skin: Map, lift: FloatArray, level: float
+        self,
+        gain: RgbGain,
+        linear: LinearRgb,
+        skin: Map,
+        lift: FloatArray,
+        exposure: float | None,
+        intensity: float,
     ) -> FloatArray:
         """`(3,)` RGB that `gain` is to be multiplied by.
 
         Args:
-            gain: `(h, w, 3)` of a face, of exposure 1, before lift and roll-off.
+            gain: `(h, w, 3)` of a face under a light of exposure 1, before lift and roll-off.
             linear: `(h, w, 3)` the light that is multiplied.
             skin: `(h, w)` 0..1, where skin is.
             lift: `(3,)` RGB what takes the face to good exposure.
-            level: luminance of the face over that of a well exposed one.
+            exposure: luminance that the face is to come out with, over that of a well exposed one;
+                None: whatever the gain makes of it.
+            intensity: times this.
         """
+        if exposure is None:
+            self.reset()
+            return np.asarray(lift * np.float32(intensity), np.float32)
+        level = exposure * intensity
         wanted = level * luminance_ratio(linear, linear * lift, skin)
         found = exposure_factor(gain * (lift * np.float32(level)), linear, skin, wanted)
         if found is not None:

@@ -13,7 +13,7 @@ from vcam_relight.pipeline.core.color import luminance
 from vcam_relight.pipeline.core.image import FloatArray
 from vcam_relight.pipeline.face.frame_context import FrameContext
 from vcam_relight.pipeline.lighting.auto import auto_lighting
-from vcam_relight.pipeline.lighting.exposure import AMBIENT, exposure
+from vcam_relight.pipeline.lighting.exposure import AMBIENT
 from vcam_relight.pipeline.lighting.lift import NO_LIFT, Lift, log_lift
 from vcam_relight.pipeline.lighting.light_level import level_features, shipped_model
 from vcam_relight.pipeline.lighting.lighting import Lighting
@@ -21,8 +21,6 @@ from vcam_relight.pipeline.lighting.target import blend_ambient, normalize_expos
 from vcam_relight.pipeline.lighting.temporal import SmoothedValue, SmoothingParams
 
 _NEUTRAL: FloatArray = np.ones(3, np.float32)
-_DARKEST = 0.2
-"""Exposure that a light from behind leaves a face at least."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +46,8 @@ class TargetLighting:
     """`(9, 3)` RGB radiance of about exposure 1, less for light from behind; fill included."""
     tint: FloatArray
     """`(3,)` RGB of luminance 1, by warmth."""
-    level: float
-    """Luminance of the face over that of a well exposed one."""
+    exposure: float | None
+    """See `Lighting.exposure`."""
 
     @property
     def radiance(self) -> FloatArray:
@@ -107,15 +105,13 @@ class LightAdapter:
             lift: of the frame, which a light of its own goes with.
         """
         if lighting.mode == "off":
-            return TargetLighting(source, _NEUTRAL, 1.0)
-        level = lighting.exposure
+            return TargetLighting(source, _NEUTRAL, None)
         if lighting.mode == "auto":
             sh = auto_lighting(source, max(luminance(lift.rgb), 1.0))
         else:
             sh = normalize_exposure(lighting.sh)
-            level *= min(max(luminance(exposure(sh)), _DARKEST), 1.0)
         sh = blend_ambient(sh, settings.fill)
-        return TargetLighting(sh, warmth_rgb(settings.warmth), level)
+        return TargetLighting(sh, warmth_rgb(settings.warmth), lighting.exposure)
 
     def forget_source(self) -> None:
         """Forgets the source lighting, but not the lift."""

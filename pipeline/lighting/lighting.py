@@ -22,12 +22,13 @@ class Lighting:
     light that is there."""
     sh: FloatArray
     """`(9, 3)` RGB radiance, linear light, in the order and frame of `pipeline.lighting.sh`."""
-    exposure: float = 1.0
-    """Luminance of a face in it over that of a well exposed face."""
+    exposure: float | None = None
+    """Luminance that a face is to come out with, over that of a well exposed face; None: whatever
+    the light makes of it."""
 
     @staticmethod
-    def from_sh(sh: FloatArray, exposure: float = 1.0) -> "Lighting":
-        """A lighting of `(9, 3)` RGB radiance coefficients, as bright as `exposure` says.
+    def from_sh(sh: FloatArray, exposure: float | None = None) -> "Lighting":
+        """A lighting of `(9, 3)` RGB radiance coefficients, and an `exposure`.
 
         Raises:
             ValueError: wrong shape, not finite, or no light at all.
@@ -43,4 +44,4 @@ class Lighting:
 
 
 OFF = Lighting("off", np.zeros((9, 3), np.float32))
-AUTO = Lighting("auto", np.zeros((9, 3), np.float32))
+AUTO = Lighting("auto", np.zeros((9, 3), np.float32), 1.0)

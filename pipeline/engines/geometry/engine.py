@@ -72,8 +72,9 @@ class GeometryStream:
         with self._timer.stage("ratio"):
             target, linear = asked.radiance, context.linear
             ratio = soft_limit(log_ratio(source, target, normals))
-            level = asked.level * settings.intensity
-            lift = self._exposure.factor(ratio, linear, context.skin, needed.rgb, level)
+            lift = self._exposure.factor(
+                ratio, linear, context.skin, needed.rgb, asked.exposure, settings.intensity
+            )
             gain = highlight_rolloff(ratio * lift, linear)
             background = background_gain(
                 source, target, lift, linear, context.mask, settings.background

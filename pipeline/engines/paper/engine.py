@@ -194,7 +194,9 @@ class PaperStream:
             return NetworkLight.of(self._adapter.target(lighting, settings, source, NO_LIFT), 1.0)
         lift = self._adapter.lift(context)
         target = self._adapter.target(lighting, settings, source, lift)
-        return NetworkLight.of(target, lift.rgb * np.float32(target.level * settings.intensity))
+        return NetworkLight.of(
+            target, lift.rgb * np.float32((target.exposure or 1.0) * settings.intensity)
+        )
 
     def _place(self, frame: BgrImage, face: Face, time: float) -> tuple[Square, FloatArray]:
         dt, self._time = time - self._time, time

@@ -247,8 +247,9 @@ class TriplaneStream:
             ratio = soft_limit(log_ratio(source, target, body_normals(faces, context.mask)))
             body = resize(ratio, context.size)
             lights = [self._light(context, head, body, target, amounts, color) for head in heads]
-            level = asked.level * settings.intensity
-            lift = lights[0].exposed(self._exposure, needed.rgb, level)
+            lift = self._exposure.factor(
+                *lights[0].face(), needed.rgb, asked.exposure, settings.intensity
+            )
         with self._timer.stage("composition"):
             linear = context.linear
             change = LightChange(

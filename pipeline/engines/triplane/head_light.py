@@ -5,7 +5,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from vcam_relight.pipeline.compositing.base import LocalGainPatch
-from vcam_relight.pipeline.compositing.face_exposure import FaceExposure
 from vcam_relight.pipeline.compositing.gain import highlight_rolloff
 from vcam_relight.pipeline.core.image import FloatArray, LinearRgb, Map, RgbGain
 from vcam_relight.pipeline.engines.triplane.network.model import OUTPUT
@@ -54,13 +53,13 @@ class HeadLight:
             small.cut_map(context.skin, OUTPUT),
         )
 
-    def exposed(self, exposure: FaceExposure, lift: FloatArray, level: float) -> FloatArray:
-        """`(3,)` RGB that all gains are to be multiplied by; see `FaceExposure.factor`."""
+    def face(self) -> tuple[RgbGain, LinearRgb, Map]:
+        """Gain, linear light and skin, as `FaceExposure.factor` takes them."""
         gain, base, alpha, linear, skin = (
             np.ascontiguousarray(values[::_STEP, ::_STEP])
             for values in (self.gain, self.base, self.alpha, self.linear, self.skin)
         )
-        return exposure.factor(base + (gain - base) * alpha, linear, skin, lift, level)
+        return base + (gain - base) * alpha, linear, skin
 
     def patch(self, lift: FloatArray) -> LocalGainPatch:
         """What the compositor takes, multiplied by `lift` `(3,)` RGB."""
