@@ -4,6 +4,7 @@ Shading under another light says where a face is brighter and where darker; how 
 is off by what the shading is off. The frame itself tells, as a camera's exposure control would.
 """
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,6 +12,7 @@ import numpy as np
 from vcam_relight.pipeline.compositing.gain import highlight_rolloff
 from vcam_relight.pipeline.core.color import LUMINANCE_RGB
 from vcam_relight.pipeline.core.image import FloatArray, LinearRgb, Map, RgbGain
+from vcam_relight.pipeline.lighting.temporal import SmoothedValue, SmoothingParams
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,86 +26,81 @@ class ExposureParams:
     """What nears white is rolled off, so that the factor must be looked for."""
     least_skin: float = 40.0
     """Pixels below which a face tells nothing."""
+    time_constant_s: float = 1.0
+    """Over which the factor is followed: face and light move, and no face is to pump."""
 
 
 _PARAMS = ExposureParams()
 
 
-def exposure_factor(
-    gain: RgbGain,
-    linear: LinearRgb,
-    skin: Map,
-    wanted: float,
-    params: ExposureParams = _PARAMS,
-) -> float | None:
-    """What a gain must be multiplied by so that skin's mean luminance grows by `wanted`.
+@dataclass(frozen=True, slots=True)
+class FaceGain:
+    """The gain of a face's skin, before lift and roll-off."""
 
-    Args:
-        gain: before highlights are rolled off.
-        linear: the light that is multiplied.
-        skin: 0..1, where skin is.
-        wanted: mean luminance of the skin out over in.
-        params: how it is found.
+    gain: RgbGain
+    """`(n, 3)` under a light of exposure 1."""
+    linear: LinearRgb
+    """`(n, 3)` the light that is multiplied."""
+    weight: FloatArray
+    """`(n,)` above 0, how much of a pixel is skin."""
 
-    Returns:
-        The factor; None where too little skin is seen.
-    """
-    weight = float(skin.sum())
-    if weight < params.least_skin:
-        return None
-    where = skin > 0
-    light, factors, weights = linear[where][None], gain[where][None], skin[where]
-    before = max(float(weights @ (light[0] @ LUMINANCE_RGB)), 1e-6)
-    factor = 1.0
-    for _ in range(params.rounds):
-        out = light * highlight_rolloff(factors * np.float32(factor), light)
-        reached = float(weights @ (out[0] @ LUMINANCE_RGB)) / before
-        factor = min(max(factor * wanted / max(reached, 1e-6), params.least), params.most)
-    return factor
+    @staticmethod
+    def of(gain: RgbGain, linear: LinearRgb, skin: Map) -> "FaceGain":
+        """Of maps `(h, w, 3)`, `(h, w, 3)` and `(h, w)` 0..1."""
+        where = skin > 0
+        return FaceGain(gain[where], linear[where], skin[where])
 
+    def lit(self, factor: FloatArray) -> LinearRgb:
+        """`(n, 3)` the skin with its gain times `factor` `(3,)`, rolled off."""
+        gain = highlight_rolloff((self.gain * factor)[None], self.linear[None])[0]
+        return np.asarray(self.linear * gain, np.float32)
 
-def luminance_ratio(before: LinearRgb, after: LinearRgb, skin: Map) -> float:
-    """Luminance of the skin after over before; 1 where there is none."""
-    low, high = (float((light @ LUMINANCE_RGB * skin).sum()) for light in (before, after))
-    return high / low if low > 0 else 1.0
+    def mean(self, linear: LinearRgb) -> float:
+        """Mean luminance of `(n, 3)`."""
+        return float(self.weight @ (linear @ LUMINANCE_RGB) / self.weight.sum())
 
 
 class FaceExposure:
     """The factor of one stream; it holds while no skin tells it."""
 
-    def __init__(self) -> None:
+    def __init__(self, params: ExposureParams = _PARAMS) -> None:
+        self._params = params
         self._factor = 1.0
+        self._held = SmoothedValue(SmoothingParams(params.time_constant_s, 0.0))
+        self._asked: tuple[float, object] | None = None
 
     def factor(
-        self,
-        gain: RgbGain,
-        linear: LinearRgb,
-        skin: Map,
-        lift: FloatArray,
-        exposure: float | None,
-        intensity: float,
+        self, face: FaceGain, lift: FloatArray, level: float, asked: object, time: float
     ) -> FloatArray:
-        """`(3,)` RGB that `gain` is to be multiplied by.
+        """`(3,)` RGB that the gain is to be multiplied by.
 
         Args:
-            gain: `(h, w, 3)` of a face under a light of exposure 1, before lift and roll-off.
-            linear: `(h, w, 3)` the light that is multiplied.
-            skin: `(h, w)` 0..1, where skin is.
+            face: its skin.
             lift: `(3,)` RGB what takes the face to good exposure.
-            exposure: luminance that the face is to come out with, over that of a well exposed one;
-                None: whatever the gain makes of it.
-            intensity: times this.
+            level: luminance that it is to come out with, over that of a well exposed one.
+            asked: the lighting and whatever else the gain is made for: while that is the same
+                object the factor is followed slowly; what is new is shown at once.
+            time: media time of the frame in seconds.
         """
-        if exposure is None:
-            self.reset()
-            return np.asarray(lift * np.float32(intensity), np.float32)
-        level = exposure * intensity
-        wanted = level * luminance_ratio(linear, linear * lift, skin)
-        found = exposure_factor(gain * (lift * np.float32(level)), linear, skin, wanted)
-        if found is not None:
-            self._factor = found
-        return np.asarray(lift * np.float32(level * self._factor), np.float32)
+        if self._asked is None or self._asked[0] != level or self._asked[1] is not asked:
+            self._held.reset()
+        self._asked = level, asked
+        whole = lift * np.float32(level)
+        if float(face.weight.sum()) >= self._params.least_skin:
+            self._factor = self._found(face, whole, time)
+        return np.asarray(whole * np.float32(self._factor), np.float32)
 
     def reset(self) -> None:
         """Forgets the frames before."""
-        self._factor = 1.0
+        self._factor, self._asked = 1.0, None
+        self._held.reset()
+
+    def _found(self, face: FaceGain, whole: FloatArray, time: float) -> float:
+        params = self._params
+        wanted = face.mean(face.linear * whole)
+        factor = 1.0
+        for _ in range(params.rounds):
+            factor *= wanted / max(face.mean(face.lit(whole * np.float32(factor))), 1e-6)
+            factor = min(max(factor, params.least), params.most)
+        held = self._held.update(np.array([math.log(factor)], np.float32), time)
+        return factor if held is None else math.exp(float(held[0]))

@@ -4,10 +4,12 @@ Face mesh and mask give normals; skin pixels give the source lighting; the frame
 the ratio of the target lighting's shading to the source lighting's.
 """
 
+import numpy as np
+
 from vcam_relight.pipeline.compositing.background import background_gain
 from vcam_relight.pipeline.compositing.base import LightChange
 from vcam_relight.pipeline.compositing.choose import fastest_compositor
-from vcam_relight.pipeline.compositing.face_exposure import FaceExposure
+from vcam_relight.pipeline.compositing.face_exposure import FaceExposure, FaceGain
 from vcam_relight.pipeline.compositing.gain import highlight_rolloff, soft_limit
 from vcam_relight.pipeline.controls import RelightSettings
 from vcam_relight.pipeline.core.image import BgrImage, FloatArray
@@ -72,9 +74,11 @@ class GeometryStream:
         with self._timer.stage("ratio"):
             target, linear = asked.radiance, context.linear
             ratio = soft_limit(log_ratio(source, target, normals))
-            lift = self._exposure.factor(
-                ratio, linear, context.skin, needed.rgb, asked.exposure, settings.intensity
-            )
+            lift = needed.rgb * np.float32(settings.intensity)
+            if asked.exposure is not None:
+                face = FaceGain.of(ratio, linear, context.skin)
+                level = asked.exposure * settings.intensity
+                lift = self._exposure.factor(face, needed.rgb, level, lighting, faces.time)
             gain = highlight_rolloff(ratio * lift, linear)
             background = background_gain(
                 source, target, lift, linear, context.mask, settings.background

@@ -247,9 +247,10 @@ class TriplaneStream:
             ratio = soft_limit(log_ratio(source, target, body_normals(faces, context.mask)))
             body = resize(ratio, context.size)
             lights = [self._light(context, head, body, target, amounts, color) for head in heads]
-            lift = self._exposure.factor(
-                *lights[0].face(), needed.rgb, asked.exposure, settings.intensity
-            )
+            lift = needed.rgb * np.float32(settings.intensity)
+            if asked.exposure is not None:
+                level, time = asked.exposure * settings.intensity, faces.time
+                lift = self._exposure.factor(lights[0].face(), needed.rgb, level, lighting, time)
         with self._timer.stage("composition"):
             linear = context.linear
             change = LightChange(

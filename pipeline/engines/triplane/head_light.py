@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from vcam_relight.pipeline.compositing.base import LocalGainPatch
+from vcam_relight.pipeline.compositing.face_exposure import FaceGain
 from vcam_relight.pipeline.compositing.gain import highlight_rolloff
 from vcam_relight.pipeline.core.image import FloatArray, LinearRgb, Map, RgbGain
 from vcam_relight.pipeline.engines.triplane.network.model import OUTPUT
@@ -53,13 +54,13 @@ class HeadLight:
             small.cut_map(context.skin, OUTPUT),
         )
 
-    def face(self) -> tuple[RgbGain, LinearRgb, Map]:
-        """Gain, linear light and skin, as `FaceExposure.factor` takes them."""
+    def face(self) -> FaceGain:
+        """The skin's gain."""
         gain, base, alpha, linear, skin = (
             np.ascontiguousarray(values[::_STEP, ::_STEP])
             for values in (self.gain, self.base, self.alpha, self.linear, self.skin)
         )
-        return base + (gain - base) * alpha, linear, skin
+        return FaceGain.of(base + (gain - base) * alpha, linear, skin)
 
     def patch(self, lift: FloatArray) -> LocalGainPatch:
         """What the compositor takes, multiplied by `lift` `(3,)` RGB."""
