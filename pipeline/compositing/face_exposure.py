@@ -24,10 +24,15 @@ class ExposureParams:
     """Bounds of the factor: a light from behind leaves a face dark, and may."""
     rounds: int = 3
     """What nears white is rolled off, so that the factor must be looked for."""
+    settle_s: float = 0.4
+    """After a change it is followed at once for so long: the network's shadows come a few frames
+    after a light."""
     least_skin: float = 40.0
     """Pixels below which a face tells nothing."""
     time_constant_s: float = 1.0
     """Over which the factor is followed: face and light move, and no face is to pump."""
+    dead_band: float = 0.004
+    """Of its natural logarithm: a still image comes to rest."""
 
 
 _PARAMS = ExposureParams()
@@ -66,8 +71,10 @@ class FaceExposure:
     def __init__(self, params: ExposureParams = _PARAMS) -> None:
         self._params = params
         self._factor = 1.0
-        self._held = SmoothedValue(SmoothingParams(params.time_constant_s, 0.0))
+        self._held = SmoothedValue(SmoothingParams(params.time_constant_s, params.dead_band))
         self._asked: tuple[float, object] | None = None
+        self._since = 0.0
+        """Media time from which what is asked is the same."""
 
     def factor(
         self, face: FaceGain, lift: FloatArray, level: float, asked: object, time: float
@@ -83,8 +90,9 @@ class FaceExposure:
             time: media time of the frame in seconds.
         """
         if self._asked is None or self._asked[0] != level or self._asked[1] is not asked:
+            self._asked, self._since = (level, asked), time
+        if time - self._since < self._params.settle_s:
             self._held.reset()
-        self._asked = level, asked
         whole = lift * np.float32(level)
         if float(face.weight.sum()) >= self._params.least_skin:
             self._factor = self._found(face, whole, time)

@@ -17,7 +17,12 @@ from vcam_relight.pipeline.lighting.exposure import AMBIENT
 from vcam_relight.pipeline.lighting.lift import NO_LIFT, Lift, log_lift
 from vcam_relight.pipeline.lighting.light_level import level_features, shipped_model
 from vcam_relight.pipeline.lighting.lighting import Lighting
-from vcam_relight.pipeline.lighting.target import blend_ambient, normalize_exposure, warmth_rgb
+from vcam_relight.pipeline.lighting.target import (
+    blend_ambient,
+    lighting_difference,
+    normalize_exposure,
+    warmth_rgb,
+)
 from vcam_relight.pipeline.lighting.temporal import SmoothedValue, SmoothingParams
 
 _NEUTRAL: FloatArray = np.ones(3, np.float32)
@@ -46,6 +51,8 @@ class TargetLighting:
     """`(9, 3)` RGB radiance of about exposure 1, less for light from behind; fill included."""
     tint: FloatArray
     """`(3,)` RGB of luminance 1, by warmth."""
+    lift: FloatArray
+    """`(3,)` RGB how much more of it there is to be than of the source lighting."""
     exposure: float | None
     """See `Lighting.exposure`."""
 
@@ -105,13 +112,17 @@ class LightAdapter:
             lift: of the frame, which a light of its own goes with.
         """
         if lighting.mode == "off":
-            return TargetLighting(source, _NEUTRAL, None)
+            return TargetLighting(source, _NEUTRAL, _NEUTRAL, None)
         if lighting.mode == "auto":
             sh = auto_lighting(source, max(luminance(lift.rgb), 1.0))
         else:
             sh = normalize_exposure(lighting.sh)
         sh = blend_ambient(sh, settings.fill)
-        return TargetLighting(sh, warmth_rgb(settings.warmth), lighting.exposure)
+        tint, gain = warmth_rgb(settings.warmth), lift.rgb
+        if lighting.exposure is None:
+            # Asking for the light that there is changes nothing, dark as it may be.
+            gain = gain ** np.float32(lighting_difference(source, sh * tint))
+        return TargetLighting(sh, tint, gain, lighting.exposure)
 
     def forget_source(self) -> None:
         """Forgets the source lighting, but not the lift."""

@@ -1,11 +1,28 @@
 """What a lighting goes through before a frame is given it: exposure, fill, warmth."""
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from vcam_relight.pipeline.core.image import FloatArray
+from vcam_relight.pipeline.core.mathx import smoothstep
 from vcam_relight.pipeline.lighting.exposure import AMBIENT, exposure, exposure_level
 from vcam_relight.pipeline.lighting.lights import NEUTRAL_K, temperature_rgb
 
+
+@dataclass(frozen=True, slots=True)
+class DifferenceParams:
+    """When two lightings are two, as their distance relative to the source.
+
+    In between a light change comes in bit by bit, so that asking for the source lighting changes
+    nothing.
+    """
+
+    same: float = 0.05
+    different: float = 0.35
+
+
+_PARAMS = DifferenceParams()
 _WARMEST_K, _COOLEST_K = 3000.0, 14000.0
 
 
@@ -31,3 +48,11 @@ def warmth_rgb(warmth: float) -> FloatArray:
     end = _WARMEST_K if warmth > 0 else _COOLEST_K
     mired = 1e6 / NEUTRAL_K + abs(warmth) * (1e6 / end - 1e6 / NEUTRAL_K)
     return temperature_rgb(1e6 / mired)
+
+
+def lighting_difference(
+    source: FloatArray, target: FloatArray, params: DifferenceParams = _PARAMS
+) -> float:
+    """0..1, how far two lightings `(9, 3)` count as different."""
+    distance = float(np.linalg.norm(target - source)) / max(float(np.linalg.norm(source)), 1e-6)
+    return float(smoothstep(params.same, params.different, distance))

@@ -9,6 +9,7 @@ import numpy as np
 from vcam_relight.pipeline.compositing.background import background_gain
 from vcam_relight.pipeline.compositing.base import LightChange
 from vcam_relight.pipeline.compositing.choose import fastest_compositor
+from vcam_relight.pipeline.compositing.denoise import LiftDenoiser
 from vcam_relight.pipeline.compositing.face_exposure import FaceExposure, FaceGain
 from vcam_relight.pipeline.compositing.gain import highlight_rolloff, soft_limit
 from vcam_relight.pipeline.controls import RelightSettings
@@ -51,6 +52,7 @@ class GeometryStream:
         self._mapper = mapper
         self._timer = timer
         self._compositor = fastest_compositor()
+        self._denoiser = LiftDenoiser()
         self._adapter = LightAdapter()
         self._exposure = FaceExposure()
 
@@ -74,23 +76,26 @@ class GeometryStream:
         with self._timer.stage("ratio"):
             target, linear = asked.radiance, context.linear
             ratio = soft_limit(log_ratio(source, target, normals))
-            lift = needed.rgb * np.float32(settings.intensity)
+            lift = asked.lift * np.float32(settings.intensity)
             if asked.exposure is not None:
                 face = FaceGain.of(ratio, linear, context.skin)
                 level = asked.exposure * settings.intensity
-                lift = self._exposure.factor(face, needed.rgb, level, lighting, faces.time)
+                lift = self._exposure.factor(face, asked.lift, level, lighting, faces.time)
             gain = highlight_rolloff(ratio * lift, linear)
             background = background_gain(
                 source, target, lift, linear, context.mask, settings.background
             )
-        with self._timer.stage("composition"):
             change = LightChange(gain, context.mask, context.luma, background, strength=strength)
-            return self._compositor.apply(frame, change)
+        with self._timer.stage("denoise"):
+            clean = self._denoiser.apply(frame, change)
+        with self._timer.stage("composition"):
+            return self._compositor.apply(clean, change)
 
     def reset(self) -> None:
         """Forgets the frames before."""
         self._adapter.reset()
         self._exposure.reset()
+        self._denoiser.reset()
 
     def close(self) -> None:
         """Nothing is held."""

@@ -9,6 +9,7 @@ import torch
 from vcam_relight.pipeline.compositing.background import background_gain
 from vcam_relight.pipeline.compositing.base import LightChange
 from vcam_relight.pipeline.compositing.choose import fastest_compositor
+from vcam_relight.pipeline.compositing.denoise import LiftDenoiser
 from vcam_relight.pipeline.compositing.face_exposure import FaceExposure
 from vcam_relight.pipeline.compositing.gain import highlight_rolloff, soft_limit
 from vcam_relight.pipeline.controls import RelightSettings
@@ -126,6 +127,7 @@ class TriplaneStream:
         self._timer = timer
         self._params = ScheduleParams()
         self._compositor = fastest_compositor()
+        self._denoiser = LiftDenoiser()
         self._adapter = LightAdapter()
         self._finder = HeadFinder()
         self._flow = FlowEstimator()
@@ -170,6 +172,7 @@ class TriplaneStream:
         self._tracks.clear()
         self._frames = 0
         self._exposure.reset()
+        self._denoiser.reset()
         self._adapter.reset()
 
     def close(self) -> None:
@@ -247,11 +250,10 @@ class TriplaneStream:
             ratio = soft_limit(log_ratio(source, target, body_normals(faces, context.mask)))
             body = resize(ratio, context.size)
             lights = [self._light(context, head, body, target, amounts, color) for head in heads]
-            lift = needed.rgb * np.float32(settings.intensity)
+            lift = asked.lift * np.float32(settings.intensity)
             if asked.exposure is not None:
                 level, time = asked.exposure * settings.intensity, faces.time
-                lift = self._exposure.factor(lights[0].face(), needed.rgb, level, lighting, time)
-        with self._timer.stage("composition"):
+                lift = self._exposure.factor(lights[0].face(), asked.lift, level, lighting, time)
             linear = context.linear
             change = LightChange(
                 highlight_rolloff(body * lift, linear),
@@ -261,7 +263,10 @@ class TriplaneStream:
                 [light.patch(lift) for light in lights],
                 strength,
             )
-            return self._compositor.apply(context.frame, change)
+        with self._timer.stage("denoise"):
+            frame = self._denoiser.apply(context.frame, change)
+        with self._timer.stage("composition"):
+            return self._compositor.apply(frame, change)
 
     def _light(
         self,

@@ -8,22 +8,17 @@ from torch import Tensor
 
 from vcam_relight.pipeline.compositing.gain import soft_limit
 from vcam_relight.pipeline.core.image import FloatArray, RgbGain
-from vcam_relight.pipeline.core.mathx import smoothstep
 from vcam_relight.pipeline.engines.triplane.inference import HeadEstimate
 from vcam_relight.pipeline.engines.triplane.network.model import Maps
 from vcam_relight.pipeline.engines.triplane.trust import blend, lighting_without_color
 from vcam_relight.pipeline.lighting.sh_torch import log_shading, radiance
+from vcam_relight.pipeline.lighting.target import lighting_difference
 
 
 @dataclass(frozen=True, slots=True)
 class HeadShadingParams:
-    """How skin reflects, and when two lightings are two."""
+    """How skin reflects."""
 
-    same: float = 0.05
-    different: float = 0.35
-    """Distances between two lightings, relative to the source, up to which they count as the same
-    and from which as different: what the network takes the source shading for is put in the place
-    of its model bit by bit, so that asking for the source lighting changes nothing."""
     reflectance: float = 0.028
     """Of skin at normal incidence."""
     grazing: float = 0.3
@@ -69,14 +64,6 @@ class HeadGain:
         return gain
 
 
-def lighting_difference(
-    source: FloatArray, target: FloatArray, params: HeadShadingParams = _PARAMS
-) -> float:
-    """0..1, how far two lightings `(9, 3)` count as different."""
-    distance = float(np.linalg.norm(target - source)) / max(float(np.linalg.norm(source)), 1e-6)
-    return float(smoothstep(params.same, params.different, distance))
-
-
 def head_gain(
     estimate: HeadEstimate,
     target: FloatArray,
@@ -105,7 +92,7 @@ def head_gain(
     gray = old.mean(dim=1, keepdim=True)
     old = gray + (old - gray) * amounts.source_color
     seen = blend(lighting_without_color(estimate.source), estimate.source, amounts.source_color)
-    difference = lighting_difference(seen, target, params)
+    difference = lighting_difference(seen, target)
     log_gain = (new - old) * difference
     return soft_limit(np.ascontiguousarray(log_gain[0].permute(1, 2, 0).numpy()))
 
