@@ -22,7 +22,7 @@ class BackgroundParams:
     """Mask values below this are the room."""
     least_change: float = 0.02
     """Gains nearer to 1 than this are not worth the work on the whole frame."""
-    spill: float = 0.4
+    spill: float = 0.55
     """Share (of logarithms) of a lift that the room gets too, whatever is asked: a lamp that lights
     a face lights the wall a little, and a lit face before a black room looks pasted in..."""
     bright: float = 0.3

@@ -73,6 +73,9 @@ class Subject(Protocol):
     def sh(self, light: str) -> FloatArray:
         """`(9, 3)` radiance coefficients of a light."""
 
+    def lighting(self, light: str) -> Lighting:
+        """A light as engines are asked for it."""
+
     def lit(self, light: str) -> FloatArray:
         """`(H, W, 3)` linear RGB of the person under it, times alpha."""
 
@@ -118,16 +121,13 @@ class RelightCase:
     source_sh: FloatArray
     target_sh: FloatArray
     """`(9, 3)` radiance coefficients."""
+    lighting: Lighting
+    """The target lighting, as of an environment map."""
 
     @property
     def landmarks(self) -> FloatArray | None:
         """`(468, 3)` of the largest face."""
         return largest_face(self.faces)
-
-    @property
-    def lighting(self) -> Lighting:
-        """The target lighting."""
-        return Lighting.from_sh(self.target_sh)
 
 
 def tone_name(ita: float) -> str:
@@ -191,6 +191,7 @@ def make_cases(
             faces=faces,
             source_sh=subject.sh(source),
             target_sh=subject.sh(target),
+            lighting=subject.lighting(target),
         )
 
 

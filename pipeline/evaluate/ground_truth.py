@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from vcam_relight.pipeline.core.image import FloatArray, Map
 from vcam_relight.pipeline.evaluate.ground_truth_video import decode_images, encode_images
+from vcam_relight.pipeline.lighting import Lighting
 from vcam_relight.pipeline.lighting.light_map import (
     LightMap,
     sphere_directions,
@@ -102,6 +103,14 @@ class RenderedSubject:
             KeyError: no light has that name.
         """
         return self.named[light].sh
+
+    def lighting(self, light: str) -> Lighting:
+        """A test light as engines are asked for it: as an environment map.
+
+        Raises:
+            KeyError: no light has that name.
+        """
+        return Lighting.of_map(self.named[light].radiance)
 
     def lit(self, light: str) -> FloatArray:
         """`(H, W, 3)` float32 linear RGB of the person under a test light, premultiplied by alpha.

@@ -13,14 +13,14 @@ from vcam_relight.pipeline.core.color import luminance
 from vcam_relight.pipeline.core.image import FloatArray
 from vcam_relight.pipeline.face.frame_context import FrameContext
 from vcam_relight.pipeline.lighting.auto import auto_lighting
-from vcam_relight.pipeline.lighting.exposure import AMBIENT
+from vcam_relight.pipeline.lighting.exposure import AMBIENT, exposure_level
 from vcam_relight.pipeline.lighting.lift import NO_LIFT, Lift, log_lift
 from vcam_relight.pipeline.lighting.light_level import level_features, shipped_model
 from vcam_relight.pipeline.lighting.lighting import Lighting
+from vcam_relight.pipeline.lighting.lobes import NO_LOBES, DistantLight, Lobes
 from vcam_relight.pipeline.lighting.target import (
     blend_ambient,
     lighting_difference,
-    normalize_exposure,
     warmth_rgb,
 )
 from vcam_relight.pipeline.lighting.temporal import SmoothedValue, SmoothingParams
@@ -49,6 +49,8 @@ class TargetLighting:
 
     sh: FloatArray
     """`(9, 3)` RGB radiance of about exposure 1, less for light from behind; fill included."""
+    lobes: Lobes
+    """The part of it that comes from lights with edges."""
     tint: FloatArray
     """`(3,)` RGB of luminance 1, by warmth."""
     lift: FloatArray
@@ -57,9 +59,11 @@ class TargetLighting:
     """See `Lighting.exposure`."""
 
     @property
-    def radiance(self) -> FloatArray:
-        """`(9, 3)` of about exposure 1, tint included."""
-        return np.asarray(self.sh * self.tint, np.float32)
+    def light(self) -> DistantLight:
+        """All of it, tint included."""
+        return DistantLight(
+            np.asarray(self.sh * self.tint, np.float32), self.lobes.times(self.tint)
+        )
 
 
 class LightAdapter:
@@ -112,17 +116,19 @@ class LightAdapter:
             lift: of the frame, which a light of its own goes with.
         """
         if lighting.mode == "off":
-            return TargetLighting(source, _NEUTRAL, _NEUTRAL, None)
+            return TargetLighting(source, NO_LOBES, _NEUTRAL, _NEUTRAL, None)
         if lighting.mode == "auto":
+            lobes = NO_LOBES
             sh = auto_lighting(source, max(luminance(lift.rgb), 1.0))
         else:
-            sh = normalize_exposure(lighting.sh)
-        sh = blend_ambient(sh, settings.fill)
+            scale = 1 / exposure_level(lighting.sh)
+            sh, lobes = lighting.sh * np.float32(scale), lighting.lobes.times(scale)
+        sh, lobes = blend_ambient(sh, settings.fill), lobes.times(1 - settings.fill)
         tint, gain = warmth_rgb(settings.warmth), lift.rgb
         if lighting.exposure is None:
             # Asking for the light that there is changes nothing, dark as it may be.
             gain = gain ** np.float32(lighting_difference(source, sh * tint))
-        return TargetLighting(sh, tint, gain, lighting.exposure)
+        return TargetLighting(sh, lobes, tint, gain, lighting.exposure)
 
     def forget_source(self) -> None:
         """Forgets the source lighting, but not the lift."""

@@ -3,6 +3,7 @@
 import math
 from functools import cache
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -68,6 +69,19 @@ def to_lobes(light: LightMap, count: int = LOBES) -> FloatArray:
     lobes = np.zeros((count, 3))
     np.add.at(lobes, _owner(count), energy)
     return lobes.astype(np.float32)
+
+
+def small_map(image: FloatArray, rotate_degrees: float = 0.0) -> LightMap:
+    """A whole environment map `(H, W, 3)` as a `LightMap`; turned as `hdri_to_sh` says."""
+    small = cv2.resize(image, (COLUMNS, ROWS), interpolation=cv2.INTER_AREA)
+    if rotate_degrees % 360:
+        # Turning towards +x, which the left half lights, moves the image to the left.
+        shift = rotate_degrees / 360 * COLUMNS
+        columns = np.arange(COLUMNS, dtype=np.float32) + np.float32(shift)
+        low = np.floor(columns).astype(int)
+        share = (columns - low)[None, :, None]
+        small = small[:, low % COLUMNS] * (1 - share) + small[:, (low + 1) % COLUMNS] * share
+    return np.asarray(small, np.float32)
 
 
 def to_sh(light: LightMap) -> FloatArray:

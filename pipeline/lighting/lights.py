@@ -105,13 +105,13 @@ def lights_to_sh(lights: Sequence[Light], ambient: tuple[float, float, float]) -
     sh = np.zeros((9, 3), np.float32)
     sh[0] = np.asarray(ambient, np.float32) / (math.pi * float(basis(direction(0, 0))[0]))
     for light in lights:
-        zonal = _cone_bands(math.radians(90.0 * light.softness))
+        zonal = cone_bands(math.radians(90.0 * light.softness))
         coefficients = basis(direction(light.azimuth, light.elevation)) * zonal
         sh += coefficients[:, None] * np.asarray(light.rgb, np.float32)
     return sh
 
 
-def _cone_bands(half_angle: float) -> FloatArray:
+def cone_bands(half_angle: float) -> FloatArray:
     """`(9,)` factors by which a uniform cone of unit total light weakens each band."""
     c = math.cos(half_angle)
     # means of the Legendre polynomials P0, P1 and P2 over the cone

@@ -13,7 +13,7 @@ from vcam_relight.pipeline.controls import CONTROLS, RelightSettings
 from vcam_relight.pipeline.core.color import DECODE_8BIT, luminance
 from vcam_relight.pipeline.core.user_files import brief, read_text
 from vcam_relight.pipeline.lighting.lighting import AUTO, OFF, Lighting
-from vcam_relight.pipeline.lighting.lights import NEUTRAL_K, Light, lights_to_sh, temperature_rgb
+from vcam_relight.pipeline.lighting.lights import NEUTRAL_K, Light, temperature_rgb
 
 _LIGHT_KEYS = {"azimuth", "elevation", "temperature", "colour", "intensity", "softness"}
 _LARGEST = 1e6
@@ -66,7 +66,7 @@ class Preset:
         lights = self.lights
         if aim is not None and lights:
             lights = (replace(lights[0], azimuth=aim[0], elevation=aim[1]), *lights[1:])
-        return Lighting.from_sh(lights_to_sh(lights, self.ambient), self.exposure)
+        return Lighting.of_lights(lights, self.ambient, self.exposure)
 
     def to_json(self) -> PresetSummary:
         """For the panel and `vcam presets --json`."""

@@ -62,8 +62,15 @@ def log_shading(light: Tensor, normals: Tensor) -> Tensor:
         light: `(B, 9, 3)` radiance.
         normals: `(B, 3, H, W)`.
     """
+    return log_irradiance(irradiance(light, normals).clamp(min=0), light)
+
+
+def log_irradiance(light_here: Tensor, light: Tensor) -> Tensor:
+    """`(B, 3, H, W)` natural logarithm of irradiance `(B, 3, H, W)` by a light `(B, 9, 3)`.
+
+    It is kept from darkness and from colours as `log_shading` says.
+    """
     floor = shading_floor(light)[:, :, None, None]
-    light_here = irradiance(light, normals).clamp(min=0)
     weights = constant(LUMINANCE, light)[:, None, None]
     gray = (light_here * weights).sum(1, keepdim=True)
     dark = exposure(light).mean(1) * SHADING.floor

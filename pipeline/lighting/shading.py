@@ -8,6 +8,7 @@ import numpy as np
 from vcam_relight.pipeline.core.color import LUMINANCE_RGB
 from vcam_relight.pipeline.core.image import FloatArray
 from vcam_relight.pipeline.lighting.exposure import exposure
+from vcam_relight.pipeline.lighting.lobes import DistantLight
 from vcam_relight.pipeline.lighting.sh import LAMBERT, basis
 
 
@@ -31,12 +32,12 @@ def shading_floor(sh: FloatArray, params: ShadingParams = SHADING) -> FloatArray
     return np.asarray(level * np.float32(params.floor), np.float32)
 
 
-def log_ratio(source: FloatArray, target: FloatArray, normals: FloatArray) -> FloatArray:
+def log_ratio(source: FloatArray, target: DistantLight, normals: FloatArray) -> FloatArray:
     """Natural logarithm of the gain that turns one light on surfaces into another.
 
     Args:
         source: `(9, 3)` RGB radiance of the light that is there.
-        target: `(9, 3)` of the light that is to be there.
+        target: the light that is to be there.
         normals: `(h, w, 3)` unit vectors in camera space.
 
     Returns:
@@ -44,17 +45,23 @@ def log_ratio(source: FloatArray, target: FloatArray, normals: FloatArray) -> Fl
     """
     # A row for each channel: rows are contiguous, pixels of three channels are not.
     functions = np.moveaxis(basis(normals), -1, 0).reshape(9, -1)
-    rows = _log_shading(target, functions) - _log_shading(source, functions)
-    return np.asarray(cv2.merge(list(rows.reshape(3, *normals.shape[:2]))), np.float32)
+    lobes = np.moveaxis(target.lobes.irradiance(normals), -1, 0).reshape(3, -1)
+    there = _log_shading(_irradiance(source, functions), source)
+    asked = _log_shading(_irradiance(target.remainder, functions) + lobes, target.sh)
+    return np.asarray(cv2.merge(list((asked - there).reshape(3, *normals.shape[:2]))), np.float32)
 
 
-def _log_shading(sh: FloatArray, functions: FloatArray) -> FloatArray:
-    """`(3, n)` natural logarithm of irradiance, for the basis functions `(9, n)`.
+def _irradiance(sh: FloatArray, functions: FloatArray) -> FloatArray:
+    """`(3, n)`, not below 0, for the basis functions `(9, n)`."""
+    return np.maximum((sh * LAMBERT[:, None]).T @ functions, 0.0)
+
+
+def _log_shading(light: FloatArray, sh: FloatArray) -> FloatArray:
+    """`(3, n)` natural logarithm of irradiance `(3, n)` of a light of radiance `(9, 3)`.
 
     It is kept from darkness and, where it is dark, from colours that are not there: what order 2
     makes of darkness has a sign for each channel.
     """
-    light = np.maximum((sh * LAMBERT[:, None]).T @ functions, 0.0)
     gray = LUMINANCE_RGB @ light
     share = gray / (gray + np.float32(SHADING.floor * exposure(sh).mean()))
     shading = gray + (light - gray) * share + shading_floor(sh)[:, None]

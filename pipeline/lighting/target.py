@@ -6,7 +6,7 @@ import numpy as np
 
 from vcam_relight.pipeline.core.image import FloatArray
 from vcam_relight.pipeline.core.mathx import smoothstep
-from vcam_relight.pipeline.lighting.exposure import AMBIENT, exposure, exposure_level
+from vcam_relight.pipeline.lighting.exposure import AMBIENT, exposure
 from vcam_relight.pipeline.lighting.lights import NEUTRAL_K, temperature_rgb
 
 
@@ -24,14 +24,6 @@ class DifferenceParams:
 
 _PARAMS = DifferenceParams()
 _WARMEST_K, _COOLEST_K = 3000.0, 14000.0
-
-
-def normalize_exposure(sh: FloatArray) -> FloatArray:
-    """`(9, 3)` the lighting `(9, 3)`, scaled to give a face exposure 1.
-
-    Light from behind, which gives it none, is not raised without bounds: the face is then darker.
-    """
-    return sh / exposure_level(sh)
 
 
 def blend_ambient(sh: FloatArray, fill: float) -> FloatArray:

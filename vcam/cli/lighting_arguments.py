@@ -143,9 +143,10 @@ def _of_file(path: Path, read: Callable[[Path], Lighting]) -> Lighting:
 
 def _hdri(rotate: float) -> Callable[[Path], Lighting]:
     def read(path: Path) -> Lighting:
-        from vcam_relight.pipeline.lighting.hdri import hdri_to_sh, load_hdri
+        from vcam_relight.pipeline.lighting.hdri import load_hdri
+        from vcam_relight.pipeline.lighting.light_map import small_map
 
-        return Lighting.from_sh(hdri_to_sh(load_hdri(path), rotate))
+        return Lighting.of_map(small_map(load_hdri(path), rotate))
 
     return read
 

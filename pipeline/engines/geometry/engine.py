@@ -74,7 +74,7 @@ class GeometryStream:
         if strength == 0.0:
             return frame
         with self._timer.stage("ratio"):
-            target, linear = asked.radiance, context.linear
+            target, linear = asked.light, context.linear
             ratio = soft_limit(log_ratio(source, target, normals))
             lift = asked.lift * np.float32(settings.intensity)
             if asked.exposure is not None:
@@ -83,7 +83,7 @@ class GeometryStream:
                 lift = self._exposure.factor(face, asked.lift, level, lighting, faces.time)
             gain = highlight_rolloff(ratio * lift, linear)
             background = background_gain(
-                source, target, lift, linear, context.mask, settings.background
+                source, target.sh, lift, linear, context.mask, settings.background
             )
             change = LightChange(gain, context.mask, context.luma, background, strength=strength)
         with self._timer.stage("denoise"):

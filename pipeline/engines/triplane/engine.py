@@ -51,6 +51,7 @@ from vcam_relight.pipeline.head.space import HeadPose
 from vcam_relight.pipeline.lighting import Lighting
 from vcam_relight.pipeline.lighting.adaptation import LightAdapter
 from vcam_relight.pipeline.lighting.exposure import AMBIENT
+from vcam_relight.pipeline.lighting.lobes import DistantLight
 from vcam_relight.pipeline.lighting.shading import log_ratio
 from vcam_relight.pipeline.lighting.target import blend_ambient
 
@@ -246,7 +247,7 @@ class TriplaneStream:
             amounts = ShadingAmounts(settings.shadows, settings.highlights, color * needed.coloured)
             source = _source(heads[0], amounts.source_color)
             asked = self._adapter.target(lighting, settings, source, needed)
-            target = asked.radiance
+            target = asked.light
             ratio = soft_limit(log_ratio(source, target, body_normals(faces, context.mask)))
             body = resize(ratio, context.size)
             lights = [self._light(context, head, body, target, amounts, color) for head in heads]
@@ -259,7 +260,7 @@ class TriplaneStream:
                 highlight_rolloff(body * lift, linear),
                 context.mask,
                 context.luma,
-                background_gain(source, target, lift, linear, context.mask, settings.background),
+                background_gain(source, target.sh, lift, linear, context.mask, settings.background),
                 [light.patch(lift) for light in lights],
                 strength,
             )
@@ -273,14 +274,14 @@ class TriplaneStream:
         context: FrameContext,
         head: _HeadInFrame,
         body: RgbGain,
-        target: FloatArray,
+        target: DistantLight,
         amounts: ShadingAmounts,
         color: float,
     ) -> HeadLight:
         """The network's gain over the body's, which is at the analysis resolution."""
         gain = self._tracks[head.face.track_id].gain.of(head.estimate, target, amounts)
         if color < 1:
-            gain = blend(without_color(gain, target), gain, color)
+            gain = blend(without_color(gain, target.sh), gain, color)
         flow = self._flow.estimate_flow(head.estimate.luma, head.luma)
         person = flow.warp(person_trust(head.estimate.maps))[..., None]
         alpha = self._feather * person * np.float32(head.face.weight * head.trust)

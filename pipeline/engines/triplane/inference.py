@@ -54,6 +54,8 @@ class HeadEstimate:
     """`(128, 128)` of the crop."""
     target: FloatArray
     """`(9, 3)` the lighting whose cast shadows it has."""
+    pose: HeadPose
+    """Of the head in the crop."""
     state: TemporalState
     """The network's own, for the next inference."""
     maps: Maps
@@ -125,6 +127,7 @@ class InferenceWorker:
             time=observation.time,
             luma=luma,
             target=observation.target,
+            pose=pose,
             state=state,
             maps=maps,
             shading=shading,

@@ -8,10 +8,13 @@ from torch import Tensor
 
 from vcam_relight.pipeline.compositing.gain import soft_limit
 from vcam_relight.pipeline.core.image import FloatArray, RgbGain
+from vcam_relight.pipeline.engines.triplane.highlights import lobe_highlights
 from vcam_relight.pipeline.engines.triplane.inference import HeadEstimate
-from vcam_relight.pipeline.engines.triplane.network.model import Maps
+from vcam_relight.pipeline.engines.triplane.network.model import OUTPUT, Maps
 from vcam_relight.pipeline.engines.triplane.trust import blend, lighting_without_color
-from vcam_relight.pipeline.lighting.sh_torch import log_shading, radiance
+from vcam_relight.pipeline.engines.triplane.visibility import lobe_visibility
+from vcam_relight.pipeline.lighting.lobes import DistantLight
+from vcam_relight.pipeline.lighting.sh_torch import irradiance, log_irradiance, radiance
 from vcam_relight.pipeline.lighting.target import lighting_difference
 
 
@@ -50,14 +53,14 @@ class HeadGain:
     """The gain of one head; made anew only when its estimate or the target changes."""
 
     def __init__(self) -> None:
-        self._made: tuple[HeadEstimate, FloatArray, ShadingAmounts, RgbGain] | None = None
+        self._made: tuple[HeadEstimate, DistantLight, ShadingAmounts, RgbGain] | None = None
 
-    def of(self, estimate: HeadEstimate, target: FloatArray, amounts: ShadingAmounts) -> RgbGain:
+    def of(self, estimate: HeadEstimate, target: DistantLight, amounts: ShadingAmounts) -> RgbGain:
         """What `head_gain` says."""
         if self._made:
             for_estimate, for_target, for_amounts, gain = self._made
             same = for_estimate is estimate and for_amounts == amounts
-            if same and np.array_equal(for_target, target):
+            if same and target.equals(for_target):
                 return gain
         gain = head_gain(estimate, target, amounts)
         self._made = estimate, target, amounts, gain
@@ -66,7 +69,7 @@ class HeadGain:
 
 def head_gain(
     estimate: HeadEstimate,
-    target: FloatArray,
+    target: DistantLight,
     amounts: ShadingAmounts,
     params: HeadShadingParams = _PARAMS,
 ) -> RgbGain:
@@ -74,27 +77,58 @@ def head_gain(
 
     Args:
         estimate: what is known of the head.
-        target: `(9, 3)` radiance of the target lighting, of exposure 1.
+        target: the target lighting, of exposure 1.
         amounts: how much of its parts is shown.
         params: how skin reflects.
 
     Returns:
         `(n, n, 3)`, bounded by `soft_limit`.
     """
-    maps, light = estimate.maps, torch.from_numpy(target)[None]
-    new = log_shading(light, maps.normal)
-    new = new + amounts.shadows * maps.occlusion
-    if amounts.highlights > 0:
-        specular = _specular(maps, light, params) * amounts.highlights
-        albedo = maps.albedo.clamp(min=params.least_albedo)
-        new = torch.log(torch.exp(new) + specular / albedo)
+    new = _log_shading(estimate, target, amounts, params)
     old = estimate.shading - torch.from_numpy(estimate.log_exposure)[None, :, None, None]
     gray = old.mean(dim=1, keepdim=True)
     old = gray + (old - gray) * amounts.source_color
     seen = blend(lighting_without_color(estimate.source), estimate.source, amounts.source_color)
-    difference = lighting_difference(seen, target)
-    log_gain = (new - old) * difference
+    log_gain = (new - old) * lighting_difference(seen, target.sh)
     return soft_limit(np.ascontiguousarray(log_gain[0].permute(1, 2, 0).numpy()))
+
+
+def _log_shading(
+    estimate: HeadEstimate,
+    target: DistantLight,
+    amounts: ShadingAmounts,
+    params: HeadShadingParams,
+) -> Tensor:
+    """`(1, 3, n, n)` natural logarithm of what the target lighting makes of the albedo."""
+    maps, light = estimate.maps, torch.from_numpy(target.sh)[None]
+    normals = np.ascontiguousarray(maps.normal[0].permute(1, 2, 0).numpy())
+    sees = lobe_visibility(
+        estimate.volume.depth[0, 0].numpy(),
+        estimate.volume.opacity[0, 0].numpy(),
+        float(estimate.pose.scale[0]),
+        target.lobes,
+        OUTPUT,
+    )
+    sees = 1 - (1 - sees) * np.float32(amounts.shadows)
+    even = irradiance(torch.from_numpy(target.remainder)[None], maps.normal).clamp(min=0)
+    bare = even + _channels_first(target.lobes.irradiance(normals))
+    direct = even + _channels_first(target.lobes.irradiance(normals, sees))
+    # Depth knows where a shadow ends, the network how deep it is and what bounces into it. Both see
+    # the same shadow: it is not cast twice.
+    cast = direct / bare.clamp(min=params.least_albedo)
+    learned = torch.exp(amounts.shadows * maps.occlusion)
+    arriving = torch.where(learned < 1, torch.minimum(cast, learned), cast * learned)
+    new = log_irradiance(bare * arriving, light)
+    if amounts.highlights > 0:
+        specular = _specular(maps, torch.from_numpy(target.remainder)[None], params)
+        specular = specular + _channels_first(lobe_highlights(target.lobes, normals, sees))
+        albedo = maps.albedo.clamp(min=params.least_albedo)
+        new = torch.log(torch.exp(new) + specular * amounts.highlights / albedo)
+    return new
+
+
+def _channels_first(values: FloatArray) -> Tensor:
+    return torch.from_numpy(np.ascontiguousarray(np.moveaxis(values, -1, 0)))[None]
 
 
 def _specular(maps: Maps, light: Tensor, params: HeadShadingParams) -> Tensor:
