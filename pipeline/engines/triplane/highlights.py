@@ -16,11 +16,11 @@ from vcam_relight.pipeline.lighting.lobes import Lobes
 class HighlightParams:
     """How skin mirrors."""
 
-    reflectance: float = 0.028
+    reflectance: float = 0.04
     """At normal incidence."""
     grazing: float = 0.6
     """Of Fresnel's rise towards grazing angles: rough surfaces hide some of it from themselves."""
-    slopes: tuple[tuple[float, float], ...] = ((0.22, 0.4), (0.45, 0.6))
+    slopes: tuple[tuple[float, float], ...] = ((0.22, 0.6), (0.45, 0.4))
     """GGX's alpha, and the share of it."""
     widening: float = 0.4
     """Of a light's sine by which alpha grows: a large light's highlight is large."""

@@ -19,7 +19,11 @@ from vcam_relight.pipeline.engines.triplane.network.model import (
 )
 from vcam_relight.pipeline.engines.triplane.runtime.runtime import Runtime
 from vcam_relight.pipeline.engines.triplane.runtime.threads import torch_threads
-from vcam_relight.pipeline.engines.triplane.source_light import fit_source, removable_shading
+from vcam_relight.pipeline.engines.triplane.source_light import (
+    RemovableShading,
+    fit_source,
+    removable_shading,
+)
 from vcam_relight.pipeline.engines.triplane.temporal.optical_flow import FlowEstimator
 from vcam_relight.pipeline.engines.triplane.temporal.smoothing import smooth_maps
 from vcam_relight.pipeline.head.space import HeadPose
@@ -60,13 +64,11 @@ class HeadEstimate:
     """The network's own, for the next inference."""
     maps: Maps
     """Smoothed over time."""
-    shading: Tensor
-    """`(1, 3, 128, 128)` the source lighting's, see `source_light.removable_shading`."""
+    shading: RemovableShading
+    """The source lighting's."""
     volume: Volume
     planes: Tensor
     """Albedo planes."""
-    log_exposure: FloatArray
-    """`(3,)` RGB natural logarithm of the source lighting's exposure in the maps' scale."""
     source: FloatArray
     """`(9, 3)` radiance of the source lighting, smoothed over time, of exposure 1."""
 
@@ -122,7 +124,7 @@ class InferenceWorker:
             fitted = fit_source(maps)
             level = np.maximum(exposure(fitted), np.float32(1e-4))
             source = smooth(last.source if last else None, np.asarray(fitted / level), dt)
-            shading = removable_shading(maps, _linear(image))
+            shading = removable_shading(maps, _linear(image), level)
         return HeadEstimate(
             time=observation.time,
             luma=luma,
@@ -133,7 +135,6 @@ class InferenceWorker:
             shading=shading,
             volume=volume,
             planes=planes,
-            log_exposure=np.log(level),
             source=source,
         )
 

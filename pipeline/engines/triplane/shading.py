@@ -85,9 +85,7 @@ def head_gain(
         `(n, n, 3)`, bounded by `soft_limit`.
     """
     new = _log_shading(estimate, target, amounts, params)
-    old = estimate.shading - torch.from_numpy(estimate.log_exposure)[None, :, None, None]
-    gray = old.mean(dim=1, keepdim=True)
-    old = gray + (old - gray) * amounts.source_color
+    old = estimate.shading.of(amounts.source_color)
     seen = blend(lighting_without_color(estimate.source), estimate.source, amounts.source_color)
     log_gain = (new - old) * lighting_difference(seen, target.sh)
     return soft_limit(np.ascontiguousarray(log_gain[0].permute(1, 2, 0).numpy()))

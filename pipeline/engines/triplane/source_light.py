@@ -35,7 +35,7 @@ class SourceShadingParams:
     shown: float = 0.6
     """Share of a highlight's colour that is read from the image over the albedo, not from the
     network's shading, which takes too little white out: olive foreheads."""
-    sheen: float = 0.3
+    sheen: float = 0.5
     """Share of a highlight that stays, beyond `spot`: where the camera saw white no skin is
     known."""
     black: float = 0.01
@@ -64,18 +64,33 @@ def fit_source(maps: Maps, params: SourceShadingParams = _PARAMS) -> FloatArray:
     return light
 
 
-def removable_shading(maps: Maps, linear: Tensor, params: SourceShadingParams = _PARAMS) -> Tensor:
-    """`maps.present` as far as it is safe to take out of the image.
+@dataclass(frozen=True, slots=True)
+class RemovableShading:
+    """Of the source lighting, as far as it is safe to take out.
 
-    That is with a share of its colours, and highlights in the colours that the image has there.
+    `(1, 3, n, n)` RGB, natural logarithm, for a source lighting of exposure 1.
+    """
+
+    level: Tensor
+    """Without the source lighting's colours, but with those that the image has in highlights."""
+    colour: Tensor
+    """A share of its colours."""
+
+    def of(self, colour: float) -> Tensor:
+        """With that share, 0..1, of `colour`."""
+        return self.level + self.colour * colour
+
+
+def removable_shading(
+    maps: Maps, linear: Tensor, exposure: FloatArray, params: SourceShadingParams = _PARAMS
+) -> RemovableShading:
+    """What of `maps.present` may be taken out of the image.
 
     Args:
         maps: of one crop.
         linear: `(1, 3, n, n)` the crop's linear light, RGB.
+        exposure: `(3,)` RGB of the source lighting in the scale of the maps.
         params: how far it is trusted.
-
-    Returns:
-        `(1, 3, n, n)` RGB, natural logarithm.
     """
     gray = maps.present.mean(1, keepdim=True)
     colour = maps.present - gray
@@ -88,7 +103,11 @@ def removable_shading(maps: Maps, linear: Tensor, params: SourceShadingParams = 
     around = functional.interpolate(around, scale_factor=float(_CELL), mode="bilinear")
     excess, tint, shown_tint = gray - around[:, :1], colour - around[:, 1:4], shown - around[:, 4:]
     highlight = (excess / params.spot).clamp(0, 1)
-    white = tint + params.shown * (shown_tint - tint) - params.colour * tint
+    white = tint + params.shown * (shown_tint - tint)
     sheen = params.sheen * (excess - params.spot).clamp(min=0)
-    result: Tensor = gray - sheen + params.colour * colour + white * highlight
-    return result
+    even = torch.from_numpy(np.log(exposure))[None, :, None, None]
+    level = even.mean()
+    return RemovableShading(
+        gray - level - sheen + white * (highlight * (1 - params.sheen)),
+        params.colour * (colour - (even - level) - tint * highlight),
+    )
