@@ -1,9 +1,10 @@
 """Takes out the noise that a light change would lift, before it is lifted.
 
-Over time: where a frame agrees with the one before, moved along the optical flow, the two are
-averaged, again and again. Where it does not, and in single images, an edge-preserving filter does
-the work (Tomasi, Manduchi 1998). Both do as much as the gain asks for, and nothing where nothing is
-lifted.
+A frame is split into what half its size shows and the details beyond. The first is averaged over
+time where it agrees with the frame before, moved along the optical flow; where it does not, and in
+single images, an edge-preserving filter does the work (Tomasi, Manduchi 1998). Details smaller than
+the noise are shrunk (Gao 1998, the non-negative garrote). All of it as much as the gain asks for,
+and nothing where nothing is lifted.
 """
 
 from dataclasses import dataclass
@@ -33,11 +34,13 @@ class DenoiseParams:
     that they do not."""
     still: float = 0.4
     """Pixels of the frame; a flow of no more than this is none, so that nothing is resampled."""
-    edges: tuple[float, float] = (2.2, 5.0)
-    """Differences, over the noise, that the filter takes for edges: luma, and chroma, whose
-    blotches are seen first."""
+    edges: tuple[float, float] = (1.2, 4.0)
+    """Differences, over the noise, that the filter takes for edges at half size: luma, and chroma,
+    whose blotches are seen first."""
     averaged: float = 0.6
-    """How much less is filtered where frames were averaged."""
+    """How much less luma is filtered where frames were averaged."""
+    detail: float = 1.9
+    """Size of a detail, over the noise, up to which it counts as noise."""
     every: int = 8
     """Rows of which one is looked at to tell the noise."""
     quiet: float = 0.4
@@ -45,8 +48,6 @@ class DenoiseParams:
 
 
 _PARAMS = DenoiseParams()
-
-
 Bytes = NDArray[np.uint8]
 """Of one channel or more."""
 
@@ -55,13 +56,10 @@ Bytes = NDArray[np.uint8]
 class _Clean:
     """A frame with its noise averaged out."""
 
-    luma: GrayImage
-    chroma: Bytes
-    """`(h, w, 2)` Cr and Cb at half the frame's size."""
-    half: GrayImage
-    """Luma at half the frame's size, to tell agreement by..."""
+    image: Bytes
+    """`(H / 2, W / 2, 3)` Y, Cr and Cb."""
     small: GrayImage
-    """...and at the analysis resolution, to tell motion by."""
+    """Luma at the analysis resolution, to tell motion by."""
 
 
 class LiftDenoiser:
@@ -87,31 +85,20 @@ class LiftDenoiser:
             self._last = None
             return frame
         height, width = frame.shape[:2]
-        luma, red, blue = cv2.split(cv2.cvtColor(frame, cv2.COLOR_BGR2YCrCb))
-        half = (max(1, width // 2), max(1, height // 2))
-        now = _Clean(
-            np.asarray(luma, np.uint8),
-            np.asarray(cv2.merge([resize(red, half), resize(blue, half)]), np.uint8),
-            resize(np.asarray(luma, np.uint8), half),
-            change.luma,
-        )
-        noise = self._noise(now.luma)
-        filtered, shown = amount, None
-        if self._last is not None and self._last.luma.shape == now.luma.shape:
-            before = self._moved(self._last, now.small)
-            shown = self._agreement(now.half, before.half, noise) * resize(amount, half)
-            now = _Clean(
-                _blend(now.luma, before.luma, shown),
-                _blend(now.chroma, before.chroma, shown),
-                _blend(now.half, before.half, shown),
-                now.small,
-            )
-            averaged = resize(shown, (amount.shape[1], amount.shape[0]))
-            filtered = amount * (1 - np.float32(self._params.averaged) * averaged)
-        clean = self._filtered(now, filtered, noise, rounds=1 if shown is not None else 2)
-        self._last = now
+        coded = np.asarray(cv2.cvtColor(frame, cv2.COLOR_BGR2YCrCb), np.uint8)
+        luma: GrayImage = np.asarray(cv2.extractChannel(coded, 0), np.uint8)
+        half = resize(coded, (max(1, width // 2), max(1, height // 2)))
+        noise = self._noise(luma)
+        clean, averaged = self._averaged(_Clean(half, change.luma), amount, noise)
+        filtered = self._filtered(clean.image, amount, averaged, noise)
+        self._last = clean
+        large = cv2.resize(filtered, (width, height), interpolation=cv2.INTER_LINEAR)
+        before = cv2.resize(half[..., 0], (width, height), interpolation=cv2.INTER_LINEAR)
+        kept = self._details(cv2.subtract(luma, before, dtype=cv2.CV_16S), amount, noise)
+        fine = cv2.add(cv2.extractChannel(large, 0), kept, dtype=cv2.CV_8U)
+        out = cv2.cvtColor(cv2.insertChannel(fine, large, 0), cv2.COLOR_YCrCb2BGR)
         lifted = cv2.resize((amount > 0).astype(np.uint8), (width, height))
-        return np.asarray(cv2.copyTo(clean, lifted, frame.copy()), np.uint8)
+        return np.asarray(cv2.copyTo(out, lifted, frame.copy()), np.uint8)
 
     def reset(self) -> None:
         """Forgets the frames before."""
@@ -140,53 +127,65 @@ class LiftDenoiser:
         mean = float(rough.mean())
         return max(float(rough[rough <= 3 * mean].mean()) if mean else 0.0, self._params.quiet)
 
-    def _agreement(self, now: GrayImage, before: GrayImage, noise: float) -> Map:
+    def _averaged(self, now: _Clean, amount: Map, noise: float) -> tuple[_Clean, Map]:
+        """The frame averaged with those before, and `(h, w)` 0..1 how much of them it has."""
+        height, width = now.image.shape[:2]
+        if self._last is None or self._last.image.shape != now.image.shape:
+            return now, np.zeros((height, width), np.float32)
+        before = self._moved(self._last, now.small)
+        share = self._agreement(now.image, before, noise) * resize(amount, (width, height))
+        image = np.asarray(cv2.blendLinear(now.image, before, 1 - share, share), np.uint8)
+        return _Clean(image, now.small), share
+
+    def _agreement(self, now: Bytes, before: Bytes, noise: float) -> Map:
         """`(h, w)` 0..1, how much of the frame before is taken."""
-        box = (3, 3)
-        difference = cv2.absdiff(cv2.blur(now, box), cv2.blur(before, box))
+        one, other = (cv2.blur(cv2.extractChannel(image, 0), (3, 3)) for image in (now, before))
         limit = max(self._params.agree * noise, 1.0)
         levels = np.arange(256, dtype=np.float32)
         weights = self._params.keep * np.clip(2 - levels / limit, 0, 1)
-        return np.asarray(cv2.LUT(difference, weights.astype(np.float32)), np.float32)
+        return np.asarray(cv2.LUT(cv2.absdiff(one, other), weights.astype(np.float32)), np.float32)
 
-    def _moved(self, last: _Clean, small: GrayImage) -> _Clean:
+    def _moved(self, last: _Clean, small: GrayImage) -> Bytes:
         """The frame before, where its things are now."""
         flow = self._flow.calc(small, last.small, np.zeros((*small.shape, 2), np.float32))
         flow = cv2.GaussianBlur(flow, (0, 0), 1.5)
-        scale = last.luma.shape[1] / small.shape[1]
+        scale = 2 * last.image.shape[1] / small.shape[1]
         moving = cv2.magnitude(flow[..., 0], flow[..., 1]) * scale > self._params.still
         if not moving.any():
-            return last
+            return last.image
         rows, columns = np.flatnonzero(moving.any(axis=1)), np.flatnonzero(moving.any(axis=0))
         part = Window(int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1)
         field = np.asarray((flow * moving[..., None])[part.slices], np.float32)
+        return _shifted(last.image, field, part, small.shape)
 
-        def taken(values: Bytes) -> Bytes:
-            return _shifted(values, field, part, small.shape)
+    def _filtered(self, image: Bytes, amount: Map, averaged: Map, noise: float) -> Bytes:
+        """The frame at half size, filtered where `amount` says and few frames were averaged."""
+        height, width = averaged.shape
+        amount = resize(amount, (width, height))
+        luma, *chroma = cv2.split(image)
+        smooth = cv2.bilateralFilter(luma, 5, noise * self._params.edges[0], 2.0)
+        share = amount * (1 - np.float32(self._params.averaged) * averaged)
+        planes = [cv2.blendLinear(luma, smooth, 1 - share, share)]
+        for plane in chroma:
+            smooth = cv2.bilateralFilter(plane, 5, noise * self._params.edges[1], 2.0)
+            planes.append(cv2.blendLinear(plane, smooth, 1 - amount, amount))
+        return np.asarray(cv2.merge(planes), np.uint8)
 
-        return _Clean(taken(last.luma), taken(last.chroma), taken(last.half), small)
-
-    def _filtered(self, clean: _Clean, amount: Map, noise: float, rounds: int) -> BgrImage:
-        """A frame of the same size, filtered where `amount` `(h, w)` says."""
-        edges = [np.float32(noise * edge) for edge in self._params.edges]
-        smooth: Bytes = clean.luma
-        for _ in range(rounds):
-            smooth = np.asarray(cv2.bilateralFilter(smooth, 5, float(edges[0]), 2.0), np.uint8)
-        height, width = clean.luma.shape
-        luma = _blend(clean.luma, smooth, amount)
-        colours = [
-            cv2.resize(
-                cv2.bilateralFilter(np.ascontiguousarray(plane), 7, float(edges[1]), 3.0),
-                (width, height),
-                interpolation=cv2.INTER_LINEAR,
-            )
-            for plane in np.moveaxis(clean.chroma, -1, 0)
-        ]
-        return np.asarray(cv2.cvtColor(cv2.merge([luma, *colours]), cv2.COLOR_YCrCb2BGR), np.uint8)
+    def _details(self, details: NDArray[np.int16], amount: Map, noise: float) -> NDArray[np.int16]:
+        """What half the size does not show, less what is noise of it."""
+        levels = np.arange(-128, 128, dtype=np.float32)
+        limit = self._params.detail * noise
+        noisy = np.where(np.abs(levels) < limit, levels, limit**2 / np.where(levels, levels, 1))
+        place = cv2.add(details, (128.0,), dtype=cv2.CV_8U)
+        taken = cv2.LUT(place, np.asarray(np.round(noisy * 64), np.int16))
+        steps = np.asarray(np.round(amount * 255), np.uint8)
+        steps = resize(steps, (details.shape[1], details.shape[0]))
+        noise_here = cv2.multiply(taken, steps, scale=1 / (64 * 255), dtype=cv2.CV_16S)
+        return np.asarray(cv2.subtract(details, noise_here), np.int16)
 
 
 def _shifted(values: Bytes, flow: FloatArray, part: Window, grid: tuple[int, ...]) -> Bytes:
-    """An image `(H, W, ...)` whose part has moved; part and flow are in cells of a grid."""
+    """An image `(H, W, 3)` whose part has moved; part and flow are in cells of a grid."""
     height, width = values.shape[:2]
     x_scale, y_scale = width / grid[1], height / grid[0]
     left, right = round(part.left * x_scale), round(part.right * x_scale)
@@ -196,13 +195,8 @@ def _shifted(values: Bytes, flow: FloatArray, part: Window, grid: tuple[int, ...
     field = resize(flow * np.array([x_scale, y_scale], np.float32), (right - left, bottom - top))
     field[..., 0] += np.arange(left, right, dtype=np.float32)
     field[..., 1] += np.arange(top, bottom, dtype=np.float32)[:, None]
-    moved = cv2.remap(values, field, np.empty(0), cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     out = values.copy()
-    out[top:bottom, left:right] = moved
+    out[top:bottom, left:right] = cv2.remap(
+        values, field, np.empty(0), cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+    )
     return out
-
-
-def _blend(a: Bytes, b: Bytes, share: Map) -> Bytes:
-    """From `a` (0) to `b` (1), the share being of any size."""
-    share = resize(share, (a.shape[1], a.shape[0]))
-    return np.asarray(cv2.blendLinear(a, b, 1 - share, share), np.uint8)
