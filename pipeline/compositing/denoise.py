@@ -48,6 +48,8 @@ class DenoiseParams:
 
 
 _PARAMS = DenoiseParams()
+_WIDE = 7
+"""Pixels of the filter's window. OpenCV rounds down in its window of 5, which shifts colours."""
 Bytes = NDArray[np.uint8]
 """Of one channel or more."""
 
@@ -94,7 +96,8 @@ class LiftDenoiser:
         self._last = clean
         large = cv2.resize(filtered, (width, height), interpolation=cv2.INTER_LINEAR)
         before = cv2.resize(half[..., 0], (width, height), interpolation=cv2.INTER_LINEAR)
-        kept = self._details(cv2.subtract(luma, before, dtype=cv2.CV_16S), amount, noise)
+        beyond = np.asarray(cv2.subtract(luma, before, dtype=cv2.CV_16S), np.int16)
+        kept = self._details(beyond, amount, noise)
         fine = cv2.add(cv2.extractChannel(large, 0), kept, dtype=cv2.CV_8U)
         out = cv2.cvtColor(cv2.insertChannel(fine, large, 0), cv2.COLOR_YCrCb2BGR)
         lifted = cv2.resize((amount > 0).astype(np.uint8), (width, height))
@@ -163,11 +166,11 @@ class LiftDenoiser:
         height, width = averaged.shape
         amount = resize(amount, (width, height))
         luma, *chroma = cv2.split(image)
-        smooth = cv2.bilateralFilter(luma, 5, noise * self._params.edges[0], 2.0)
+        smooth = cv2.bilateralFilter(luma, _WIDE, noise * self._params.edges[0], 2.0)
         share = amount * (1 - np.float32(self._params.averaged) * averaged)
         planes = [cv2.blendLinear(luma, smooth, 1 - share, share)]
         for plane in chroma:
-            smooth = cv2.bilateralFilter(plane, 5, noise * self._params.edges[1], 2.0)
+            smooth = cv2.bilateralFilter(plane, _WIDE, noise * self._params.edges[1], 3.0)
             planes.append(cv2.blendLinear(plane, smooth, 1 - amount, amount))
         return np.asarray(cv2.merge(planes), np.uint8)
 
@@ -176,7 +179,7 @@ class LiftDenoiser:
         levels = np.arange(-128, 128, dtype=np.float32)
         limit = self._params.detail * noise
         noisy = np.where(np.abs(levels) < limit, levels, limit**2 / np.where(levels, levels, 1))
-        place = cv2.add(details, (128.0,), dtype=cv2.CV_8U)
+        place = np.asarray(np.clip(details, -128, 127) + 128, np.uint8)
         taken = cv2.LUT(place, np.asarray(np.round(noisy * 64), np.int16))
         steps = np.asarray(np.round(amount * 255), np.uint8)
         steps = resize(steps, (details.shape[1], details.shape[0]))

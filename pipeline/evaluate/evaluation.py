@@ -22,6 +22,7 @@ from vcam_relight.pipeline.evaluate.cases import (
 from vcam_relight.pipeline.evaluate.clips import ClipMeter
 from vcam_relight.pipeline.evaluate.contact_sheet import ContactSheet, light_ball
 from vcam_relight.pipeline.evaluate.identity import FaceEmbedder, cosine
+from vcam_relight.pipeline.evaluate.light_tables import IN_ROOMS, LightTableMeter, LightTables
 from vcam_relight.pipeline.evaluate.media import (
     MediaClip,
     load_clips,
@@ -35,6 +36,8 @@ from vcam_relight.pipeline.evaluate.method import (
     GroundTruthMethod,
     Method,
 )
+from vcam_relight.pipeline.evaluate.rooms import CLEAN, ROOMS
+from vcam_relight.pipeline.evaluate.skin_meter import SkinMeter
 from vcam_relight.pipeline.evaluate.stills import Metrics, StillMeter
 from vcam_relight.pipeline.face.tracker import FaceTracker
 from vcam_relight.pipeline.lighting import Lighting
@@ -63,12 +66,14 @@ class Subset:
     clips: int
     tone_frames: int
     """Of the clip made for each skin tone."""
+    rooms: int
+    """Portraits that are put into rooms, and lit by every preset."""
 
 
 SUBSETS = {
-    "quick": Subset(subjects=3, cases=1, portraits=2, frames=12, clips=1, tone_frames=0),
-    "standard": Subset(subjects=20, cases=4, portraits=12, frames=32, clips=5, tone_frames=16),
-    "full": Subset(subjects=1000, cases=20, portraits=140, frames=150, clips=100, tone_frames=60),
+    "quick": Subset(3, cases=1, portraits=2, frames=12, clips=1, tone_frames=0, rooms=1),
+    "standard": Subset(20, cases=4, portraits=12, frames=32, clips=5, tone_frames=16, rooms=16),
+    "full": Subset(1000, cases=20, portraits=140, frames=150, clips=100, tone_frames=60, rooms=140),
 }
 
 
@@ -89,6 +94,8 @@ class Report:
     tones: dict[str, Rows] = field(default_factory=dict)
     portraits: Rows = field(default_factory=dict)
     clips: dict[str, Rows] = field(default_factory=dict)
+    light: LightTables = field(default_factory=LightTables)
+    """Rooms, presets, and light that holds still."""
     notes: list[str] = field(default_factory=list)
     """What was not measured, and why."""
 
@@ -125,8 +132,8 @@ class Evaluation:
         self._subset = SUBSETS[subset]
         self._finder = FaceTracker(StageTimer())
         self._meter = StillMeter(self._finder, embedder)
-        presets, _ = load_presets()
-        self._lights = (presets[STEADY].lighting(), presets[CHANGED].lighting())
+        self._presets, _ = load_presets()
+        self._lights = (self._presets[STEADY].lighting(), self._presets[CHANGED].lighting())
         self.contact_sheets: dict[str, ContactSheet] = {}
         """By renderer, and `portraits`."""
 
@@ -158,8 +165,11 @@ class Evaluation:
         portraits = load_portraits(media, subset.portraits) if media else []
         if not portraits:
             notes.append("No portraits were given (--media): none were measured.")
+        rooms = load_portraits(media, subset.rooms) if media else []
         tone_clips = self._tone_clips(chosen) if subset.tone_frames else {}
-        steps = _Steps(len(chosen) + len(portraits) + len(clips) + len(tone_clips), progress)
+        steps = _Steps(
+            len(chosen) + len(portraits) + len(rooms) + len(clips) + len(tone_clips), progress
+        )
 
         report = Report(
             subset=self._name,
@@ -194,6 +204,7 @@ class Evaluation:
             if rows:
                 report.tones[tone] = rows
         report.portraits.update(self._portraits(portraits, faces, steps))
+        report.light = self._rooms(rooms, steps)
         for clip in clips:
             meter = ClipMeter(clip, self._lights)
             report.clips[clip.name] = _means(
@@ -257,6 +268,25 @@ class Evaluation:
             contact_sheet.add(f"{name}: {(STEADY, CHANGED)[index % 2]}", shown)
             steps.done()
         return _means(found)
+
+    def _rooms(self, portraits: list[tuple[str, BgrImage]], steps: "_Steps") -> LightTables:
+        meter = LightTableMeter(self._engines, self._presets)
+        first = True
+        for seed, (name, image) in enumerate(portraits):
+            skin = SkinMeter.of(image, self._finder.still(image))
+            if skin is not None:
+                rows = meter.add(skin, seed)
+                if first:
+                    meter.hold_still(skin, seed)
+                    first = False
+                columns = ["input", *(f"{e.name}, {p}" for e in meter.relighting for p in IN_ROOMS)]
+                contact_sheet = self.contact_sheets.setdefault(
+                    "rooms", ContactSheet(columns, _SHEET_ROWS)
+                )
+                for room, row in zip((CLEAN, *ROOMS), rows, strict=True):
+                    contact_sheet.add(f"{name}: {room.name}", row)
+            steps.done()
+        return meter.tables()
 
     def _tone_clips(self, subjects: Sequence[Subject]) -> dict[str, MediaClip]:
         """Makes a moving clip of one subject of each skin tone.

@@ -21,7 +21,7 @@ _LARGEST_SIDE = 640
 """Pixels of the longer side; larger images are shrunk, to what most webcams give."""
 _NOISE = 2.0
 """Standard deviation in levels of 255 of the made clips' sensor noise."""
-_PAN = 0.03
+PAN = 0.03
 """Of the image's width: how far the made clips' heads move to each side."""
 
 
@@ -85,7 +85,7 @@ def load_portraits(folder: Path, count: int) -> list[tuple[str, BgrImage]]:
     return [(files[index].stem, _fitted(_read(files[index]))) for index in chosen]
 
 
-def moving_clip(name: str, image: BgrImage, frames: int, seed: int) -> MediaClip:
+def moving_clip(name: str, image: BgrImage, frames: int, seed: int, pan: float = PAN) -> MediaClip:
     """Makes a clip of a still: it moves sideways and back, with new sensor noise in each frame.
 
     What moves is known, and so is the light: it does not change.
@@ -95,12 +95,13 @@ def moving_clip(name: str, image: BgrImage, frames: int, seed: int) -> MediaClip
         image: `(H, W, 3)` BGR.
         frames: how many, at 30 a second.
         seed: of the noise.
+        pan: how far it moves to each side, over its width.
     """
     height, width = image.shape[:2]
     random = np.random.default_rng(seed)
     made = []
     for index in range(frames):
-        shift = _PAN * width * np.sin(2 * np.pi * index / 30)
+        shift = pan * width * np.sin(2 * np.pi * index / 30)
         matrix = np.array([[1, 0, shift], [0, 1, 0]], np.float32)
         moved = cv2.warpAffine(image, matrix, (width, height), borderMode=cv2.BORDER_REPLICATE)
         noisy = moved + random.normal(0.0, _NOISE, image.shape)

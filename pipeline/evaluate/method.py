@@ -60,9 +60,11 @@ class EngineMethod:
         """The case's image under the target light."""
         return self.still(case.image, case.lighting)
 
-    def still(self, image: BgrImage, lighting: Lighting) -> Prediction:
+    def still(
+        self, image: BgrImage, lighting: Lighting, settings: RelightSettings | None = None
+    ) -> Prediction:
         """Relights any image under any light."""
-        relit = self._relighter.still(image, lighting, RelightSettings())
+        relit = self._relighter.still(image, lighting, settings or RelightSettings())
         return Prediction(relit, missed=self._needs_faces and relit is image)
 
     def source_lighting(self, image: BgrImage, faces: FaceState) -> FloatArray | None:

@@ -6,6 +6,7 @@ from statistics import fmean
 
 from vcam_relight.pipeline.evaluate.clips import LAG_FRAMES, SWITCH
 from vcam_relight.pipeline.evaluate.evaluation import CHANGED, STEADY, Report, Rows
+from vcam_relight.pipeline.evaluate.light_tables import LightTables
 from vcam_relight.pipeline.evaluate.method import BEST_GAIN, COPY_INPUT, GROUND_TRUTH
 from vcam_relight.pipeline.evaluate.stills import Metrics
 
@@ -41,6 +42,19 @@ COLUMNS = {
     "flicker_ratio": Column("out/steady light change", 2),
     "jitter_ratio": Column("jitter out/in", 2),
     "lag_frames": Column("lag, frames", 1),
+    "skin_error": Column("skin error, Lab", 1),
+    "skin_error_2000": Column("CIEDE2000", 1),
+    "luminance_ratio": Column("luminance", 2),
+    "least_luminance": Column("least", 2),
+    "of_clean": Column("of the clean one", 2),
+    "noise_ratio": Column("noise", 2),
+    "highlight_ratio": Column("highlights", 2),
+    "contrast_ratio": Column("contrast", 2),
+    "side_ratio": Column("left/right", 2),
+    "shadow_edge": Column("edge", 1),
+    "skin_shift": Column("a,b of skin", 1),
+    "body_shift": Column("a,b of body, p95", 1),
+    "light_spread": Column("spread out/in", 2),
 }
 """Every metric of a report, by its name in the JSON."""
 
@@ -48,6 +62,12 @@ _STILL = ("psnr_db", "ssim", "psnr_as_is_db", "light_deg", "identity")
 _NO_OP = ("no_op_true_db", "no_op_own_db")
 _RENDERED = ("cases", *_STILL, *_NO_OP, "background_levels", "background_share", "missed")
 _TONE = ("cases", *_STILL, *_NO_OP, "background_levels", "missed")
+_ROOM = ("skin_error", "skin_error_2000", "luminance_ratio", "of_clean", "noise_ratio")
+_ROOM_TONE = ("skin_error", "skin_error_2000", "luminance_ratio")
+_PRESET = (
+    "luminance_ratio", "least_luminance", "highlight_ratio", "contrast_ratio", "side_ratio",
+    "shadow_edge", "skin_shift", "body_shift",
+)  # fmt: skip
 _CLIP = ("warping_ratio", "flicker_ratio", "jitter_ratio", "lag_frames")
 
 _HOW = f"""\
@@ -83,6 +103,28 @@ How to read it. Images are 8-bit and sRGB-encoded; errors are taken on these val
   `{GROUND_TRUTH}` is the render itself.
 """
 
+_ROOMS_HOW = """\
+Portraits as a webcam shows them in rooms: linear light times 0.1 (dark) and 0.3 (dim), the face
+times 0.15 and what is around it 1.6 (back-lit), times 0.2 and blue (screen-lit), times 0.45 and
+orange (warm bulb), each with a sensor's noise and JPEG. Medians over portraits, against the
+portrait itself, on the face's skin: distance of colours after a small blur (CIE Lab, and
+CIEDE2000), luminance and noise over the portrait's, and luminance over that of the same preset on
+the clean portrait.
+"""
+
+_PRESETS_HOW = """\
+Well lit portraits under each preset with its own controls, out over in, on the face's skin: mean
+luminance (median over portraits, and the least of them), its 99th percentile, its spread over its
+mean, the left half's over the right half's; the steepest twentieth of the light change (natural
+logarithm, a face wide); how far a and b of Lab move on the skin (mean) and on the body (95th
+percentile).
+"""
+
+_STILL_HOW = """\
+One portrait with new noise in every frame: spread of the face's mean log luminance after half a
+second, over the input's.
+"""
+
 _TONES_HOW = f"""\
 Tones are bins of the individual typology angle. Errors of dark skin are smaller because it is dark:
 compare each engine with `{BEST_GAIN}` and `{GROUND_TRUTH}` of the same tone.
@@ -114,8 +156,28 @@ def markdown(report: Report, command: str) -> str:
         parts.append(_grouped("skin tone", report.tones, _CLIP, without=(GROUND_TRUTH, BEST_GAIN)))
     if report.portraits:
         parts += ["## On portraits\n", _table(report.portraits, ("identity", _NO_OP[1], "missed"))]
+    parts += _light(report.light)
     parts += ["## On clips\n", _grouped("clip", report.clips | _mean_of(report.clips), _CLIP)]
     return "\n".join([*parts, _HOW])
+
+
+def _light(light: LightTables) -> list[str]:
+    """The tables of the light itself, where portraits were given."""
+    if not light.rooms:
+        return []
+    return [
+        "## Rooms\n",
+        _ROOMS_HOW,
+        _grouped("room", light.rooms, _ROOM),
+        "All rooms but the clean one under `auto`, by apparent skin tone:\n",
+        _grouped("skin tone", light.tones, _ROOM_TONE),
+        "## Presets\n",
+        _PRESETS_HOW,
+        _grouped("preset", light.presets, _PRESET),
+        "## Light that holds still\n",
+        _STILL_HOW,
+        _grouped("room", light.stillness, ("light_spread",)),
+    ]
 
 
 def _strangers(report: Report) -> str:
