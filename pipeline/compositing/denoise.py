@@ -72,18 +72,20 @@ class LiftDenoiser:
         self._flow = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST)
         self._last: _Clean | None = None
 
-    def apply(self, frame: BgrImage, change: LightChange) -> BgrImage:
+    def apply(self, frame: BgrImage, change: LightChange, lift: float) -> BgrImage:
         """The frame with as little noise as `change` needs.
 
         Args:
             frame: `(H, W, 3)`; not written to.
             change: what the frame's light is going to be multiplied by.
+            lift: how much brighter than its room a dark face is made, in all: in a good light (1)
+                a new light lifts no noise that is worth the work.
 
         Returns:
             `(H, W, 3)`; `frame` itself where nothing is lifted.
         """
         amount = self._amount(change)
-        if not amount.any():
+        if lift < self._params.least or not amount.any():
             self._last = None
             return frame
         height, width = frame.shape[:2]
@@ -153,7 +155,8 @@ class LiftDenoiser:
         flow = self._flow.calc(small, last.small, np.zeros((*small.shape, 2), np.float32))
         flow = cv2.GaussianBlur(flow, (0, 0), 1.5)
         scale = 2 * last.image.shape[1] / small.shape[1]
-        moving = cv2.magnitude(flow[..., 0], flow[..., 1]) * scale > self._params.still
+        # Not by cv2.magnitude, which rounds by where in memory an array lies.
+        moving = (flow * flow).sum(axis=2) * np.float32(scale * scale) > self._params.still**2
         if not moving.any():
             return last.image
         rows, columns = np.flatnonzero(moving.any(axis=1)), np.flatnonzero(moving.any(axis=0))
@@ -195,11 +198,15 @@ def _shifted(values: Bytes, flow: FloatArray, part: Window, grid: tuple[int, ...
     top, bottom = round(part.top * y_scale), round(part.bottom * y_scale)
     if right <= left or bottom <= top:
         return values
-    field = resize(flow * np.array([x_scale, y_scale], np.float32), (right - left, bottom - top))
-    field[..., 0] += np.arange(left, right, dtype=np.float32)
-    field[..., 1] += np.arange(top, bottom, dtype=np.float32)[:, None]
+    size = (right - left, bottom - top)
+    x, y = (
+        resize(np.ascontiguousarray(flow[..., axis]) * np.float32(scale), size)
+        for axis, scale in enumerate((x_scale, y_scale))
+    )
+    x += np.arange(left, right, dtype=np.float32)
+    y += np.arange(top, bottom, dtype=np.float32)[:, None]
     out = values.copy()
     out[top:bottom, left:right] = cv2.remap(
-        values, field, np.empty(0), cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+        values, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
     )
     return out

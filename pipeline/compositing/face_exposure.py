@@ -22,16 +22,18 @@ class ExposureParams:
     least: float = 0.5
     most: float = 2.0
     """Bounds of the factor: a light from behind leaves a face dark, and may."""
+    bright: float = 0.45
+    """Mean luminance of skin that is bright enough: no intensity drives a face into white."""
     rounds: int = 3
     """What nears white is rolled off, so that the factor must be looked for."""
     settle_s: float = 0.4
-    """After a change it is followed at once for so long: the network's shadows come a few frames
-    after a light."""
+    """After a change or a pause it is followed at once for so long: cast shadows come a few
+    frames after a light."""
     least_skin: float = 40.0
     """Pixels below which a face tells nothing."""
-    time_constant_s: float = 1.0
+    time_constant_s: float = 2.5
     """Over which the factor is followed: face and light move, and no face is to pump."""
-    dead_band: float = 0.004
+    dead_band: float = 0.02
     """Of its natural logarithm: a still image comes to rest."""
 
 
@@ -73,8 +75,8 @@ class FaceExposure:
         self._factor = 1.0
         self._held = SmoothedValue(SmoothingParams(params.time_constant_s, params.dead_band))
         self._asked: tuple[float, object] | None = None
-        self._since = 0.0
-        """Media time from which what is asked is the same."""
+        self._since = self._last = 0.0
+        """Media times from which what is asked is the same, and of the last frame."""
 
     def factor(
         self, face: FaceGain, lift: FloatArray, level: float, asked: object, time: float
@@ -91,7 +93,9 @@ class FaceExposure:
         """
         if self._asked is None or self._asked[0] != level or self._asked[1] is not asked:
             self._asked, self._since = (level, asked), time
-        if time - self._since < self._params.settle_s:
+        paused = not 0 <= time - self._last < self._params.settle_s
+        self._last = time
+        if paused or time - self._since < self._params.settle_s:
             self._held.reset()
         whole = lift * np.float32(level)
         if float(face.weight.sum()) >= self._params.least_skin:
@@ -106,6 +110,7 @@ class FaceExposure:
     def _found(self, face: FaceGain, whole: FloatArray, time: float) -> float:
         params = self._params
         wanted = face.mean(face.linear * whole)
+        wanted = min(wanted, max(face.mean(face.linear), params.bright))
         factor = 1.0
         for _ in range(params.rounds):
             factor *= wanted / max(face.mean(face.lit(whole * np.float32(factor))), 1e-6)

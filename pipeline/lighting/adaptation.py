@@ -13,6 +13,7 @@ from vcam_relight.pipeline.core.color import luminance
 from vcam_relight.pipeline.core.image import FloatArray
 from vcam_relight.pipeline.face.frame_context import FrameContext
 from vcam_relight.pipeline.lighting.auto import auto_lighting
+from vcam_relight.pipeline.lighting.color_trust import color_trust
 from vcam_relight.pipeline.lighting.exposure import AMBIENT, exposure_level
 from vcam_relight.pipeline.lighting.lift import NO_LIFT, Lift, log_lift
 from vcam_relight.pipeline.lighting.light_level import level_features, shipped_model
@@ -100,7 +101,8 @@ class LightAdapter:
             features = level_features(context)
             if features is not None:
                 log_gain = shipped_model().log_gain(features.values)
-                self._seen, self._looked = log_lift(log_gain, features.skin), time
+                trust = color_trust(context.small)
+                self._seen, self._looked = log_lift(log_gain, features.skin, trust), time
         value = self._lift.update(self._seen, time)
         return NO_LIFT if value is None else Lift.of(value)
 

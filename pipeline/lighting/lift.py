@@ -46,13 +46,16 @@ class Lift:
 NO_LIFT = Lift(np.ones(3, np.float32), 0.0)
 
 
-def log_lift(log_gain: FloatArray, skin: FloatArray, params: LiftParams = _PARAMS) -> FloatArray:
+def log_lift(
+    log_gain: FloatArray, skin: FloatArray, color: float = 1.0, params: LiftParams = _PARAMS
+) -> FloatArray:
     """Natural logarithm of what the linear light of a face is multiplied by.
 
     Args:
         log_gain: `(3,)` RGB natural logarithm of what would take the skin to good exposure under
             white light, as estimated.
         skin: `(3,)` RGB mean linear light of the skin.
+        color: 0..1, how far the image's colours tell the light's.
         params: when it is believed.
 
     Returns:
@@ -62,7 +65,7 @@ def log_lift(log_gain: FloatArray, skin: FloatArray, params: LiftParams = _PARAM
     level = float(np.log(luminance(skin * np.exp(log_gain)) / before))
     cast = log_gain - np.float32(level)
     level = min(max(level, 0.0), params.most) * float(smoothstep(*params.dark, level))
-    cast = cast * smoothstep(*params.coloured, float(np.abs(cast).max()))
+    cast = cast * smoothstep(*params.coloured, float(np.abs(cast).max())) * np.float32(color)
     # A colour alone makes nothing brighter or darker.
     kept = np.log(luminance(skin * np.exp(cast)) / before)
     return np.asarray(cast + np.float32(level - kept), np.float32)

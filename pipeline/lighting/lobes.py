@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 
-import cv2
 import numpy as np
 
 from vcam_relight.pipeline.core.color import LUMINANCE_RGB
@@ -19,7 +18,7 @@ from vcam_relight.pipeline.lighting.light_map import LightMap, map_directions
 from vcam_relight.pipeline.lighting.lights import Light, cone_bands, direction
 from vcam_relight.pipeline.lighting.sh import basis, irradiance
 
-_STEPS = 512
+_STEPS = 4096
 """Cosines that the irradiance of a cone is tabulated for."""
 
 
@@ -119,10 +118,8 @@ def cone_irradiance(cosines: FloatArray, radius: float) -> FloatArray:
         radius: half-angle of the cone, radians.
     """
     place = (np.clip(cosines, -1, 1) + np.float32(1)) * np.float32((_STEPS - 1) / 2)
-    flat = np.ascontiguousarray(place, np.float32).reshape(1, -1)
-    table = _cone_table(round(radius, 3)).reshape(1, -1)
-    taken = cv2.remap(table, flat, np.zeros_like(flat), cv2.INTER_LINEAR)
-    return np.asarray(taken, np.float32).reshape(cosines.shape)
+    table = _cone_table(round(radius, 3))
+    return np.asarray(table[(place + np.float32(0.5)).astype(np.int32)], np.float32)
 
 
 @cache

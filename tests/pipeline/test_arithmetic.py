@@ -11,6 +11,7 @@ from vcam_relight.pipeline.core.image import FloatArray
 from vcam_relight.pipeline.core.mathx import smoothstep
 from vcam_relight.pipeline.lighting import exposure, sh, sh_torch, shading
 from vcam_relight.pipeline.lighting.lights import Light, lights_to_sh
+from vcam_relight.pipeline.lighting.lobes import DistantLight
 
 SAME = 2e-5
 """Absolute and relative, between float32 sums in numpy's and torch's order."""
@@ -66,13 +67,13 @@ def test_log_ratio(light: FloatArray, normals: FloatArray) -> None:
     logs = [
         sh_torch.log_shading(torch.from_numpy(one)[None], seen) for one in (exposure.AMBIENT, light)
     ]
-    ratio = shading.log_ratio(exposure.AMBIENT, light, normals)
+    ratio = shading.log_ratio(exposure.AMBIENT, DistantLight(light), normals)
     _same(_channels_last(logs[1] - logs[0]), ratio)
-    assert np.abs(shading.log_ratio(light, light, normals)).max() == 0
+    assert np.abs(shading.log_ratio(light, DistantLight(light), normals)).max() == 0
 
 
 def test_brightness_alone_changes_no_colour(light: FloatArray, normals: FloatArray) -> None:
-    brighter = shading.log_ratio(light, np.float32(3) * light, normals)
+    brighter = shading.log_ratio(light, DistantLight(np.float32(3) * light), normals)
     lit = exposure.exposure(light).min() > shading.SHADING.least_exposure
     if lit:
         assert brighter == pytest.approx(np.log(3), abs=SAME)

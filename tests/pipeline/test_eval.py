@@ -47,7 +47,7 @@ STEADY_GAIN_FLICKER = 0.08
 """Between 1 and the flicker, out over in, of a constant gain (0.03 was measured): sRGB's curve is
 no power, and 8 bits are rounded again."""
 
-GEOMETRY_FLICKER = 0.25
+GEOMETRY_FLICKER = 0.3
 """The same for the geometry engine on the demo clip (0.13 was measured): landmarks move a
 little."""
 

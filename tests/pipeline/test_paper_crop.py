@@ -95,7 +95,7 @@ def test_what_is_pasted_lies_where_it_was_cut() -> None:
     image = square.cut(frame, 512).astype(np.float32)
     back = paste(frame, square, image, whole, None)[window.slices].astype(int)
     error = np.abs(back - frame[window.slices])
-    assert error[2:-2, 2:-2].max() <= 1
+    assert error[2:-2, 2:-2].max() <= 2
 
 
 def test_a_square_beyond_the_frame_is_filled_and_pasted() -> None:

@@ -30,6 +30,7 @@ from vcam_relight.pipeline.face.types import Face, FaceState
 from vcam_relight.pipeline.lighting import AUTO, OFF, Lighting
 from vcam_relight.pipeline.lighting.adaptation import LightAdapter
 from vcam_relight.pipeline.lighting.exposure import AMBIENT
+from vcam_relight.pipeline.lighting.lift import NO_LIFT
 from vcam_relight.pipeline.relighter import Relighter
 from vcam_relight.vcam.cli.main import main
 
@@ -38,8 +39,8 @@ from vcam_relight.vcam.cli.main import main
 
 def network_light(lighting: Lighting, **settings: float) -> NetworkLight:
     """What the network is asked for, before a face in even light."""
-    controls, context = RelightSettings(**settings), FrameContext(demo_frames(1)[0], seen())
-    target = LightAdapter().target(lighting, controls, AMBIENT, context)
+    controls = RelightSettings(**settings)
+    target = LightAdapter().target(lighting, controls, AMBIENT, NO_LIFT)
     return NetworkLight.of(target, controls.intensity)
 
 
@@ -65,8 +66,9 @@ def test_auto_and_another_view_start_from_the_source_lighting() -> None:
     stream = PaperEngine(stub, FacePose(), estimate).open_stream(StageTimer())
     stream.relight(frame, seen(), OFF, RelightSettings(yaw=10.0, fill=1.0, intensity=2.0))
     assert stub.calls[-1].sh[0].numpy() == pytest.approx(EXPOSURE * AMBIENT[:, 0], abs=1e-5)
-    stream.relight(frame, seen(), AUTO, PLAIN)
-    assert stub.calls[-1].sh[0, 1] < -0.05
+    dark = np.asarray(frame // 3, np.uint8)
+    stream.relight(dark, seen(), AUTO, PLAIN)
+    assert stub.calls[-1].sh[0, 1] < -0.05, "a soft light from the front is added"
     assert len(observed) == 2
     stream.relight(frame, seen(), LEFT, PLAIN)
     assert len(observed) == 2

@@ -166,4 +166,4 @@ def test_without_its_kernels_it_says_the_same(monkeypatch: pytest.MonkeyPatch) -
     with_kernels = _shown(frame)
     monkeypatch.setattr(choose, "compose_kernel", lambda: None)
     monkeypatch.setattr(runtime, "network_kernels", lambda: None)
-    assert np.abs(_shown(frame).astype(int) - with_kernels).max() <= 1
+    assert np.abs(_shown(frame).astype(int) - with_kernels).max() <= 2

@@ -107,6 +107,8 @@ def test_black_and_white_stays_so_under_neutral_light(
     pool: EnginePool, engine: str, preset: str
 ) -> None:
     gray = cv2.cvtColor(demo_frames(1)[0], cv2.COLOR_BGR2GRAY)
+    if preset == "auto":  # which leaves a well lit face alone
+        gray = np.asarray(gray // 3, np.uint8)
     image = np.asarray(cv2.cvtColor(gray, cv2.COLOR_GRAY2BGR), np.uint8)
     result = relit(pool, engine, preset, image)
     assert np.abs(result.astype(int) - image).mean() > 0.5, "it is relit"

@@ -13,7 +13,7 @@ from vcam_relight.pipeline.core.color import DECODE_8BIT, encode_srgb
 from vcam_relight.pipeline.core.image import BgrImage
 from vcam_relight.vcam.sources.demo import demo_clip
 
-_GAIN = 1.8
+_GAIN = 2.2
 """Of linear light, from the clip's room to a good exposure."""
 _IN_GOOD_LIGHT = np.round(encode_srgb(DECODE_8BIT * np.float32(_GAIN)) * 255).astype(np.uint8)
 

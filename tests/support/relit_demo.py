@@ -14,6 +14,7 @@ from vcam_relight.pipeline.core.timing import StageTimer
 from vcam_relight.pipeline.face.frame_context import analysis_size
 from vcam_relight.pipeline.face.tracker import FaceTracker
 from vcam_relight.pipeline.head.normals import NormalMapper
+from vcam_relight.pipeline.lighting import Lighting
 from vcam_relight.pipeline.lighting.lights import Light, lights_to_sh
 from vcam_relight.pipeline.lighting.sh import irradiance
 
@@ -41,6 +42,9 @@ class RelitDemo:
 
     def sh(self, light: str) -> FloatArray:
         return LIGHTS[light]
+
+    def lighting(self, light: str) -> Lighting:
+        return Lighting.from_sh(LIGHTS[light])
 
     def lit(self, light: str) -> FloatArray:
         shading = np.maximum(irradiance(LIGHTS[light], self.normal), 0.05) / np.pi

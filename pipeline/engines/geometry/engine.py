@@ -13,6 +13,7 @@ from vcam_relight.pipeline.compositing.denoise import LiftDenoiser
 from vcam_relight.pipeline.compositing.face_exposure import FaceExposure, FaceGain
 from vcam_relight.pipeline.compositing.gain import highlight_rolloff, soft_limit
 from vcam_relight.pipeline.controls import RelightSettings
+from vcam_relight.pipeline.core.color import luminance
 from vcam_relight.pipeline.core.image import BgrImage, FloatArray
 from vcam_relight.pipeline.core.timing import StageTimer
 from vcam_relight.pipeline.face.frame_context import FrameContext
@@ -87,7 +88,7 @@ class GeometryStream:
             )
             change = LightChange(gain, context.mask, context.luma, background, strength=strength)
         with self._timer.stage("denoise"):
-            clean = self._denoiser.apply(frame, change)
+            clean = self._denoiser.apply(frame, change, luminance(asked.lift))
         with self._timer.stage("composition"):
             return self._compositor.apply(clean, change)
 

@@ -13,6 +13,7 @@ from vcam_relight.pipeline.compositing.denoise import LiftDenoiser
 from vcam_relight.pipeline.compositing.face_exposure import FaceExposure
 from vcam_relight.pipeline.compositing.gain import highlight_rolloff, soft_limit
 from vcam_relight.pipeline.controls import RelightSettings
+from vcam_relight.pipeline.core.color import luminance
 from vcam_relight.pipeline.core.image import BgrImage, FloatArray, GrayImage, RgbGain
 from vcam_relight.pipeline.core.mathx import smoothstep
 from vcam_relight.pipeline.core.resample import resize
@@ -35,7 +36,6 @@ from vcam_relight.pipeline.engines.triplane.shading import HeadGain, ShadingAmou
 from vcam_relight.pipeline.engines.triplane.temporal.optical_flow import FlowEstimator
 from vcam_relight.pipeline.engines.triplane.trust import (
     blend,
-    color_trust,
     lighting_without_color,
     person_trust,
     pose_trust,
@@ -50,6 +50,7 @@ from vcam_relight.pipeline.head.pose import HeadFinder, pose_in_crop
 from vcam_relight.pipeline.head.space import HeadPose
 from vcam_relight.pipeline.lighting import Lighting
 from vcam_relight.pipeline.lighting.adaptation import LightAdapter
+from vcam_relight.pipeline.lighting.color_trust import color_trust
 from vcam_relight.pipeline.lighting.exposure import AMBIENT
 from vcam_relight.pipeline.lighting.lobes import DistantLight
 from vcam_relight.pipeline.lighting.shading import log_ratio
@@ -265,7 +266,7 @@ class TriplaneStream:
                 strength,
             )
         with self._timer.stage("denoise"):
-            frame = self._denoiser.apply(context.frame, change)
+            frame = self._denoiser.apply(context.frame, change, luminance(asked.lift))
         with self._timer.stage("composition"):
             return self._compositor.apply(frame, change)
 

@@ -1,16 +1,15 @@
-"""Where the network is trusted: on heads and pixels as in training, and in images with colour.
+"""Where the network is trusted: on heads and pixels as in training.
 
 Elsewhere it says something all the same, in any colour; there the light of bodies takes its place.
 """
 
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 import torch
 
 from vcam_relight.pipeline.core.color import LUMINANCE_RGB, luminance
-from vcam_relight.pipeline.core.image import BgrImage, FloatArray, RgbGain
+from vcam_relight.pipeline.core.image import FloatArray, RgbGain
 from vcam_relight.pipeline.core.mathx import smoothstep
 from vcam_relight.pipeline.engines.triplane.network.model import Maps
 from vcam_relight.pipeline.head.pose import Head
@@ -28,9 +27,6 @@ class TrustParams:
     """Degrees that a head lies in the image; the light stage's people sit."""
     person: tuple[float, float] = (0.3, 0.02)
     """The network's own person mask: what it takes for background it was never asked to shade."""
-    chroma: tuple[float, float] = (8.0, 3.0)
-    """Levels of 255 between the channels of an image's most coloured pixels. A black-and-white
-    image has none, and the network, which takes all skin for coloured, would give it some."""
 
 
 _PARAMS = TrustParams()
@@ -46,15 +42,6 @@ def person_trust(maps: Maps, params: TrustParams = _PARAMS) -> FloatArray:
     """`(n, n, 1)` 0..1, whether the network takes a pixel for a person's."""
     mask = torch.sigmoid(maps.mask)[0, 0].numpy()[..., None]
     return smoothstep(*params.person[::-1], mask)
-
-
-def color_trust(image: BgrImage, params: TrustParams = _PARAMS) -> float:
-    """0..1, whether an image has colours: 0 for black and white."""
-    blue, green, red = cv2.split(image)  # numpy is slow at reductions over three values
-    most, least = cv2.max(cv2.max(blue, green), red), cv2.min(cv2.min(blue, green), red)
-    counts = np.bincount(cv2.subtract(most, least).ravel(), minlength=256)
-    spread = int(np.searchsorted(np.cumsum(counts), 0.99 * image[..., 0].size))
-    return float(smoothstep(*params.chroma[::-1], float(spread)))
 
 
 def without_color(gain: RgbGain, target: FloatArray) -> RgbGain:
