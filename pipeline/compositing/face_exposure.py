@@ -12,6 +12,7 @@ import numpy as np
 from vcam_relight.pipeline.compositing.gain import highlight_rolloff
 from vcam_relight.pipeline.core.color import LUMINANCE_RGB
 from vcam_relight.pipeline.core.image import FloatArray, LinearRgb, Map, RgbGain
+from vcam_relight.pipeline.lighting import Lighting
 from vcam_relight.pipeline.lighting.temporal import SmoothedValue, SmoothingParams
 
 
@@ -74,12 +75,12 @@ class FaceExposure:
         self._params = params
         self._factor = 1.0
         self._held = SmoothedValue(SmoothingParams(params.time_constant_s, params.dead_band))
-        self._asked: tuple[float, object] | None = None
+        self._asked: tuple[float, Lighting] | None = None
         self._since = self._last = 0.0
         """Media times from which what is asked is the same, and of the last frame."""
 
     def factor(
-        self, face: FaceGain, lift: FloatArray, level: float, asked: object, time: float
+        self, face: FaceGain, lift: FloatArray, level: float, asked: Lighting, time: float
     ) -> FloatArray:
         """`(3,)` RGB that the gain is to be multiplied by.
 
@@ -87,11 +88,11 @@ class FaceExposure:
             face: its skin.
             lift: `(3,)` RGB what takes the face to good exposure.
             level: luminance that it is to come out with, over that of a well exposed one.
-            asked: the lighting and whatever else the gain is made for: while that is the same
-                object the factor is followed slowly; what is new is shown at once.
+            asked: the lighting that the gain is made for: while it is the same the factor is
+                followed slowly; what is new is shown at once.
             time: media time of the frame in seconds.
         """
-        if self._asked is None or self._asked[0] != level or self._asked[1] is not asked:
+        if self._asked is None or self._asked[0] != level or not self._asked[1].equals(asked):
             self._asked, self._since = (level, asked), time
         paused = not 0 <= time - self._last < self._params.settle_s
         self._last = time

@@ -32,6 +32,10 @@ class Lighting:
     """Luminance that a face is to come out with, over that of a well exposed face; None: whatever
     the light makes of it."""
 
+    def equals(self, other: "Lighting") -> bool:
+        """Whether the same is asked for."""
+        return self is other or (self.mode == other.mode and np.array_equal(self.sh, other.sh))
+
     @staticmethod
     def of_lights(
         lights: Sequence[Light], ambient: tuple[float, float, float], exposure: float | None = None

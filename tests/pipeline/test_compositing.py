@@ -19,9 +19,9 @@ from vcam_relight.pipeline.core.resample import resize
 from vcam_relight.pipeline.native import composition
 from vcam_relight.pipeline.native.composition import compose_kernel
 
-COMPOSITORS_LEVELS = 2
+COMPOSITORS_LEVELS = 3
 """Of 255, the most that two compositors may differ by: 1 where sums are taken in other orders, and
-2 on odd sides, which halve in two ways."""
+3 on odd sides, which halve in two ways."""
 
 ENCODED_LEVELS = 1.6
 """Of 255, what the shortcut over encoded values leaves at gains of 0.4 to 2, and rounding."""

@@ -49,7 +49,7 @@ LIGHT_CHANGE_LEVELS = 1.0
 LIGHT_CHANGE_FIRST_LEVELS = 2.0
 """The same in the first frame, in which the network's cast shadows are still the old light's."""
 
-NOISE_FLICKER = 0.0026
+NOISE_FLICKER = 0.0018
 """Median step from frame to frame of output over input, blurred over 31 pixels, over its standard
 deviation, on a still face with noise of 3 levels: 0.0012 (triplane) and 0.0015 (geometry) were
 measured; geometry has 0.0026 without smoothing the source lighting over time."""
