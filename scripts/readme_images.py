@@ -1,6 +1,6 @@
 """Makes the README's images from the demo clip: `python -m scripts.readme_images`.
 
-The grid of presets needs nothing more; the panel's screenshot needs Playwright and a Chromium.
+The grids of presets need nothing more; the panel's screenshot needs Playwright and a Chromium.
 """
 
 import re
@@ -8,39 +8,48 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import av
 import cv2
 import numpy as np
 
+from vcam_relight.pipeline.core.color import linear_rgb
 from vcam_relight.pipeline.core.image import BgrImage
 from vcam_relight.pipeline.engines.registry import load_engine
+from vcam_relight.pipeline.evaluate.rooms import webcam_shot
 from vcam_relight.pipeline.lighting.presets import load_presets
 from vcam_relight.pipeline.relighter import Relighter
 from vcam_relight.vcam.sources.demo import demo_clip
 
 FOLDER = Path(__file__).parent.parent / "docs" / "pictures"
-SHOWN = ("off", "key-left", "rembrandt", "golden-hour", "neon-duo", "candle")
+IN_THE_DARK = ("off", "auto", "key-left")
+DARK = 0.22
+"""Of the clip's linear light."""
+SHOWN = ("auto", "key-left", "rembrandt", "rim", "golden-hour", "neon-duo")
 FRAME = 220
 TILE = (400, 340)
 """Width and height of a tile in pixels."""
 
 
 def main() -> None:
-    """Writes both images."""
+    """Writes all images."""
     FOLDER.mkdir(parents=True, exist_ok=True)
-    cv2.imwrite(str(FOLDER / "presets.jpg"), presets_grid(), [cv2.IMWRITE_JPEG_QUALITY, 88])
+    frame = demo_frame(FRAME)
+    dark = webcam_shot(linear_rgb(frame) * np.float32(DARK), seed=0)
+    for name, image, shown in (("dark_room", dark, IN_THE_DARK), ("presets", frame, SHOWN)):
+        grid = presets_grid(image, shown)
+        cv2.imwrite(str(FOLDER / f"{name}.jpg"), grid, [cv2.IMWRITE_JPEG_QUALITY, 88])
     panel_screenshot(FOLDER / "panel.png")
 
 
-def presets_grid() -> BgrImage:
-    """One frame of the demo clip under six presets, each with its title."""
+def presets_grid(frame: BgrImage, shown: Sequence[str]) -> BgrImage:
+    """A frame under presets, each with its title, three in a row."""
     presets, _ = load_presets()
     relighter = Relighter(load_engine("triplane"))
-    frame = demo_frame(FRAME)
     tiles = []
-    for name in SHOWN:
+    for name in shown:
         preset = presets[name]
         relit = relighter.still(frame, preset.lighting(), preset.controls)
         height, width = relit.shape[:2]
@@ -52,7 +61,7 @@ def presets_grid() -> BgrImage:
             cv2.LINE_AA,
         )  # fmt: skip
         tiles.append(tile)
-    rows = [np.hstack(tiles[start : start + 3]) for start in (0, 3)]
+    rows = [np.hstack(tiles[start : start + 3]) for start in range(0, len(tiles), 3)]
     return np.asarray(np.vstack(rows), np.uint8)
 
 

@@ -15,7 +15,7 @@ import torch
 from tqdm import tqdm
 
 from vcam_relight.pipeline.lightstage.assets.asset_pack import default_pack_path
-from vcam_relight.pipeline.train import smoke_test
+from vcam_relight.pipeline.train import light_level, smoke_test
 from vcam_relight.pipeline.train.captures import CaptureFolder
 from vcam_relight.pipeline.train.export import export
 from vcam_relight.pipeline.train.fit import Trainer, TrainingPlan
@@ -39,7 +39,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     if options.smoke_test is None and options.command is None:
-        parser.error("say what to do: captures, unlabelled, fit, export, or --smoke-test")
+        parser.error("say what to do: captures, unlabelled, fit, export, level, or --smoke-test")
     run: Callable[[argparse.Namespace], None] = (
         _smoke_test if options.command is None else options.run
     )
@@ -108,6 +108,17 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--minutes", type=float, default=float("inf"),
                          help="stop after that; the next call goes on")  # fmt: skip
 
+    command = commands.add_parser("level", help="fit what tells how much light there is")
+    command.set_defaults(run=_level)
+    command.add_argument("--images", type=Path, required=True, metavar="DIR",
+                         help="well exposed images of one face each")  # fmt: skip
+    command.add_argument("--captures", type=Path, metavar="DIR", help="rendered people, too")
+    command.add_argument("--rooms", type=_natural, default=24,
+                         help="for each image; a third as many for captures (%(default)s)")  # fmt: skip
+    command.add_argument("--seed", type=_whole, default=0, help="default: 0")
+    command.add_argument("--out", type=Path, default=Path("checkpoints/light_level.safetensors"),
+                         metavar="FILE", help="default: %(default)s")  # fmt: skip
+
     command = commands.add_parser("export", help="write the file that the program ships")
     command.set_defaults(run=_export)
     command.add_argument("--run", dest="folder", type=Path, required=True, metavar="DIR")
@@ -151,6 +162,23 @@ def _fit(options: argparse.Namespace) -> None:
     except RuntimeError as error:  # other weights, or more frames than the device has memory for
         raise ValueError(str(error)) from error
     trainer.run(stop=lambda: time.monotonic() > end)
+
+
+def _level(options: argparse.Namespace) -> None:
+    torch.set_num_threads(1)  # so that sums are taken in the same order everywhere
+    samples = list(
+        tqdm(light_level.make_samples(
+            light_level.image_files(options.images), options.rooms, options.seed
+        ))
+    )  # fmt: skip
+    if options.captures:
+        rendered = light_level.capture_images(options.captures, options.seed)
+        rooms = max(1, options.rooms // 3)
+        samples += tqdm(light_level.make_samples(rendered, rooms, options.seed + 1))
+    if not samples:
+        raise ValueError(f"no face was found in the images of {options.images}")
+    tensors = light_level.fit_light_level(samples, options.seed)
+    print(f"{light_level.write_light_level(tensors, options.out)}  {options.out}")
 
 
 def _export(options: argparse.Namespace) -> None:
