@@ -114,7 +114,7 @@ def _parser() -> argparse.ArgumentParser:
                          help="well exposed images of one face each")  # fmt: skip
     command.add_argument("--captures", type=Path, metavar="DIR", help="rendered people, too")
     command.add_argument("--rooms", type=_natural, default=24,
-                         help="for each image; a third as many for captures (%(default)s)")  # fmt: skip
+                         help="for each image; for captures a third (%(default)s)")  # fmt: skip
     command.add_argument("--seed", type=_whole, default=0, help="default: 0")
     command.add_argument("--out", type=Path, default=Path("checkpoints/light_level.safetensors"),
                          metavar="FILE", help="default: %(default)s")  # fmt: skip
