@@ -78,7 +78,7 @@ def test_report_contact_sheets_and_tables_agree(
     assert (out / "report.json").read_text(encoding="utf-8") == printed
     assert (out / "report.md").read_text(encoding="utf-8") == text
 
-    rendered, tones, portraits, clips = tables(text)
+    rendered, tones, portraits, rooms, _, presets, still, clips = tables(text)
     rows = report["renderers"]["shading"]
     assert (
         list(rows)
@@ -96,6 +96,11 @@ def test_report_contact_sheets_and_tables_agree(
     assert checked > 40
     assert {row["skin tone"] for row in tones} == set(report["tones"]) == {"intermediate", "brown"}
     assert [row[""] for row in portraits] == ["copy-input", "dpr", "geometry"]
+    in_rooms = {(row["room"], row[""]): row for row in rooms}
+    assert in_rooms["dark", "copy-input"]["luminance"] == "0.10"
+    assert float(in_rooms["dark", "geometry, auto"]["luminance"]) > 0.5
+    assert ("window", "geometry") in {(row["preset"], row[""]) for row in presets}
+    assert {row["room"] for row in still} == {"clean", "dark"}
     assert {row["clip"] for row in clips} == set(report["clips"]) == {"talk"}
     assert rows["truth"]["psnr_db"] > rows["geometry"]["psnr_db"] > rows["best gain"]["psnr_db"]
     assert rows["best gain"]["psnr_as_is_db"] >= rows["copy-input"]["psnr_as_is_db"]
