@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from vcam_relight.pipeline.core.image import BgrImage
+from vcam_relight.pipeline.evaluate.dpr import DprEngine
 from vcam_relight.pipeline.evaluate.media import moving_clip
 from vcam_relight.pipeline.evaluate.method import COPY_INPUT, EngineMethod
 from vcam_relight.pipeline.evaluate.rooms import CLEAN, ROOMS, in_room
@@ -16,7 +17,7 @@ from vcam_relight.pipeline.lighting.presets import Preset
 IN_ROOMS = ("auto", "soft-front", "key-left")
 """Presets that rooms are lit with."""
 _STILL = ("auto", "key-left")
-_STILL_FRAMES, _SETTLED = 45, 15
+_STILL_FRAMES, _SETTLED = 30, 10
 _TONES = (("lighter", 28.0), ("middle", 10.0), ("darker", -90.0))
 """Apparent tones by individual typology angle in degrees, above which each lies."""
 
@@ -103,8 +104,9 @@ class LightTableMeter:
 
     @property
     def relighting(self) -> list[EngineMethod]:
-        """The engines without copy-input."""
-        return [engine for engine in self._engines if engine.name != COPY_INPUT]
+        """The engines that presets mean something to: DPR knows neither exposure nor `auto`."""
+        others = (COPY_INPUT, DprEngine.name)
+        return [engine for engine in self._engines if engine.name not in others]
 
     def _lit(
         self, image: BgrImage, meter: SkinMeter, presets: Sequence[str]
