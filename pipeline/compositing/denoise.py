@@ -24,8 +24,8 @@ from vcam_relight.pipeline.core.window import Window
 class DenoiseParams:
     """How much is taken out; noise is in levels of 255, standard deviations."""
 
-    least: float = 1.35
-    most: float = 5.0
+    least: float = 1.6
+    most: float = 4.5
     """Gains of linear light up to which nothing and from which everything is done."""
     keep: float = 0.85
     """Share of the frame before in the average, at most: noise falls to a third."""
@@ -102,6 +102,8 @@ class LiftDenoiser:
         kept = self._details(beyond, amount, noise)
         fine = cv2.add(cv2.extractChannel(large, 0), kept, dtype=cv2.CV_8U)
         out = cv2.cvtColor(cv2.insertChannel(fine, large, 0), cv2.COLOR_YCrCb2BGR)
+        if amount.all():
+            return np.asarray(out, np.uint8)
         lifted = cv2.resize((amount > 0).astype(np.uint8), (width, height))
         return np.asarray(cv2.copyTo(out, lifted, frame.copy()), np.uint8)
 
