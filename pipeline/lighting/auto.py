@@ -13,7 +13,7 @@ from vcam_relight.pipeline.lighting.lights import Light, lights_to_sh
 class AutoParams:
     """How the light that is added differs from the light that is there."""
 
-    soft: float = 0.5
+    soft: float = 0.3
     """Share of the added light that comes from a soft front light; the rest comes from where light
     comes from already."""
 
