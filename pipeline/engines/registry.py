@@ -45,8 +45,9 @@ def _triplane(device: str) -> Engine:
         checkpoint_path,
         load_network,
     )
+    from vcam_relight.pipeline.engines.triplane.network.refiner import shipped_refiner
 
-    return TriplaneEngine(load_network(checkpoint_path()), device)
+    return TriplaneEngine(load_network(checkpoint_path()), shipped_refiner(), device)
 
 
 _KNOWN: dict[str, EngineInfo] = {

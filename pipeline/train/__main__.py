@@ -14,11 +14,13 @@ from typing import NoReturn
 import torch
 from tqdm import tqdm
 
+from vcam_relight.pipeline.engines.triplane.network.checkpoint import SHIPPED
 from vcam_relight.pipeline.lightstage.assets.asset_pack import default_pack_path
 from vcam_relight.pipeline.train import light_level, smoke_test
 from vcam_relight.pipeline.train.captures import CaptureFolder
 from vcam_relight.pipeline.train.export import export
 from vcam_relight.pipeline.train.fit import Trainer, TrainingPlan
+from vcam_relight.pipeline.train.refine import RefinePlan, RefinerTrainer
 from vcam_relight.pipeline.train.unlabelled import prepare_unlabelled_set
 
 _ONE_THREAD = {
@@ -119,6 +121,24 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--out", type=Path, default=Path("checkpoints/light_level.safetensors"),
                          metavar="FILE", help="default: %(default)s")  # fmt: skip
 
+    command = commands.add_parser("refine", help="train the refiner on what the network says")
+    command.set_defaults(run=_refine)
+    command.add_argument("--captures", type=Path, required=True, metavar="DIR")
+    command.add_argument("--test", type=Path, required=True, metavar="DIR",
+                         help="captures of the split `test`")  # fmt: skip
+    command.add_argument("--unlabelled", type=Path, metavar="FILE", help="what `unlabelled` wrote")
+    command.add_argument("--out", type=Path, required=True, metavar="DIR",
+                         help="the run's folder: what is there is gone on with")  # fmt: skip
+    command.add_argument("--weights", type=Path, default=SHIPPED, metavar="FILE",
+                         help="the network that is refined (default: %(default)s)")  # fmt: skip
+    command.add_argument("--images", type=_natural, default=3840,
+                         help="that are drawn, 1 MB each (default: %(default)s)")  # fmt: skip
+    command.add_argument("--steps", type=_natural, default=3000,
+                         help="over which the learning rate falls to nothing")  # fmt: skip
+    command.add_argument("--seed", type=_whole, default=0, help="default: 0")
+    command.add_argument("--minutes", type=float, default=float("inf"),
+                         help="stop after that; the next call goes on")  # fmt: skip
+
     command = commands.add_parser("export", help="write the file that the program ships")
     command.set_defaults(run=_export)
     command.add_argument("--run", dest="folder", type=Path, required=True, metavar="DIR")
@@ -179,6 +199,25 @@ def _level(options: argparse.Namespace) -> None:
         raise ValueError(f"no face was found in the images of {options.images}")
     tensors = light_level.fit_light_level(samples, options.seed)
     print(f"{light_level.write_light_level(tensors, options.out)}  {options.out}")
+
+
+def _refine(options: argparse.Namespace) -> None:
+    plan = RefinePlan(
+        options.captures,
+        options.test,
+        options.unlabelled,
+        options.weights,
+        options.out,
+        options.images,
+        options.steps,
+        seed=options.seed,
+    )
+    end = time.monotonic() + 60 * options.minutes
+    try:
+        trainer = RefinerTrainer(plan)
+    except RuntimeError as error:  # other weights
+        raise ValueError(str(error)) from error
+    print(f"{trainer.run(stop=lambda: time.monotonic() > end)}  {plan.refiner}")
 
 
 def _export(options: argparse.Namespace) -> None:

@@ -104,9 +104,9 @@ def render(
         `(1, 4, ...)` something before a face, over a face's exposure / pi, and its alpha. At 128:
         `shading` `(N, K, 3, ...)` irradiance / pi; `surface` `(N, 7, ...)` albedo, normal and depth
         as `Batch` has them; `flow` `(N, 3, ...)` pixels right and down to the next frame, and 1
-        where it holds. At 64: `novel` `(N, 8, ...)` albedo, normal, alpha and depth. float32: `sh`
-        `(N, K, 9, 3)` of the lights; `pose`, `novel_pose` `(N, 12)` of heads: rotation, scale,
-        shift.
+        where it holds. At 64: `novel` `(N, 8, ...)` albedo, normal, alpha and depth. Of the lights:
+        `radiance` `(N, K, 3, 32, 64)`, and float32 `sh` `(N, K, 9, 3)`. float32: `pose`,
+        `novel_pose` `(N, 12)` of heads: rotation, scale, shift.
     """
     rng = np.random.default_rng([seed, index, int(split == "test")])
     figure = Figure(pack, sample_identity(seed * _PEOPLE + index, split))
@@ -118,6 +118,7 @@ def render(
         views, row = _drawn(rng, rasterizer, moment)
         row["backdrop"] = _backdrop(rng, moment, photographs)
         row["sh"] = np.stack([to_sh(light) for light in moment.lights])
+        row["radiance"] = np.stack([_half(light) for light in moment.lights])
         if last is not None and last.flow is not None:
             rows[-1]["flow"][2] = last.flow_valid(views[0])[::2, ::2]
         rows.append(row)

@@ -205,6 +205,7 @@ class FrameBank:
             normal=surface[:, 3:6],
             depth=surface[:, 6:],
             light=target.sh,
+            radiance=_mixture(rows["radiance"], index, target),
             novel_pose=_pose(rows["novel_pose"][index]),
             novel_albedo=novel[:, :3],
             novel_normal=novel[:, 3:6],

@@ -55,6 +55,8 @@ class Batch:
     background anything."""
     light: Tensor
     """`(B, 9, 3)` SH of the target lighting."""
+    radiance: Tensor
+    """`(B, 3, 32, 64)` the target lighting as a `LightMap`."""
     novel_pose: HeadPose
     """Of the heads seen by the novel cameras."""
     novel_albedo: Tensor

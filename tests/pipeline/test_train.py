@@ -1,6 +1,7 @@
 """Training the tri-plane network: what a run relies on, with captures of noise about true heads."""
 
 import math
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,8 +14,13 @@ from torch import Tensor
 from support.demo import demo_frames
 from vcam_relight.pipeline.core.color_torch import decode_srgb, encode_srgb
 from vcam_relight.pipeline.core.tensors import mapped
-from vcam_relight.pipeline.engines.triplane.network.checkpoint import checkpoint_path, load_network
+from vcam_relight.pipeline.engines.triplane.network.checkpoint import (
+    SHIPPED,
+    checkpoint_path,
+    load_network,
+)
 from vcam_relight.pipeline.engines.triplane.network.model import TriplaneNetwork
+from vcam_relight.pipeline.engines.triplane.network.refiner import parse_refiner
 from vcam_relight.pipeline.lighting.exposure import AMBIENT
 from vcam_relight.pipeline.lighting.sh_torch import irradiance
 from vcam_relight.pipeline.train.__main__ import main
@@ -30,6 +36,8 @@ from vcam_relight.pipeline.train.fit import Trainer, TrainingPlan
 from vcam_relight.pipeline.train.frame_bank import FrameBank, LightMixture
 from vcam_relight.pipeline.train.losses import WEIGHTS
 from vcam_relight.pipeline.train.random_tensors import RandomTensors
+from vcam_relight.pipeline.train.refine import RefinePlan, RefinerTrainer
+from vcam_relight.pipeline.train.refiner_data import read_seen
 from vcam_relight.pipeline.train.samples import mirrored
 from vcam_relight.pipeline.train.unlabelled import (
     prepare_unlabelled_set,
@@ -70,6 +78,7 @@ def _capture(seed: int) -> dict[str, Tensor]:
         "flow": noise(n, 3, 128, 128),
         "backdrop": noise(n, 3, 256, 256),
         "front": noise(1, 4, 256, 256),
+        "radiance": noise(n, LIGHTS, 3, 32, 64),
         "sh": sh,
         "pose": pose,
         "novel_pose": pose.clone(),
@@ -202,6 +211,26 @@ def test_a_run_that_was_stopped_goes_on_as_if_it_was_not(
     assert first == second
     shipped = load_network(tmp_path / "0.safetensors").state_dict()
     assert all(torch.equal(shipped[key], value) for key, value in theirs.items())
+
+
+def test_a_refiner_learns_from_what_the_engine_sees_and_goes_on_where_it_was_stopped(
+    captures: Path, tmp_path: Path
+) -> None:
+    whole = RefinePlan(captures, captures, None, SHIPPED, tmp_path / "whole", 16, 3, tested=8)
+    whole = replace(whole, batch=4, every=3)
+    first = RefinerTrainer(whole)
+    digest = first.run()
+    shutil.copytree(whole.out / "seen", tmp_path / "halves" / "seen")
+    halves = RefinerTrainer(replace(whole, out=tmp_path / "halves"))
+    halves.run(stop=lambda: halves.step == 2)
+    resumed = RefinerTrainer(halves.plan)
+    assert resumed.step == 2 and resumed.run() == digest
+    shipped = parse_refiner(halves.plan.refiner.read_bytes())
+    seen = read_seen(whole.out / "test", 1)
+    residual = shipped(seen.features.float())
+    assert residual.abs().max() > 0
+    there = (residual * seen.features[:, -1:]).mean((2, 3)).abs().max()
+    assert there < ROUNDED  # a face's level and white balance are not the refiner's
 
 
 def test_steps_that_are_not_numbers_change_nothing(plan: TrainingPlan, tmp_path: Path) -> None:

@@ -165,7 +165,7 @@ def test_shipped_weights_are_those_that_were_tested(
     with pytest.raises(RuntimeError, match="not the file that was tested"):
         checkpoint.load_network(tmp_path / shipped.name)
     sums = resources.stated_sums(CHECKPOINTS)
-    assert sums.keys() == {shipped.name, "light_level.safetensors"}
+    assert sums.keys() == {shipped.name, "light_level.safetensors", "refiner.safetensors"}
 
 
 def test_a_compressed_or_nested_checkpoint_is_one_line(tmp_path: Path) -> None:

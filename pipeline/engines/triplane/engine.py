@@ -1,7 +1,7 @@
 """The default engine: the tri-plane network on each head, the frame's own pixels relit."""
 
 from concurrent.futures import Future
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -25,6 +25,7 @@ from vcam_relight.pipeline.engines.triplane.inference import (
     InferenceWorker,
 )
 from vcam_relight.pipeline.engines.triplane.network.model import INPUT, OUTPUT, TriplaneNetwork
+from vcam_relight.pipeline.engines.triplane.network.refiner import Refiner
 from vcam_relight.pipeline.engines.triplane.runtime.threads import torch_threads
 from vcam_relight.pipeline.engines.triplane.scheduler import (
     HeadSchedule,
@@ -66,22 +67,25 @@ class TriplaneEngine:
     name = "triplane"
     needs_faces = True
 
-    def __init__(self, network: TriplaneNetwork, device: str = "cpu") -> None:
-        """Takes a network with weights.
+    def __init__(
+        self, network: TriplaneNetwork, refiner: Refiner | None, device: str = "cpu"
+    ) -> None:
+        """Takes networks with weights.
 
         Args:
             network: not to be trained any more.
+            refiner: what corrects its gains; None: nothing does.
             device: of torch, for inference; pixels and views stay on the CPU.
 
         Raises:
             RuntimeError: torch cannot use the device.
         """
-        self._network = network
+        self._network, self._refiner = network, refiner
         self._worker = InferenceWorker(network, device)
 
     def open_stream(self, timer: StageTimer) -> "TriplaneStream":
         """See `pipeline.engines.base.Engine`."""
-        return TriplaneStream(self._network, self._worker, timer)
+        return TriplaneStream(self._network, self._refiner, self._worker, timer)
 
     def source_lighting(self, frame: BgrImage, faces: FaceState) -> FloatArray | None:
         """See `pipeline.engines.base.Engine`; of the largest face."""
@@ -113,7 +117,7 @@ class _HeadTrack:
     """What goes on from frame to frame of one head."""
 
     schedule: HeadSchedule[HeadEstimate]
-    gain: HeadGain = field(default_factory=HeadGain)
+    gain: HeadGain
 
 
 class TriplaneStream:
@@ -122,9 +126,11 @@ class TriplaneStream:
     def __init__(
         self,
         network: TriplaneNetwork,
+        refiner: Refiner | None,
         worker: InferenceWorker,
         timer: StageTimer,
     ) -> None:
+        self._refiner = refiner
         self._worker = worker
         self._timer = timer
         self._params = ScheduleParams()
@@ -184,7 +190,8 @@ class TriplaneStream:
     def _find_heads(self, context: FrameContext, shadow_lighting: FloatArray) -> list[_HeadInFrame]:
         selected = select_heads(context.faces.faces, list(self._tracks), self._params)
         tracks = {
-            face.track_id: self._tracks.get(face.track_id) or _HeadTrack(HeadSchedule(self._params))
+            face.track_id: self._tracks.get(face.track_id)
+            or _HeadTrack(HeadSchedule(self._params), HeadGain(self._refiner))
             for face in selected
         }
         heads = [

@@ -64,6 +64,8 @@ class HeadEstimate:
     """The network's own, for the next inference."""
     maps: Maps
     """Smoothed over time."""
+    linear: Tensor
+    """`(1, 3, 128, 128)` RGB, its linear light."""
     shading: RemovableShading
     """The source lighting's."""
     volume: Volume
@@ -124,7 +126,8 @@ class InferenceWorker:
             fitted = fit_source(maps)
             level = np.maximum(exposure(fitted), np.float32(1e-4))
             source = smooth(last.source if last else None, np.asarray(fitted / level), dt)
-            shading = removable_shading(maps, _linear(image), level)
+            linear = _linear(image)
+            shading = removable_shading(maps, linear, level)
         return HeadEstimate(
             time=observation.time,
             luma=luma,
@@ -132,6 +135,7 @@ class InferenceWorker:
             pose=pose,
             state=state,
             maps=maps,
+            linear=linear,
             shading=shading,
             volume=volume,
             planes=planes,

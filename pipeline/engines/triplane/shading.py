@@ -1,6 +1,6 @@
 """From what is known of a head and a target lighting to the gain of each pixel."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -11,10 +11,20 @@ from vcam_relight.pipeline.core.image import FloatArray, RgbGain
 from vcam_relight.pipeline.engines.triplane.highlights import lobe_highlights
 from vcam_relight.pipeline.engines.triplane.inference import HeadEstimate
 from vcam_relight.pipeline.engines.triplane.network.model import OUTPUT, Maps
+from vcam_relight.pipeline.engines.triplane.network.refiner import (
+    Refiner,
+    ShadingTerms,
+    refiner_features,
+)
 from vcam_relight.pipeline.engines.triplane.trust import blend, lighting_without_color
 from vcam_relight.pipeline.engines.triplane.visibility import lobe_visibility
 from vcam_relight.pipeline.lighting.lobes import DistantLight
-from vcam_relight.pipeline.lighting.sh_torch import irradiance, log_irradiance, radiance
+from vcam_relight.pipeline.lighting.sh_torch import (
+    irradiance,
+    log_irradiance,
+    log_shading,
+    radiance,
+)
 from vcam_relight.pipeline.lighting.target import lighting_difference
 
 
@@ -52,7 +62,9 @@ class ShadingAmounts:
 class HeadGain:
     """The gain of one head; made anew only when its estimate or the target changes."""
 
-    def __init__(self) -> None:
+    def __init__(self, refiner: Refiner | None) -> None:
+        """Takes what `head_gain` does."""
+        self._refiner = refiner
         self._made: tuple[HeadEstimate, DistantLight, ShadingAmounts, RgbGain] | None = None
 
     def of(self, estimate: HeadEstimate, target: DistantLight, amounts: ShadingAmounts) -> RgbGain:
@@ -62,7 +74,7 @@ class HeadGain:
             same = for_estimate is estimate and for_amounts == amounts
             if same and target.equals(for_target):
                 return gain
-        gain = head_gain(estimate, target, amounts)
+        gain = head_gain(estimate, target, amounts, self._refiner)
         self._made = estimate, target, amounts, gain
         return gain
 
@@ -71,6 +83,7 @@ def head_gain(
     estimate: HeadEstimate,
     target: DistantLight,
     amounts: ShadingAmounts,
+    refiner: Refiner | None,
     params: HeadShadingParams = _PARAMS,
 ) -> RgbGain:
     """What the linear light of a head's crop is to be multiplied by, wherever that leaves it.
@@ -79,25 +92,30 @@ def head_gain(
         estimate: what is known of the head.
         target: the target lighting, of exposure 1.
         amounts: how much of its parts is shown.
+        refiner: what corrects it; None: nothing does.
         params: how skin reflects.
 
     Returns:
         `(n, n, 3)`, bounded by `soft_limit`.
     """
-    new = _log_shading(estimate, target, amounts, params)
-    old = estimate.shading.of(amounts.source_color)
-    seen = blend(lighting_without_color(estimate.source), estimate.source, amounts.source_color)
-    log_gain = (new - old) * lighting_difference(seen, target.sh)
+    terms = shading_terms(estimate, target, amounts, params)
+    log_gain = terms.new - terms.old
+    if refiner is not None:
+        # It has learned what is amiss where all is shown; less would be taken for amiss.
+        whole = replace(amounts, shadows=1.0, highlights=1.0)
+        asked = terms if amounts == whole else shading_terms(estimate, target, whole, params)
+        log_gain = log_gain + refiner(refiner_features(estimate.maps, estimate.linear, asked))
+    log_gain = log_gain * terms.difference
     return soft_limit(np.ascontiguousarray(log_gain[0].permute(1, 2, 0).numpy()))
 
 
-def _log_shading(
+def shading_terms(
     estimate: HeadEstimate,
     target: DistantLight,
     amounts: ShadingAmounts,
-    params: HeadShadingParams,
-) -> Tensor:
-    """`(1, 3, n, n)` natural logarithm of what the target lighting makes of the albedo."""
+    params: HeadShadingParams = _PARAMS,
+) -> ShadingTerms:
+    """What is taken out of a head's crop, and what is put in; arguments as of `head_gain`."""
     maps, light = estimate.maps, torch.from_numpy(target.sh)[None]
     normals = np.ascontiguousarray(maps.normal[0].permute(1, 2, 0).numpy())
     sees = lobe_visibility(
@@ -116,13 +134,26 @@ def _log_shading(
     cast = direct / bare.clamp(min=params.least_albedo)
     learned = torch.exp(amounts.shadows * maps.occlusion)
     arriving = torch.where(learned < 1, torch.minimum(cast, learned), cast * learned)
-    new = log_irradiance(bare * arriving, light)
+    new = diffuse = log_irradiance(bare * arriving, light)
     if amounts.highlights > 0:
         specular = _specular(maps, torch.from_numpy(target.remainder)[None], params)
         specular = specular + _channels_first(lobe_highlights(target.lobes, normals, sees))
         albedo = maps.albedo.clamp(min=params.least_albedo)
         new = torch.log(torch.exp(new) + specular * amounts.highlights / albedo)
-    return new
+    seen = blend(lighting_without_color(estimate.source), estimate.source, amounts.source_color)
+    return ShadingTerms(
+        old=estimate.shading.of(amounts.source_color),
+        smooth=_gray(log_shading(torch.from_numpy(estimate.source)[None], maps.normal)),
+        new=new,
+        shadows=_gray(diffuse - log_irradiance(bare, light)),
+        cast=_gray(log_irradiance(direct, light) - log_irradiance(bare, light)),
+        shine=_gray(new - diffuse),
+        difference=lighting_difference(seen, target.sh),
+    )
+
+
+def _gray(values: Tensor) -> Tensor:
+    return values.mean(1, keepdim=True)
 
 
 def _channels_first(values: FloatArray) -> Tensor:
