@@ -49,7 +49,7 @@ class RoomDistribution:
     warmth: float = 0.4
     tint: float = 0.08
     """...red against blue, and green against both, standard deviations."""
-    uneven: float = 0.4
+    uneven: float = 0.55
     """Share of rooms that are lit otherwise around the person..."""
     around: tuple[float, float] = (-1.2, 2.5)
     """...by so much."""
