@@ -55,7 +55,7 @@ def log_lift(
         log_gain: `(3,)` RGB natural logarithm of what would take the skin to good exposure under
             white light, as estimated.
         skin: `(3,)` RGB mean linear light of the skin.
-        color: 0..1, how far the image's colours tell the light's.
+        color: 0..1, how far the skin's colour tells the light's.
         params: when it is believed.
 
     Returns:

@@ -17,6 +17,7 @@ from safetensors.numpy import load
 
 from vcam_relight.pipeline.core.color import DECODE_8BIT, LUMINANCE_RGB
 from vcam_relight.pipeline.core.image import FloatArray, LinearRgb
+from vcam_relight.pipeline.core.mathx import smoothstep
 from vcam_relight.pipeline.core.resources import CHECKPOINTS, read_checked
 from vcam_relight.pipeline.face.frame_context import FrameContext
 from vcam_relight.pipeline.face.types import Face
@@ -39,6 +40,9 @@ class LevelFeatureParams:
     """Pixels of the frame that an eye must cover."""
     white: tuple[float, float] = (0.6, 0.92)
     """Share of an eye's pixels, by brightness, between which its white is: above it shines."""
+    patchwork: tuple[float, float] = (0.35, 0.7)
+    """By how much red over blue differs between a face's upper and lower half (natural logarithm),
+    up to which both are skin and from which they are not: beards make 0.2."""
     black: float = 2e-4
     """Linear light that darkness counts as."""
 
@@ -58,6 +62,8 @@ class LevelFeatures:
     """`(n,)` natural logarithms of linear light, most of them relative to the skin's."""
     skin: FloatArray
     """`(3,)` RGB mean linear light of the skin."""
+    skin_trust: float
+    """0..1, whether it is skin all over: a mask on half of a face tells nothing of the light."""
 
 
 def level_features(
@@ -97,7 +103,12 @@ def level_features(
         levels(person, 5, 50, 95) - level,
         np.zeros(3, np.float32) if whites is None else log(whites) - colour,
     ]
-    return LevelFeatures(np.concatenate(values).astype(np.float32), mean)
+    row = np.median(np.flatnonzero(skin) // skin.shape[1])
+    upper = skin & (np.arange(len(skin))[:, None] < row)
+    halves = [log(linear[half].mean(axis=0)) for half in (upper, skin & ~upper) if half.any()]
+    unlike = float(np.ptp([half[0] - half[2] for half in halves]))
+    trust = 1 - float(smoothstep(*params.patchwork, unlike))
+    return LevelFeatures(np.concatenate(values).astype(np.float32), mean, trust)
 
 
 def _eye_whites(context: FrameContext, params: LevelFeatureParams) -> FloatArray | None:

@@ -87,6 +87,18 @@ def test_a_face_in_good_light_stays_as_it_is_under_auto(
     assert np.abs(shown.astype(int) - portrait.image).max() <= 2
 
 
+def test_a_mask_over_half_of_a_face_is_no_coloured_light(
+    relighter: Relighter, portrait: SkinMeter
+) -> None:
+    masked, rows = portrait.image.copy(), np.flatnonzero(portrait.skin.any(axis=1))
+    lower = portrait.skin.copy()
+    lower[: int(np.percentile(rows, 45))] = False
+    masked[lower] = (200, 150, 90)
+    shown = relighter.still(masked, PRESETS["auto"].lighting(), RelightSettings())
+    change = (shown[portrait.skin].astype(float) + 8) / (masked[portrait.skin] + 8)
+    assert np.ptp(change.mean(axis=0)) < 0.1, "its colours stay what they are to one another"
+
+
 def test_what_is_lifted_is_denoised_more_from_frame_to_frame_and_does_not_smear(
     relighter: Relighter, portrait: SkinMeter
 ) -> None:
