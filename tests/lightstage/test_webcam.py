@@ -223,7 +223,7 @@ def test_codecs_leave_their_marks() -> None:
 def test_a_clip_has_one_camera() -> None:
     linear, alpha, backdrop = _scene()
     camera = CameraParameters(
-        seed=9, electrons=800, read_noise=0.004, codec="h264", crf=28, drift=0.1
+        seed=9, electrons=400, read_noise=0.008, codec="h264", crf=28, drift=0.1
     )
     halves = linear.astype(np.float16), alpha.astype(np.float16)  # what the stream gives
     clip = list(film(camera, [(*halves, backdrop, None)] * 12))

@@ -8,7 +8,8 @@ import pytest
 
 from support.chromium import chromium, new_frames, opened, require_chromium, see
 from support.stand_ins import KeepingSink
-from support.web_parts import running, until
+from support.web_parts import Served, running, until
+from vcam_relight.vcam.settings.store import Settings
 
 CANVAS_LEVELS = 6.0
 """Of 255, between a canvas's colour and what the program reads after VP8 at a pinned bitrate."""
@@ -75,6 +76,16 @@ async def test_a_canvas_keeps_its_colours(tmp_path: Path) -> None:
         assert colour() == pytest.approx([10, 200, 10], abs=CANVAS_LEVELS)
 
 
+def peer_settings(served: Served) -> Settings:
+    """Those of the one peer."""
+    (settings,) = (
+        session.loop.settings.current.settings
+        for session in served.sessions
+        if session.loop.settings is not served.store
+    )
+    return settings
+
+
 async def test_the_page_comes_back_by_itself_with_its_settings(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -89,6 +100,7 @@ async def test_the_page_comes_back_by_itself_with_its_settings(
         await page.get_by_role("button", name="Off", exact=True).click()
         await page.get_by_label("Background").fill("0.5")
         await see(page, "$('state').dataset.state === 'running'")
+        await until(lambda: peer_settings(served).relight.background == 0.5)
         with monkeypatch.context() as hole:  # nothing of the browser arrives any more
             hole.setattr(aioice.ice.StunProtocol, "datagram_received", lambda *args: None)
             await see(page, "$('banner').innerText.includes('Reconnecting')")
@@ -96,11 +108,7 @@ async def test_the_page_comes_back_by_itself_with_its_settings(
         await see(page, "$('state').dataset.state === 'running'")
         await new_frames(page, "relit", 5)
         assert (await served.get("/api/state"))["peers"] == 1
-        (settings,) = (
-            session.loop.settings.current.settings
-            for session in served.sessions
-            if session.loop.settings is not served.store
-        )
+        settings = peer_settings(served)
         assert (settings.preset, settings.relight.background) == ("off", 0.5)
         await page.get_by_role("button", name="Stop camera").click()
         await until(lambda: len(served.sessions) == 1)
