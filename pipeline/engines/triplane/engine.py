@@ -172,8 +172,10 @@ class TriplaneStream:
             return relit
 
     def source_lighting(self, context: FrameContext) -> FloatArray:
-        """`(9, 3)` of the largest face in the first frame."""
-        return self._find_heads(context, AMBIENT)[0].estimate.source
+        """`(9, 3)` of the largest face in the first frame, with the colours that are believed."""
+        head = self._find_heads(context, AMBIENT)[0]
+        color = color_trust(context.small) * self._adapter.lift(context).coloured
+        return _source(head, color)
 
     def reset(self) -> None:
         """Forgets the frames before."""
