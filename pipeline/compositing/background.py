@@ -30,6 +30,7 @@ class BackgroundParams:
 
 
 _PARAMS = BackgroundParams()
+_NO_LIFT: FloatArray = np.ones(3, np.float32)
 _FACING_CAMERA: FloatArray = np.array([0, 0, 1], np.float32)
 
 
@@ -46,8 +47,8 @@ def background_gain(
 
     Args:
         source: `(9, 3)` radiance of the light that is there.
-        target: `(9, 3)` radiance of the light that is to be there, of the same exposure.
-        lift: `(3,)` RGB how much more of it there is to be.
+        target: `(9, 3)` radiance of the light that is to be there, before the lift.
+        lift: `(3,)` RGB how much more of it there is to be, as the room is dark.
         linear: `(h, w, 3)` the frame, which gains are rolled off for.
         mask: `(h, w)` 0..1, the people's.
         amount: 0..1, how much the background follows.
@@ -69,8 +70,8 @@ def _room_lift(
 ) -> FloatArray:
     """`(3,)` RGB what the room is lifted by."""
     room = mask < params.outside
-    if not room.any():
-        return np.ones(3, np.float32)
+    if not room.any() or np.array_equal(lift, _NO_LIFT):
+        return _NO_LIFT
     light = max(float(np.percentile(linear[room] @ LUMINANCE_RGB, 75)), 1e-4)
     share = max(params.spill, amount)
     wanted = max(luminance(lift), 1.0) ** share

@@ -1,10 +1,9 @@
 """Takes out the noise that a light change would lift, before it is lifted.
 
 A frame is split into what half its size shows and the details beyond. The first is averaged over
-time where it agrees with the frame before, moved along the optical flow; where it does not, and in
-single images, an edge-preserving filter does the work (Tomasi, Manduchi 1998). Details smaller than
-the noise are shrunk (Gao 1998, the non-negative garrote). All of it as much as the gain asks for,
-and nothing where nothing is lifted.
+time where it agrees with the frame before, moved along the optical flow. Details smaller than the
+noise are shrunk in both (Gao 1998, the non-negative garrote), the more where there was nothing to
+average. All of it as much as the gain asks for, and nothing where nothing is lifted.
 """
 
 from dataclasses import dataclass
@@ -35,8 +34,8 @@ class DenoiseParams:
     still: float = 0.4
     """Pixels of the frame; a flow of no more than this is none, so that nothing is resampled."""
     edges: tuple[float, float] = (1.2, 4.0)
-    """Differences, over the noise, that the filter takes for edges at half size: luma, and chroma,
-    whose blotches are seen first."""
+    """Size of a detail, over the noise, up to which it counts as noise at half size: luma's, and
+    chroma's, whose blotches are seen first."""
     averaged: float = 0.6
     """How much less luma is filtered where frames were averaged."""
     detail: float = 1.9
@@ -48,8 +47,8 @@ class DenoiseParams:
 
 
 _PARAMS = DenoiseParams()
-_WIDE = 7
-"""Pixels of the filter's window. OpenCV rounds down in its window of 5, which shifts colours."""
+_BOX = (5, 5)
+"""Pixels around which details count as such."""
 Bytes = NDArray[np.uint8]
 """Of one channel or more."""
 
@@ -84,8 +83,8 @@ class LiftDenoiser:
         Returns:
             `(H, W, 3)`; `frame` itself where nothing is lifted.
         """
-        amount = self._amount(change)
-        if lift < self._params.least or not amount.any():
+        amount = self._amount(change) if lift >= self._params.least else None
+        if amount is None or not amount.any():
             self._last = None
             return frame
         height, width = frame.shape[:2]
@@ -170,26 +169,39 @@ class LiftDenoiser:
         """The frame at half size, filtered where `amount` says and few frames were averaged."""
         height, width = averaged.shape
         amount = resize(amount, (width, height))
-        luma, *chroma = cv2.split(image)
-        smooth = cv2.bilateralFilter(luma, _WIDE, noise * self._params.edges[0], 2.0)
-        share = amount * (1 - np.float32(self._params.averaged) * averaged)
-        planes = [cv2.blendLinear(luma, smooth, 1 - share, share)]
-        for plane in chroma:
-            smooth = cv2.bilateralFilter(plane, _WIDE, noise * self._params.edges[1], 3.0)
-            planes.append(cv2.blendLinear(plane, smooth, 1 - amount, amount))
+        little = amount * (1 - np.float32(self._params.averaged) * averaged)
+        shares = (_steps(little), *[_steps(amount)] * 2)
+        bands = (self._params.edges[0], *[self._params.edges[1]] * 2)
+        planes = []
+        for plane, share, edge in zip(cv2.split(image), shares, bands, strict=True):
+            smooth = cv2.blur(plane, _BOX)
+            details = cv2.subtract(plane, smooth, dtype=cv2.CV_16S)
+            kept = _without_noise(np.asarray(details, np.int16), share, edge * noise)
+            planes.append(cv2.add(smooth, kept, dtype=cv2.CV_8U))
         return np.asarray(cv2.merge(planes), np.uint8)
 
     def _details(self, details: NDArray[np.int16], amount: Map, noise: float) -> NDArray[np.int16]:
         """What half the size does not show, less what is noise of it."""
-        levels = np.arange(-128, 128, dtype=np.float32)
-        limit = self._params.detail * noise
-        noisy = np.where(np.abs(levels) < limit, levels, limit**2 / np.where(levels, levels, 1))
-        place = np.asarray(np.clip(details, -128, 127) + 128, np.uint8)
-        taken = cv2.LUT(place, np.asarray(np.round(noisy * 64), np.int16))
-        steps = np.asarray(np.round(amount * 255), np.uint8)
-        steps = resize(steps, (details.shape[1], details.shape[0]))
-        noise_here = cv2.multiply(taken, steps, scale=1 / (64 * 255), dtype=cv2.CV_16S)
-        return np.asarray(cv2.subtract(details, noise_here), np.int16)
+        steps = resize(_steps(amount), (details.shape[1], details.shape[0]))
+        return _without_noise(details, steps, self._params.detail * noise)
+
+
+def _steps(share: Map) -> Bytes:
+    """A share of 0..1 in 255 steps."""
+    return np.asarray(share * np.float32(255) + np.float32(0.5), np.uint8)
+
+
+def _without_noise(details: NDArray[np.int16], share: Bytes, limit: float) -> NDArray[np.int16]:
+    """Details `(H, W)` less a share, in 255 steps, of what is noise of them.
+
+    What is smaller than the limit is noise, of what is larger the less, the larger it is.
+    """
+    levels = np.arange(-128, 128, dtype=np.float32)
+    noisy = np.where(np.abs(levels) < limit, levels, limit**2 / np.where(levels, levels, 1))
+    place = cv2.convertScaleAbs(np.maximum(details, -128) + np.int16(128))
+    taken = cv2.LUT(place, np.asarray(np.round(noisy * 64), np.int16))
+    noise = cv2.multiply(taken, share, scale=1 / (64 * 255), dtype=cv2.CV_16S)
+    return np.asarray(cv2.subtract(details, noise), np.int16)
 
 
 def _shifted(values: Bytes, flow: FloatArray, part: Window, grid: tuple[int, ...]) -> Bytes:

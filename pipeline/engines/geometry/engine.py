@@ -84,7 +84,12 @@ class GeometryStream:
                 lift = self._exposure.factor(face, asked.lift, level, lighting, faces.time)
             gain = highlight_rolloff(ratio * lift, linear)
             background = background_gain(
-                source, target.sh, lift, linear, context.mask, settings.background
+                source,
+                target.sh * (lift / asked.lift),
+                asked.lift,
+                linear,
+                context.mask,
+                settings.background,
             )
             change = LightChange(gain, context.mask, context.luma, background, strength=strength)
         with self._timer.stage("denoise"):

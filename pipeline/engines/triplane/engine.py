@@ -57,6 +57,7 @@ from vcam_relight.pipeline.lighting.lobes import DistantLight
 from vcam_relight.pipeline.lighting.shading import log_ratio
 from vcam_relight.pipeline.lighting.target import blend_ambient
 
+_COLOR_STEPS = 10
 _FEATHER = 0.12
 """Of the crop's side: within so much of its edges the network's gain fades into the body's."""
 
@@ -254,8 +255,10 @@ class TriplaneStream:
         with self._timer.stage("shading"):
             color = color_trust(context.small)
             needed = self._adapter.lift(context)
-            amounts = ShadingAmounts(settings.shadows, settings.highlights, color * needed.coloured)
-            source = _source(heads[0], amounts.source_color)
+            # In steps: a head's gain is made anew whenever it changes.
+            colors = round(color * needed.coloured * _COLOR_STEPS) / _COLOR_STEPS
+            amounts = ShadingAmounts(settings.shadows, settings.highlights, colors)
+            source = _source(heads[0], colors)
             asked = self._adapter.target(lighting, settings, source, needed)
             target = asked.light
             ratio = soft_limit(log_ratio(source, target, body_normals(faces, context.mask)))
@@ -270,7 +273,14 @@ class TriplaneStream:
                 highlight_rolloff(body * lift, linear),
                 context.mask,
                 context.luma,
-                background_gain(source, target.sh, lift, linear, context.mask, settings.background),
+                background_gain(
+                    source,
+                    target.sh * (lift / asked.lift),
+                    asked.lift,
+                    linear,
+                    context.mask,
+                    settings.background,
+                ),
                 [light.patch(lift) for light in lights],
                 strength,
             )
