@@ -26,12 +26,14 @@ def test_json_has_both_engines_and_every_stage() -> None:
         stages = result["stages_ms"]
         assert result["drops"] == 0 and result["fps"] > 0
         assert {"decode", "relight (all)", "convert"} <= set(stages)
-        times = (result["frame_ms"], result["latency_ms"], result["interval_ms"], *stages.values())
+        times = (result["frame_ms"], result["age_ms"], result["interval_ms"], *stages.values())
         assert all(0 <= ms["p50"] <= ms["p99"] for ms in times)
+        # All cores' time is at least that of the stages of one thread.
+        assert result["cpu_ms"] > 0.5 * stages["relight (all)"]["p50"]
         # A frame's work is what its parts take, and it cannot be out sooner than that.
         parts = sum(stages[name]["p50"] for name in ("decode", "relight (all)", "convert"))
         assert result["frame_ms"]["p50"] == pytest.approx(parts, rel=0.5)
-        assert result["latency_ms"]["p50"] >= 0.9 * result["frame_ms"]["p50"]
+        assert result["age_ms"]["p50"] >= 0.9 * result["frame_ms"]["p50"]
         inner = sum(ms["p50"] for name, ms in stages.items() if name not in _WHOLE)
         assert inner <= 1.3 * stages["relight (all)"]["p50"] + 0.1
     engine = report["results"][report["engine"]]
@@ -50,8 +52,25 @@ def test_table_for_people(capsys: pytest.CaptureFixture[str]) -> None:
     assert "| passthrough |" in table and "321x181, 5 frames" in table
 
 
+def test_at_a_cameras_pace_beside_another_program(capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["--frames", "30", "--size", "160x90", "--engine", "passthrough"]
+    assert main(["bench", *arguments, "--json", "--pace", "50", "--busy", "1"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert (report["pace"], report["busy"]) == (50, 1)
+    result = report["results"]["passthrough"]
+    # The camera's frames, no more: those that were late count as drops.
+    assert result["fps"] == pytest.approx(50 * (30 - result["drops"]) / 30, rel=0.1)
+    assert 0 < result["age_ms"]["p50"] < 100
+
+
 def test_wrong_options() -> None:
-    for options in (["--frames", "0"], ["--size", "big"], ["--engine", "magic"]):
+    for options in (
+        ["--pace", "0"],
+        ["--busy", "-1"],
+        ["--frames", "1"],
+        ["--size", "big"],
+        ["--engine", "magic"],
+    ):
         assert main(["bench", *options]) == 2
 
 

@@ -1,16 +1,20 @@
-"""Runs the real frame loop as fast as it goes and takes the times.
+"""Runs the real frame loop, as fast as it goes or at a camera's pace, and takes the times.
 
 A frame's way is the live one: JPEG as a webcam sends it -> source thread -> slot -> inference
-thread -> slot -> sink thread that makes I420 as a virtual camera takes it. The source gives a
-frame only when the slot before the inference is free, and the inference hands one on only when
-the sink's slot is free, so that nothing is dropped and throughput is what is measured.
+thread -> slot -> sink thread that makes I420 as a virtual camera takes it. As fast as it goes, the
+source gives a frame only when the slot before the inference is free, and the inference hands one on
+only when the sink's slot is free, so that nothing is dropped and throughput is what is measured. At
+a camera's pace nobody waits for anybody: what comes too late is dropped, as it is live.
 """
 
 import os
 import platform
+import subprocess
+import sys
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
 from pathlib import Path
@@ -55,14 +59,17 @@ class Result:
     """What one engine took; `p50` and `p99` in milliseconds."""
 
     fps: float
+    cpu_ms: float
+    """Processor time of the whole process over the frames that came out, user and system."""
     frame_ms: Ms
     """Work on one frame (decode, relight, convert), without waiting for slots."""
-    latency_ms: Ms
+    age_ms: Ms
     """From the camera's JPEG to the converted frame, waiting included."""
     interval_ms: Ms
     """Between two frames handed out."""
     stages_ms: dict[str, Ms]
     drops: int
+    """Of the frames that the camera made, those that did not come out."""
 
     def to_json(self) -> dict[str, Any]:
         """As a JSON object."""
@@ -95,8 +102,17 @@ def measure(
     frames: int,
     presets: Mapping[str, Preset],
     settings: Settings,
+    pace: float | None = None,
 ) -> Result:
     """Runs up to `WARM_UP` frames and then `frames` that count, the clip again and again.
+
+    Args:
+        engine: what relights.
+        clip: the camera's frames.
+        frames: that the camera makes after the warm-up.
+        presets: all that there are.
+        settings: of the stream.
+        pace: the camera's frames per second; None: as fast as they are taken.
 
     Raises:
         VcamError: the engine failed.
@@ -104,7 +120,7 @@ def measure(
     warm_up = min(WARM_UP, frames)
     total = warm_up + frames
     log = _Log(warm_up)
-    source = _Clip(clip, total, log)
+    source = _Clip(clip, total, pace, log)
     sink = _NullCamera(log)
     loop = FrameLoop(
         source,
@@ -124,12 +140,23 @@ def measure(
         source.close()
         sink.stop_waiting()
         loop.stop()
-    if loop.problem or len(log.out) < total:
-        raise VcamError(
-            f"{len(log.out)} of {total} frames came out: {loop.problem or 'some were dropped'}"
-        )
-    drops = sum(loop.status().stats["drops"].values())
-    return log.result(drops)
+    out = sum(frame.out > 0 for frame in log.frames)
+    if loop.problem or out < (total if pace is None else warm_up + 2):
+        raise VcamError(f"{out} of {total} frames came out: {loop.problem or 'some were dropped'}")
+    return log.result(total - out)
+
+
+@contextmanager
+def busy_processes(count: int) -> Iterator[None]:
+    """So many processes that each keep a core busy meanwhile, as a meeting's other programs do."""
+    command = [sys.executable, "-I", "-S", "-c", "while True: pass"]
+    running = [subprocess.Popen(command) for _ in range(count)]  # noqa: S603
+    try:
+        yield
+    finally:
+        for process in running:
+            process.kill()
+            process.wait()
 
 
 def machine() -> dict[str, Any]:
@@ -147,33 +174,43 @@ def machine() -> dict[str, Any]:
 
 
 @dataclass(slots=True)
+class _Times:
+    """What one frame took; milliseconds, but for the moments, in seconds of the same clock."""
+
+    captured: float
+    decode: float
+    relight: float = 0.0
+    stages: Ms = field(default_factory=dict)
+    convert: float = 0.0
+    out: float = 0.0
+    """0 for one that was dropped."""
+    cpu: float = 0.0
+    """Processor time in seconds that had been used when it was out."""
+
+
+@dataclass(slots=True)
 class _Log:
     """What happened to each frame, by its number."""
 
     warm_up: int
-    captured: list[float] = field(default_factory=list)
-    stages: list[Ms] = field(default_factory=list)
-    convert: list[float] = field(default_factory=list)
-    decode: list[float] = field(default_factory=list)
-    relight: list[float] = field(default_factory=list)
-    out: list[float] = field(default_factory=list)
+    frames: list[_Times] = field(default_factory=list)
     last_sign: float = field(default_factory=time.perf_counter)
 
     def result(self, drops: int) -> Result:
-        counted = slice(self.warm_up, None)
-        work = np.array(self.decode) + np.array(self.relight) + np.array(self.convert)
-        latency = (np.array(self.out) - np.array(self.captured)) * 1e3
-        intervals = np.diff(self.out[self.warm_up - 1 :]) * 1e3
-        stages = {"decode": _summary(self.decode[counted])}
-        names = dict.fromkeys(name for ms in self.stages[counted] for name in ms)
-        for name in names:
-            stages[name] = _summary([ms.get(name, 0.0) for ms in self.stages[counted]])
-        stages["relight (all)"] = _summary(self.relight[counted])
-        stages["convert"] = _summary(self.convert[counted])
+        counted = [frame for frame in self.frames[self.warm_up :] if frame.out]
+        intervals = np.diff([frame.out for frame in counted]) * 1e3
+        stages = {"decode": _summary([frame.decode for frame in counted])}
+        for name in dict.fromkeys(name for frame in counted for name in frame.stages):
+            stages[name] = _summary([frame.stages.get(name, 0.0) for frame in counted])
+        stages["relight (all)"] = _summary([frame.relight for frame in counted])
+        stages["convert"] = _summary([frame.convert for frame in counted])
+        work = [frame.decode + frame.relight + frame.convert for frame in counted]
+        cpu = counted[-1].cpu - counted[0].cpu
         return Result(
             fps=round(1e3 / float(intervals.mean()), 2),
-            frame_ms=_summary(work[counted]),
-            latency_ms=_summary(latency[counted]),
+            cpu_ms=round(cpu / len(intervals) * 1e3, 2),
+            frame_ms=_summary(work),
+            age_ms=_summary([(frame.out - frame.captured) * 1e3 for frame in counted]),
             interval_ms=_summary(intervals),
             stages_ms=stages,
             drops=drops,
@@ -181,15 +218,24 @@ class _Log:
 
 
 class _Clip(Source):
-    """A source that decodes the next JPEG whenever the inference thread has taken the last."""
+    """A camera whose JPEGs come at its pace, or whenever the inference thread has taken the last.
+
+    The frames of the warm-up always wait, as models load with the first.
+    """
 
     kind = label = "clip"
 
-    def __init__(self, clip: Sequence[Jpeg], total: int, log: _Log) -> None:
-        self._clip, self._total, self._log = clip, total, log
+    def __init__(self, clip: Sequence[Jpeg], total: int, pace: float | None, log: _Log) -> None:
+        self._clip, self._total, self._pace, self._log = clip, total, pace, log
         self._count = 0
+        self._began = 0.0
         self._free = threading.Semaphore(1)
-        self._closed = False
+        self._closed = threading.Event()
+
+    @property
+    def waits(self) -> bool:
+        """Whether the frame that comes next waits to be asked for."""
+        return self._pace is None or self._count < self._log.warm_up
 
     def open(self) -> None:
         """Everything is in memory."""
@@ -200,13 +246,14 @@ class _Clip(Source):
 
     def read(self) -> Frame | None:
         """The next frame; None after the last."""
-        self._free.acquire()
-        if self._closed or self._count == self._total:
+        if self.waits:
+            self._free.acquire()
+        if self._closed.is_set() or self._count == self._total:
             return None
-        begin = time.perf_counter()
+        begin = time.perf_counter() if self._pace is None else self._due(self._pace)
+        decoding = time.perf_counter()
         image = cv2.imdecode(self._clip[self._count % len(self._clip)], cv2.IMREAD_COLOR)
-        self._log.decode.append((time.perf_counter() - begin) * 1e3)
-        self._log.captured.append(begin)
+        self._log.frames.append(_Times(begin, (time.perf_counter() - decoding) * 1e3))
         self._log.last_sign = begin
         pts = round(self._count / FPS / TIME_BASE)
         self._count += 1
@@ -214,8 +261,20 @@ class _Clip(Source):
 
     def close(self) -> None:
         """Ends a waiting `read`."""
-        self._closed = True
+        self._closed.set()
         self._free.release()
+
+    def _due(self, pace: float) -> float:
+        """The moment at which the camera has the next frame, which has come when this returns."""
+        now = time.perf_counter()
+        first = self._count - self._log.warm_up
+        if first < 0:
+            return now
+        if first == 0:
+            self._began = now
+        due = self._began + first / pace
+        self._closed.wait(due - now)
+        return due
 
 
 class _Paced:
@@ -233,9 +292,11 @@ class _Paced:
         begin = time.perf_counter()
         output = self._relighter.process(image, time_s, lighting, settings)
         self._log.last_sign = time.perf_counter()
-        self._log.relight.append((self._log.last_sign - begin) * 1e3)
-        self._log.stages.append(dict(self.timer.ms))
-        self._sink.wait_until_free()
+        times = self._log.frames[round(time_s * FPS)]
+        times.relight = (self._log.last_sign - begin) * 1e3
+        times.stages = dict(self.timer.ms)
+        if self._source.waits:
+            self._sink.wait_until_free()
         return output
 
     def close(self) -> None:
@@ -276,9 +337,10 @@ class _NullCamera(Sink):
         height, width = image.shape[:2]
         even = image[: height & ~1, : width & ~1]
         self._i420 = np.asarray(cv2.cvtColor(even, cv2.COLOR_BGR2YUV_I420), np.uint8)
-        end = time.perf_counter()
-        self._log.convert.append((end - begin) * 1e3)
-        self._log.out.append(end)
+        times = self._log.frames[round(frame.output.seconds * FPS)]
+        times.out = time.perf_counter()
+        times.convert = (times.out - begin) * 1e3
+        times.cpu = time.process_time()
 
     def close(self) -> None:
         """Nothing to close."""

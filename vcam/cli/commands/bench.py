@@ -3,6 +3,7 @@
 import argparse
 import json
 import sys
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from vcam_relight.vcam.cli.commands import size
@@ -14,14 +15,33 @@ if TYPE_CHECKING:
 BASELINE = "passthrough"
 DEFAULT_FRAMES = 300
 MOST_FRAMES = 100_000
+MOST_FPS = 1000
+MOST_BUSY = 256
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Size, frames, engine and output format."""
+    """Size, frames, pace, engine and output format."""
     parser.add_argument("--json", action="store_true", help="one JSON object instead of a table")
     parser.add_argument("--size", type=size, default=(1280, 720), metavar="WxH", help="1280x720")
     parser.add_argument(
-        "--frames", type=_frames, default=DEFAULT_FRAMES, metavar="N", help="frames measured (300)"
+        "--frames",
+        type=_count(2, MOST_FRAMES),
+        default=DEFAULT_FRAMES,
+        metavar="N",
+        help="frames measured (300)",
+    )
+    parser.add_argument(
+        "--pace",
+        type=_count(1, MOST_FPS),
+        metavar="FPS",
+        help="frames come as from a camera of so many a second, not as fast as they are taken",
+    )
+    parser.add_argument(
+        "--busy",
+        type=_count(0, MOST_BUSY),
+        default=0,
+        metavar="N",
+        help="meanwhile keep N other processes busy, as a meeting does",
     )
     add_engine_arguments(parser)
 
@@ -33,7 +53,12 @@ def run(args: argparse.Namespace) -> int:
         VcamError: the demo clip is missing, the engine does not load or fails.
     """
     from vcam_relight.pipeline.lighting.presets import load_presets
-    from vcam_relight.vcam.bench.benchmark import encoded_clip, machine, measure
+    from vcam_relight.vcam.bench.benchmark import (
+        busy_processes,
+        encoded_clip,
+        machine,
+        measure,
+    )
     from vcam_relight.vcam.device import check_device, engine_on
     from vcam_relight.vcam.settings.store import Settings
 
@@ -46,11 +71,14 @@ def run(args: argparse.Namespace) -> int:
         settings = Settings(
             preset=DEFAULT_PRESET, engine=made.name, relight=presets[DEFAULT_PRESET].controls
         )
-        results[made.name] = measure(made, clip, args.frames, presets, settings)
+        with busy_processes(args.busy):
+            results[made.name] = measure(made, clip, args.frames, presets, settings, pace=args.pace)
     report = {
         "size": list(args.size),
         "frames": args.frames,
         "preset": DEFAULT_PRESET,
+        "pace": args.pace,
+        "busy": args.busy,
         "baseline": BASELINE,
         "engine": engine.name,
         "results": {name: result.to_json() for name, result in results.items()},
@@ -64,24 +92,28 @@ def run(args: argparse.Namespace) -> int:
 def _table(report: dict[str, Any], results: "dict[str, Result]") -> str:
     width, height = report["size"]
     about = report["machine"]
+    pace = f"a camera of {report['pace']} fps" if report["pace"] else "as fast as it goes"
+    busy = f", beside {report['busy']} busy processes" if report["busy"] else ""
     lines = [
-        f"{width}x{height}, {report['frames']} frames, preset {report['preset']}",
+        f"{width}x{height}, {report['frames']} frames, preset {report['preset']}, {pace}{busy}",
         f"{about['cpu']}, {about['cores']} cores, Python {about['python']}, "
         + ", ".join(f"{name} {version}" for name, version in about["versions"].items()),
         "",
-        "| engine | fps | frame p50 / p99 | latency p50 / p99 | interval p50 / p99 | drops |",
-        "|---|---|---|---|---|---|",
+        "| engine | fps | cpu | frame p50 / p99 | age p50 / p99 | interval p50 / p99 | drops |",
+        "|---|---|---|---|---|---|---|",
     ]
     for name, result in results.items():
-        cells = (_pair(result.frame_ms), _pair(result.latency_ms), _pair(result.interval_ms))
-        lines.append(f"| {name} | {result.fps:.1f} | {' | '.join(cells)} | {result.drops} |")
+        cells = (_pair(result.frame_ms), _pair(result.age_ms), _pair(result.interval_ms))
+        numbers = f"{result.fps:.1f} | {result.cpu_ms:.1f}"
+        lines.append(f"| {name} | {numbers} | {' | '.join(cells)} | {result.drops} |")
     lines += ["", "| engine | stage | p50 / p99 ms |", "|---|---|---|"]
     for name, result in results.items():
         lines += [f"| {name} | {stage} | {_pair(ms)} |" for stage, ms in result.stages_ms.items()]
     lines += [
         "",
-        "Times are in ms. frame: work on one frame, from the camera's JPEG to the virtual camera's",
-        "I420; latency: the same with waiting for free slots; interval: between two frames out.",
+        "Times are in ms. cpu: time of all cores over the frames that came out; frame: work on one,",
+        "from the camera's JPEG to the virtual camera's I420; age: the same with waiting for slots;",
+        "interval: between two frames out; drops: frames that did not come out.",
         f"{report['engine']} runs at {report['fps_ratio']:.2f} times the {BASELINE}'s frame rate.",
     ]
     return "\n".join(lines) + "\n"
@@ -91,7 +123,10 @@ def _pair(ms: dict[str, float]) -> str:
     return f"{ms['p50']:.2f} / {ms['p99']:.2f}"
 
 
-def _frames(text: str) -> int:
-    if not (text.isascii() and text.isdigit() and 1 <= int(text) <= MOST_FRAMES):
-        raise argparse.ArgumentTypeError(f"{text!r} is no number between 1 and {MOST_FRAMES}")
-    return int(text)
+def _count(least: int, most: int) -> Callable[[str], int]:
+    def parse(text: str) -> int:
+        if not (text.isascii() and text.isdigit() and least <= int(text) <= most):
+            raise argparse.ArgumentTypeError(f"{text!r} is no number between {least} and {most}")
+        return int(text)
+
+    return parse
