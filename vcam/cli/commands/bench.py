@@ -111,9 +111,9 @@ def _table(report: dict[str, Any], results: "dict[str, Result]") -> str:
         lines += [f"| {name} | {stage} | {_pair(ms)} |" for stage, ms in result.stages_ms.items()]
     lines += [
         "",
-        "Times are in ms. cpu: time of all cores over the frames that came out; frame: work on one,",
-        "from the camera's JPEG to the virtual camera's I420; age: the same with waiting for slots;",
-        "interval: between two frames out; drops: frames that did not come out.",
+        "Times are in ms. cpu: of all cores, over the frames that came out. frame: work on one,",
+        "from camera's JPEG to virtual camera's I420. age: the same with waiting for free slots.",
+        "interval: between two frames out. drops: frames that did not come out.",
         f"{report['engine']} runs at {report['fps_ratio']:.2f} times the {BASELINE}'s frame rate.",
     ]
     return "\n".join(lines) + "\n"
