@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "pixels.h"
 #include "vec.h"
 
 using Pixel = Vec4;  // a pixel's channels
@@ -77,12 +78,15 @@ extern "C" void compose(const uint8_t* in, int64_t height, int64_t width, const 
   std::vector<Place> across;
   for (int64_t x = 0; x < half_w; ++x)
     across.emplace_back((x + 0.5) * columns / half_w - 0.5, columns);
-  std::vector<Pixel> above(half_w), here(half_w), between;
-  std::vector<float> line(8 * (columns + 1)), gain(6 * half_w + 8);
+  // Gains of a row of the half-size frame: blue, green and red, with a pixel more on each side.
+  const int64_t padded = half_w + 2;
+  std::vector<float> above(3 * padded), here(3 * padded);
+  std::vector<Pixel> added(half_w), between;
+  std::vector<float> line(8 * (columns + 1)), coarse(padded), fine(2 * half_w + 1);
+  std::vector<uint8_t> planes(6 * width);
   std::vector<uint16_t> pair(3 * std::max<int64_t>(width, 2));
 
-  // The gains of one row of the half-size frame.
-  const auto gains = [&](int64_t y, std::vector<Pixel>& row) {
+  const auto gains = [&](int64_t y, std::vector<float>& row) {
     const Place down((y + 0.5) * rows / half_h - 0.5, rows);
     const float* upper = cells + down.first * columns * 8;
     const float* lower = rows > 1 ? upper + columns * 8 : upper;
@@ -93,8 +97,9 @@ extern "C" void compose(const uint8_t* in, int64_t height, int64_t width, const 
     for (int64_t i = 6 * left; i < std::min(6 * right, 3 * width); ++i)
       pair[i] = first[i] + second[i];
     if (width == 1) std::copy_n(pair.begin(), 3, pair.begin() + 3);
-    std::fill(row.begin() + left, row.begin() + right, Pixel{});
-    for (const Residual& residual : finer) residual.add(y, left, right, row.data(), between);
+    std::fill(added.begin() + left, added.begin() + right, Pixel{});
+    for (const Residual& residual : finer) residual.add(y, left, right, added.data(), between);
+    float *blue = &row[1], *green = blue + padded, *red = green + padded;
     for (int64_t x = left; x < right; ++x) {
       const float* place = &line[8 * across[x].first];
       const Cell here = vec8(place) + (vec8(place + 8) - vec8(place)) * across[x].share;
@@ -103,30 +108,40 @@ extern "C" void compose(const uint8_t* in, int64_t height, int64_t width, const 
           0.114f * (bgr[0] + bgr[3]) + 0.587f * (bgr[1] + bgr[4]) + 0.299f * (bgr[2] + bgr[5]);
       const float share = std::min(std::max(here[0] * luma * (1 / 1020.0f) + here[1], 0.f), 1.f);
       const Pixel person = {here[4], here[3], here[2], 1}, around = {here[7], here[6], here[5], 1};
-      row[x] = around + (row[x] + person - around) * share;
+      const Pixel gain = around + (added[x] + person - around) * share;
+      blue[x] = gain[0], green[x] = gain[1], red[x] = gain[2];
     }
+    for (float* channel : {blue, green, red})
+      channel[left - 1] = channel[left], channel[right] = channel[right - 1];
   };
   // One row of the frame, from the gains above and below it.
-  const auto write = [&](int64_t y, const std::vector<Pixel>& a, const std::vector<Pixel>& b,
+  const int64_t begin = 2 * left, count = last_x - begin, halves = right - left;
+  const auto write = [&](int64_t y, const std::vector<float>& a, const std::vector<float>& b,
                          float share) {
     if (y < 2 * top || y >= last_y) return;
-    Pixel before = lerp(a[left], b[left], share), mine = before;
-    for (int64_t x = left; x < right; ++x) {
-      const int64_t next = std::min(x + 1, right - 1);
-      const Pixel after = lerp(a[next], b[next], share);
-      vec4(&gain[6 * x]) = lerp(mine, before, 0.25f);
-      vec4(&gain[6 * x + 3]) = lerp(mine, after, 0.25f);
-      vec4(&gain[6 * x + 6]) = mine;  // of an odd last column
-      before = mine, mine = after;
+    uint8_t* const bgr[3] = {&planes[0], &planes[count], &planes[2 * count]};
+    split(in + (y * width + begin) * 3, count, bgr[0], bgr[1], bgr[2]);
+    for (int64_t c = 0; c < 3; ++c) {
+      const float* __restrict upper = &a[c * padded + left];
+      const float* __restrict lower = &b[c * padded + left];
+      float* __restrict mixed = coarse.data();
+      for (int64_t x = 0; x < halves + 2; ++x) mixed[x] = upper[x] + (lower[x] - upper[x]) * share;
+      float* __restrict gain = fine.data();
+      for (int64_t x = 0; x < halves; ++x) {
+        gain[2 * x] = 0.25f * mixed[x] + 0.75f * mixed[x + 1];
+        gain[2 * x + 1] = 0.75f * mixed[x + 1] + 0.25f * mixed[x + 2];
+      }
+      gain[2 * halves] = mixed[halves];  // of an odd last column
+      const uint8_t* __restrict from = bgr[c];
+      uint8_t* __restrict to = &planes[(3 + c) * count];
+      for (int64_t x = 0; x < count; ++x) {
+        const float value = from[x];
+        const float offset = std::min(value * (0.055f / 0.04045f), 0.055f * 255);
+        to[x] = level((value + offset) * gain[x] - offset);
+      }
     }
-    const uint8_t* __restrict from = in + y * width * 3;
-    uint8_t* __restrict to = out + y * width * 3;
-    for (int64_t i = 6 * left; i < 3 * last_x; ++i) {
-      const float value = from[i];
-      const float offset = std::min(value * (0.055f / 0.04045f), 0.055f * 255);
-      const float lit = (value + offset) * gain[i] - offset + 0.5f;
-      to[i] = uint8_t(int32_t(std::min(std::max(lit, 0.f), 255.f)));
-    }
+    merge(&planes[3 * count], &planes[4 * count], &planes[5 * count], count,
+          out + (y * width + begin) * 3);
   };
   for (int64_t y = top; y < bottom; ++y) {
     gains(y, here);

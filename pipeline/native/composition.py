@@ -64,7 +64,7 @@ def compose_kernel() -> ComposeKernel | None:
     try:
         library = load_library(
             "vcam_composition",
-            [*files, *sources("vec.h")],
+            [*files, *sources("pixels.h", "vec.h")],
             flags,
             partial(compile_library, files, flags),
             _opened,

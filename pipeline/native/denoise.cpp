@@ -9,28 +9,18 @@
 #include <cstdlib>
 #include <vector>
 
+#include "pixels.h"
+
 namespace {
 
 using std::min, std::max;
 
 int64_t within(int64_t i, int64_t count) { return min(max<int64_t>(i, 0), count - 1); }
 
-void split(const uint8_t* __restrict bgr, int64_t count, uint8_t* __restrict b,
-           uint8_t* __restrict g, uint8_t* __restrict r) {
-  for (int64_t x = 0; x < count; ++x)
-    b[x] = bgr[3 * x], g[x] = bgr[3 * x + 1], r[x] = bgr[3 * x + 2];
-}
-
 // Of a detail, what counts as noise (Gao 1998, the non-negative garrote's complement).
 inline float noise_of(float detail, float square) {
   const float size = std::fabs(detail);
   return std::copysign(min(size, square / max(size, 1e-3f)), detail);
-}
-
-// Rounded; chosen among whole numbers, as compilers keep float comparisons out of vectors.
-inline uint8_t level(float value) {
-  const int32_t whole = int32_t(value + 0.5f);
-  return uint8_t(whole < 0 ? 0 : whole > 255 ? 255 : whole);
 }
 
 inline int16_t rounded(float value) { return int16_t(int32_t(value + 32768.5f) - 32768); }
@@ -284,10 +274,7 @@ extern "C" void denoise_finish(const uint8_t* frame, int64_t height, int64_t wid
       for (int64_t x = 0; x < width; ++x)
         after[x] = level(before[x] + (kept[x] + add[x] - before[x]) * on[x]);
     }
-    const uint8_t *__restrict ob = &planes[3 * width], *__restrict og = ob + width;
-    const uint8_t* __restrict orow = og + width;
-    uint8_t* __restrict to = out + y * width * 3;
-    for (int64_t x = 0; x < width; ++x)
-      to[3 * x] = ob[x], to[3 * x + 1] = og[x], to[3 * x + 2] = orow[x];
+    const uint8_t* done = &planes[3 * width];
+    merge(done, done + width, done + 2 * width, width, out + y * width * 3);
   }
 }

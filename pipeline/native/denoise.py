@@ -110,7 +110,8 @@ def denoise_kernel() -> DenoiseKernel | None:
     files, flags = sources("denoise.cpp"), cpu_flags()
     build = partial(compile_library, files, flags)
     try:
-        return load_library("vcam_denoise", files, flags, build, _NativeDenoise)
+        all_files = [*files, *sources("pixels.h")]
+        return load_library("vcam_denoise", all_files, flags, build, _NativeDenoise)
     except BUILD_ERRORS as error:
         warn_of(error)
         return None
