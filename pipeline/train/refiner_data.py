@@ -17,11 +17,16 @@ from torch.nn import functional
 from vcam_relight.pipeline.core.image import BgrImage
 from vcam_relight.pipeline.core.resample import resize
 from vcam_relight.pipeline.core.tensors import mapped
-from vcam_relight.pipeline.engines.triplane.inference import HeadObservation, InferenceWorker
+from vcam_relight.pipeline.engines.triplane.head_estimate import (
+    HeadObservation,
+    LightOfGain,
+    ShadingAmounts,
+)
+from vcam_relight.pipeline.engines.triplane.inference import InferenceWorker
 from vcam_relight.pipeline.engines.triplane.network.checkpoint import load_network
 from vcam_relight.pipeline.engines.triplane.network.model import OUTPUT
 from vcam_relight.pipeline.engines.triplane.network.refiner import refiner_features
-from vcam_relight.pipeline.engines.triplane.shading import ShadingAmounts, shading_terms
+from vcam_relight.pipeline.engines.triplane.shading import shading_terms
 from vcam_relight.pipeline.head.space import HeadPose
 from vcam_relight.pipeline.lighting import Lighting
 from vcam_relight.pipeline.lighting.exposure import exposure_level
@@ -166,7 +171,7 @@ def _seen(worker: InferenceWorker, batch: Batch, color: float) -> dict[str, Tens
     pose = HeadPose(batch.pose.rotation, batch.pose.scale, batch.pose.shift)
     estimate = worker.submit(HeadObservation(image, luma, pose, target.sh, 0.0), None).result()
     amounts = ShadingAmounts(1.0, 1.0, color)
-    terms = shading_terms(estimate, target, amounts)
+    terms = shading_terms(estimate, LightOfGain(target, amounts))
     return {
         "features": refiner_features(estimate.maps, estimate.linear, terms).half(),
         "change": ((terms.new - terms.old) * terms.difference).half(),

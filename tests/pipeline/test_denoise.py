@@ -50,9 +50,7 @@ def test_every_step_is_opencvs(size: tuple[int, int], moves: bool) -> None:
     (clean, share), (other_clean, other_share) = averages
     # A place is known to a sixteenth of a pixel, and edges are a hundred levels high.
     assert apart(clean, other_clean).mean() < 0.2 and apart(share, other_share).mean() < 2
-    filtered = [
-        kernel.filter(clean, now[0], share, amount, (3.6, 12.0), 0.6) for kernel in kernels
-    ]
+    filtered = [kernel.filter(clean, now[0], share, amount, (3.6, 12.0), 0.6) for kernel in kernels]
     assert apart(filtered[0], filtered[1]).max() <= 2  # sixteenths
     done = [kernel.finish(frame, now[0], filtered[0], amount, 5.7) for kernel in kernels]
     assert apart(done[0], done[1]).max() <= 1

@@ -71,7 +71,7 @@ def test_a_light_switched_to_and_fro_keeps_its_shadows(frames: int) -> None:
     relighter.process(frame, frames / 30, RIGHT, PLAIN)
     for index in range(frames + 1, frames + 4):
         after = relighter.process(frame, index / 30, LEFT, PLAIN)
-        assert np.abs(after.astype(int) - before).mean() < 0.1
+        assert np.abs(after.astype(int) - before).mean() < 0.2  # lost, it would be 1
 
 
 @pytest.mark.parametrize("frames", [8, 9])

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import pytest
 
-from vcam_relight.pipeline.core.image import FloatArray
+from vcam_relight.pipeline.core.image import FloatArray, GrayImage
 from vcam_relight.pipeline.core.timing import StageTimer
 from vcam_relight.pipeline.engines.triplane.scheduler import (
     HeadSchedule,
@@ -18,6 +18,7 @@ from vcam_relight.pipeline.face.types import Face
 
 PARAMS = ScheduleParams()
 LEFT, RIGHT = (np.full((9, 3), side, np.float32) for side in (-1, 1))
+STILL, MOVED = (np.full((8, 8), level, np.uint8) for level in (100, 110))
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,7 @@ class Guess:
     time: float
     target: FloatArray
     shadows_from: float
+    luma: GrayImage = field(default_factory=lambda: STILL)
 
     def with_shadows_of(self, other: "Guess") -> "Guess":
         return replace(self, target=other.target, shadows_from=other.shadows_from)
@@ -41,9 +43,18 @@ class ScheduledHead:
     timer: StageTimer = field(default_factory=StageTimer)
 
     def step(
-        self, time: float, target: FloatArray, *, in_turn: bool, visible: bool = True
+        self,
+        time: float,
+        target: FloatArray,
+        luma: GrayImage = MOVED,
+        *,
+        in_turn: bool,
+        visible: bool = True,
     ) -> tuple[Guess, bool]:
-        """The estimate used, and whether an inference was requested."""
+        """The estimate used, and whether an inference was requested.
+
+        All estimates are of the head as in `STILL`.
+        """
         before = len(self.requests)
 
         def request(last: Guess | None) -> Future[Guess]:
@@ -53,7 +64,7 @@ class ScheduledHead:
             return made
 
         used = self.schedule.step(
-            time, target, in_turn=in_turn, visible=visible, request=request, timer=self.timer
+            time, target, luma, in_turn=in_turn, visible=visible, request=request, timer=self.timer
         )
         return used, len(self.requests) > before
 
@@ -104,10 +115,18 @@ def test_what_was_requested_is_used_at_the_heads_next_turn(head: ScheduledHead) 
     assert [round(time * 30) for time in times] == [0, 0, 0, 2, 2, 4, 4]
 
 
+def test_a_head_that_holds_still_is_looked_at_half_as_often(head: ScheduledHead) -> None:
+    asked = [
+        head.step(frame / 30, LEFT, STILL, in_turn=frame % 2 == 0)[1] for frame in range(1, 19)
+    ]
+    assert [frame for frame, requested in enumerate(asked, start=1) if requested] == [6, 12, 18]
+
+
 def test_a_light_switched_to_and_fro_keeps_its_shadows(head: ScheduledHead) -> None:
     head.step(0.03, RIGHT, in_turn=False)
-    used, _ = head.step(0.06, LEFT, in_turn=True)
+    used, requested = head.step(0.06, LEFT, STILL, in_turn=True)
     assert used.time == 0.03 and used.shadows_from == 0.0 and used.target is LEFT
+    assert requested  # they are of another moment than the rest
 
 
 def test_an_inference_that_fails_is_raised_once(head: ScheduledHead) -> None:
@@ -117,7 +136,9 @@ def test_an_inference_that_fails_is_raised_once(head: ScheduledHead) -> None:
         return made
 
     with pytest.raises(RuntimeError, match="out of memory"):
-        head.schedule.step(0.6, LEFT, in_turn=True, visible=True, request=fail, timer=head.timer)
+        head.schedule.step(
+            0.6, LEFT, MOVED, in_turn=True, visible=True, request=fail, timer=head.timer
+        )
     assert head.step(0.6, LEFT, in_turn=True)[0].time == 0.6
 
 

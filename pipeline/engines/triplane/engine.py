@@ -18,12 +18,14 @@ from vcam_relight.pipeline.core.image import BgrImage, FloatArray, GrayImage, Rg
 from vcam_relight.pipeline.core.mathx import smoothstep
 from vcam_relight.pipeline.core.resample import resize
 from vcam_relight.pipeline.core.timing import StageTimer
-from vcam_relight.pipeline.engines.triplane.head_light import HeadLight
-from vcam_relight.pipeline.engines.triplane.inference import (
+from vcam_relight.pipeline.engines.triplane.head_estimate import (
     HeadEstimate,
     HeadObservation,
-    InferenceWorker,
+    LightOfGain,
+    ShadingAmounts,
 )
+from vcam_relight.pipeline.engines.triplane.head_light import HeadLight
+from vcam_relight.pipeline.engines.triplane.inference import InferenceWorker
 from vcam_relight.pipeline.engines.triplane.network.model import INPUT, OUTPUT, TriplaneNetwork
 from vcam_relight.pipeline.engines.triplane.network.refiner import Refiner
 from vcam_relight.pipeline.engines.triplane.runtime.threads import torch_threads
@@ -33,7 +35,7 @@ from vcam_relight.pipeline.engines.triplane.scheduler import (
     is_turn,
     select_heads,
 )
-from vcam_relight.pipeline.engines.triplane.shading import HeadGain, ShadingAmounts
+from vcam_relight.pipeline.engines.triplane.shading import HeadGain
 from vcam_relight.pipeline.engines.triplane.temporal.optical_flow import FlowEstimator
 from vcam_relight.pipeline.engines.triplane.trust import (
     blend,
@@ -53,7 +55,6 @@ from vcam_relight.pipeline.lighting import Lighting
 from vcam_relight.pipeline.lighting.adaptation import LightAdapter
 from vcam_relight.pipeline.lighting.color_trust import color_trust
 from vcam_relight.pipeline.lighting.exposure import AMBIENT
-from vcam_relight.pipeline.lighting.lobes import DistantLight
 from vcam_relight.pipeline.lighting.shading import log_ratio
 from vcam_relight.pipeline.lighting.target import blend_ambient
 
@@ -82,7 +83,7 @@ class TriplaneEngine:
             RuntimeError: torch cannot use the device.
         """
         self._network, self._refiner = network, refiner
-        self._worker = InferenceWorker(network, device)
+        self._worker = InferenceWorker(network, device, refiner)
 
     def open_stream(self, timer: StageTimer) -> "TriplaneStream":
         """See `pipeline.engines.base.Engine`."""
@@ -144,6 +145,8 @@ class TriplaneStream:
         self._tracks: dict[int, _HeadTrack] = {}
         """By `Face.track_id`, of the heads selected in the last frame, in order."""
         self._frames = 0
+        self._shown: LightOfGain | None = None
+        """What heads were shown in in the last frame, unless it changes by itself."""
         self._exposure = FaceExposure()
         """Of the largest head."""
         self._feather = _feathered(OUTPUT)
@@ -182,6 +185,7 @@ class TriplaneStream:
         """Forgets the frames before."""
         self._tracks.clear()
         self._frames = 0
+        self._shown = None
         self._exposure.reset()
         self._denoiser.reset()
         self._adapter.reset()
@@ -228,12 +232,13 @@ class TriplaneStream:
         def request(last: HeadEstimate | None) -> Future[HeadEstimate]:
             with self._timer.stage("crop"):
                 image = crop.cut(context.frame, INPUT)
-            observation = HeadObservation(image, luma, pose, shadow_lighting, time)
+            observation = HeadObservation(image, luma, pose, shadow_lighting, time, self._shown)
             return self._worker.submit(observation, last)
 
         estimate = schedule.step(
             time,
             shadow_lighting,
+            luma,
             in_turn=in_turn,
             visible=face.visible,
             request=request,
@@ -261,9 +266,11 @@ class TriplaneStream:
             source = _source(heads[0], colors)
             asked = self._adapter.target(lighting, settings, source, needed)
             target = asked.light
+            shown = LightOfGain(target, amounts)
+            self._shown = shown if lighting.mode == "sh" else None
             ratio = soft_limit(log_ratio(source, target, body_normals(faces, context.mask)))
             body = resize(ratio, context.size)
-            lights = [self._light(context, head, body, target, amounts, color) for head in heads]
+            lights = [self._light(context, head, body, shown, color) for head in heads]
             lift = asked.lift * np.float32(settings.intensity)
             if asked.exposure is not None:
                 level, time = asked.exposure * settings.intensity, faces.time
@@ -294,14 +301,13 @@ class TriplaneStream:
         context: FrameContext,
         head: _HeadInFrame,
         body: RgbGain,
-        target: DistantLight,
-        amounts: ShadingAmounts,
+        light: LightOfGain,
         color: float,
     ) -> HeadLight:
         """The network's gain over the body's, which is at the analysis resolution."""
-        gain = self._tracks[head.face.track_id].gain.of(head.estimate, target, amounts)
+        gain = self._tracks[head.face.track_id].gain.of(head.estimate, light)
         if color < 1:
-            gain = blend(without_color(gain, target.sh), gain, color)
+            gain = blend(without_color(gain, light.target.sh), gain, color)
         flow = self._flow.estimate_flow(head.estimate.luma, head.luma)
         person = flow.warp(person_trust(head.estimate.maps))[..., None]
         alpha = self._feather * person * np.float32(head.face.weight * head.trust)

@@ -1,83 +1,34 @@
 """The network's inference on heads, on a thread of its own."""
 
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from vcam_relight.pipeline.core.color import linear_rgb
-from vcam_relight.pipeline.core.image import BgrImage, FloatArray, GrayImage
+from vcam_relight.pipeline.core.image import BgrImage
 from vcam_relight.pipeline.core.resample import resize
-from vcam_relight.pipeline.engines.triplane.network.model import (
-    OUTPUT,
-    Maps,
-    TemporalState,
-    TriplaneNetwork,
-    Volume,
+from vcam_relight.pipeline.engines.triplane.head_estimate import (
+    HeadEstimate,
+    HeadObservation,
+    PreparedGain,
 )
+from vcam_relight.pipeline.engines.triplane.network.model import OUTPUT, TriplaneNetwork
+from vcam_relight.pipeline.engines.triplane.network.refiner import Refiner
 from vcam_relight.pipeline.engines.triplane.runtime.runtime import Runtime
 from vcam_relight.pipeline.engines.triplane.runtime.threads import torch_threads
+from vcam_relight.pipeline.engines.triplane.shading import head_gain
 from vcam_relight.pipeline.engines.triplane.source_light import (
-    RemovableShading,
     fit_source,
     removable_shading,
 )
 from vcam_relight.pipeline.engines.triplane.temporal.optical_flow import FlowEstimator
 from vcam_relight.pipeline.engines.triplane.temporal.smoothing import smooth_maps
-from vcam_relight.pipeline.head.space import HeadPose
 from vcam_relight.pipeline.lighting.exposure import exposure
 from vcam_relight.pipeline.lighting.sh_torch import asked_light
 from vcam_relight.pipeline.lighting.temporal import smooth
-
-
-@dataclass(frozen=True)
-class HeadObservation:
-    """A head in one frame, for the network to look at."""
-
-    image: BgrImage
-    """`(256, 256, 3)` crop; never written to again."""
-    luma: GrayImage
-    """`(128, 128)` of the crop."""
-    pose: HeadPose
-    """Of the head in the crop."""
-    target: FloatArray
-    """`(9, 3)` radiance of the lighting whose cast shadows are asked for."""
-    time: float
-    """Of the frame, seconds."""
-
-
-@dataclass(frozen=True)
-class HeadEstimate:
-    """What is known of one head; maps are of the crop that was observed."""
-
-    time: float
-    """Of the frame that was observed, seconds."""
-    luma: GrayImage
-    """`(128, 128)` of the crop."""
-    target: FloatArray
-    """`(9, 3)` the lighting whose cast shadows it has."""
-    pose: HeadPose
-    """Of the head in the crop."""
-    state: TemporalState
-    """The network's own, for the next inference."""
-    maps: Maps
-    """Smoothed over time."""
-    linear: Tensor
-    """`(1, 3, 128, 128)` RGB, its linear light."""
-    shading: RemovableShading
-    """The source lighting's."""
-    volume: Volume
-    planes: Tensor
-    """Albedo planes."""
-    source: FloatArray
-    """`(9, 3)` radiance of the source lighting, smoothed over time, of exposure 1."""
-
-    def with_shadows_of(self, other: "HeadEstimate") -> "HeadEstimate":
-        """This one, with the cast shadows of another."""
-        maps = replace(self.maps, occlusion=other.maps.occlusion)
-        return replace(self, target=other.target, maps=maps)
 
 
 class InferenceWorker:
@@ -86,13 +37,21 @@ class InferenceWorker:
     An estimate depends on nothing but what is submitted for it.
     """
 
-    def __init__(self, network: TriplaneNetwork, device: str = "cpu") -> None:
-        """Args: `device` of torch that the network runs on.
+    def __init__(
+        self, network: TriplaneNetwork, device: str = "cpu", refiner: Refiner | None = None
+    ) -> None:
+        """Readies the network.
+
+        Args:
+            network: with its weights.
+            device: of torch that it runs on.
+            refiner: of the gains that are prepared, see `head_gain`.
 
         Raises:
             RuntimeError: torch cannot use the device.
         """
         self._runtime = Runtime(network, device)
+        self._refiner = refiner
         self._flow = FlowEstimator()
         self._thread = ThreadPoolExecutor(1, "network")
         """Its queue holds at most one request for each head that streams follow."""
@@ -128,19 +87,23 @@ class InferenceWorker:
             source = smooth(last.source if last else None, np.asarray(fitted / level), dt)
             linear = _linear(image)
             shading = removable_shading(maps, linear, level)
-        return HeadEstimate(
-            time=observation.time,
-            luma=luma,
-            target=observation.target,
-            pose=pose,
-            state=state,
-            maps=maps,
-            linear=linear,
-            shading=shading,
-            volume=volume,
-            planes=planes,
-            source=source,
-        )
+            estimate = HeadEstimate(
+                time=observation.time,
+                luma=luma,
+                target=observation.target,
+                pose=pose,
+                state=state,
+                maps=maps,
+                linear=linear,
+                shading=shading,
+                volume=volume,
+                planes=planes,
+                source=source,
+            )
+            if observation.shown is None:
+                return estimate
+            gain = head_gain(estimate, observation.shown, self._refiner)
+            return replace(estimate, prepared=PreparedGain(observation.shown, gain))
 
 
 def _linear(image: BgrImage) -> Tensor:

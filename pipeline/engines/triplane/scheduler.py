@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Generic, Protocol, Self, TypeVar
 
+import cv2
 import numpy as np
 
-from vcam_relight.pipeline.core.image import FloatArray
+from vcam_relight.pipeline.core.image import FloatArray, GrayImage
 from vcam_relight.pipeline.core.timing import StageTimer
 from vcam_relight.pipeline.face.types import Face
 
@@ -29,7 +30,11 @@ class ScheduleParams:
     """A head has its turn in every second frame while the frames go on; its next turn waits for
     what was requested in the last. Half of the work, for maps that are two or three frames old. A
     new light is never late; its cast shadows are, by a frame."""
-    max_age_s: float = 0.25
+    changed: float = 0.03
+    """Of its luma, by which a head's crop has changed on average when its turn is used..."""
+    rest_s: float = 0.19
+    """...or when what is known of it is so old: a listener hardly moves."""
+    max_age_s: float = 0.3
     """What is older, from before a pause or from a camera of a few frames a second, is not carried:
     the frame waits for an inference of its own."""
 
@@ -40,6 +45,7 @@ class Known(Enum):
     NOTHING = "no estimate yet"
     STALE = "an estimate that is too old to be carried"
     OTHER_LIGHT = "an estimate with the cast shadows of another target lighting"
+    CHANGED = "an estimate for this lighting, of a head that has moved since"
     CURRENT = "an estimate for this lighting"
 
 
@@ -59,7 +65,9 @@ ACTIONS: dict[tuple[Known, bool], tuple[Action, Action]] = {
     (Known.STALE, False): (Action.REUSE, Action.REUSE),
     (Known.OTHER_LIGHT, True): (Action.REQUEST, Action.REQUEST),
     (Known.OTHER_LIGHT, False): (Action.REUSE, Action.REUSE),
-    (Known.CURRENT, True): (Action.REQUEST, Action.REUSE),
+    (Known.CHANGED, True): (Action.REQUEST, Action.REUSE),
+    (Known.CHANGED, False): (Action.REUSE, Action.REUSE),
+    (Known.CURRENT, True): (Action.REUSE, Action.REUSE),
     (Known.CURRENT, False): (Action.REUSE, Action.REUSE),
 }
 """Where a face was last is no place to look for it: what is known of one that is not visible fades
@@ -77,6 +85,10 @@ class Estimate(Protocol):
     def target(self) -> FloatArray:
         """`(9, 3)` the lighting whose cast shadows it has."""
 
+    @property
+    def luma(self) -> GrayImage:
+        """`(n, n)` of the head's crop that it was made from."""
+
     def with_shadows_of(self, other: Self) -> Self:
         """This one, with the cast shadows of another."""
 
@@ -91,11 +103,14 @@ class HeadSchedule(Generic[E]):
         self._params = params
         self._estimate: E | None = None
         self._requested: Future[E] | None = None
+        self._mixed = False
+        """Whether the estimate has the shadows of another."""
 
     def step(
         self,
         time: float,
         target: FloatArray,
+        luma: GrayImage,
         *,
         in_turn: bool,
         visible: bool,
@@ -107,6 +122,7 @@ class HeadSchedule(Generic[E]):
         Args:
             time: of the frame, seconds.
             target: `(9, 3)` the target lighting.
+            luma: `(n, n)` of the head's crop.
             in_turn: whether it is this head's turn, see `is_turn`.
             visible: whether the face was found in the frame.
             request: begins an inference on the frame, given the last estimate.
@@ -114,10 +130,12 @@ class HeadSchedule(Generic[E]):
 
         Raises what the inference raised.
         """
-        if self._requested and (in_turn or self._known(time, target) is not Known.CURRENT):
+        known = self._known(time, target, luma)
+        if self._requested and (in_turn or known not in (Known.CURRENT, Known.CHANGED)):
             requested, self._requested = self._requested, None
             self._estimate = self._result(requested, target, timer)
-        actions = ACTIONS[self._known(time, target), visible]
+            known = self._known(time, target, luma)
+        actions = ACTIONS[known, visible]
         action = actions[0] if in_turn else actions[1]
         if action is Action.WAIT or self._estimate is None:
             self._estimate = self._result(request(self._estimate), target, timer)
@@ -125,14 +143,18 @@ class HeadSchedule(Generic[E]):
             self._requested = request(self._estimate)
         return self._estimate
 
-    def _known(self, time: float, target: FloatArray) -> Known:
+    def _known(self, time: float, target: FloatArray, luma: GrayImage) -> Known:
         if self._estimate is None:
             return Known.NOTHING
-        if time - self._estimate.time > self._params.max_age_s:
+        age = time - self._estimate.time
+        if age > self._params.max_age_s:
             return Known.STALE
         if not np.array_equal(self._estimate.target, target):
             return Known.OTHER_LIGHT
-        return Known.CURRENT
+        change = cv2.norm(self._estimate.luma, luma, cv2.NORM_L1)
+        moved = change > self._params.changed * cv2.norm(luma, cv2.NORM_L1)
+        renew = moved or self._mixed or age >= self._params.rest_s
+        return Known.CHANGED if renew else Known.CURRENT
 
     def _result(self, requested: Future[E], target: FloatArray, timer: StageTimer) -> E:
         """Waits for what was requested.
@@ -143,9 +165,12 @@ class HeadSchedule(Generic[E]):
         with timer.stage("network (wait)"):
             new = requested.result()
         old = self._estimate
-        if old and np.array_equal(old.target, target) and not np.array_equal(new.target, target):
-            return new.with_shadows_of(old)
-        return new
+        self._mixed = (
+            old is not None
+            and np.array_equal(old.target, target)
+            and not np.array_equal(new.target, target)
+        )
+        return new.with_shadows_of(old) if old is not None and self._mixed else new
 
 
 def is_turn(frame: int, head: int, params: ScheduleParams) -> bool:

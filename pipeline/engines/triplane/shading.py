@@ -8,8 +8,12 @@ from torch import Tensor
 
 from vcam_relight.pipeline.compositing.gain import soft_limit
 from vcam_relight.pipeline.core.image import FloatArray, RgbGain
+from vcam_relight.pipeline.engines.triplane.head_estimate import (
+    HeadEstimate,
+    LightOfGain,
+    PreparedGain,
+)
 from vcam_relight.pipeline.engines.triplane.highlights import lobe_highlights
-from vcam_relight.pipeline.engines.triplane.inference import HeadEstimate
 from vcam_relight.pipeline.engines.triplane.network.model import OUTPUT, Maps
 from vcam_relight.pipeline.engines.triplane.network.refiner import (
     Refiner,
@@ -18,7 +22,6 @@ from vcam_relight.pipeline.engines.triplane.network.refiner import (
 )
 from vcam_relight.pipeline.engines.triplane.trust import blend, lighting_without_color
 from vcam_relight.pipeline.engines.triplane.visibility import lobe_visibility
-from vcam_relight.pipeline.lighting.lobes import DistantLight
 from vcam_relight.pipeline.lighting.sh_torch import (
     irradiance,
     log_irradiance,
@@ -47,42 +50,28 @@ _BAND_DECAY: FloatArray = np.array([0.0] + [1.0] * 3 + [4.0] * 5, np.float32)
 _VIEW = torch.tensor([0.0, 0.0, 1.0])[:, None, None]
 
 
-@dataclass(frozen=True, slots=True)
-class ShadingAmounts:
-    """How much of the parts of a light change is shown."""
-
-    shadows: float
-    """0..1, of the target lighting's cast shadows."""
-    highlights: float
-    """0..1, of its reflections on the skin."""
-    source_color: float
-    """0..1, of the colours that the source lighting seems to have, how much is taken out."""
-
-
 class HeadGain:
-    """The gain of one head; made anew only when its estimate or the target changes."""
+    """The gain of one head; made anew only when its estimate or the light changes."""
 
     def __init__(self, refiner: Refiner | None) -> None:
         """Takes what `head_gain` does."""
         self._refiner = refiner
-        self._made: tuple[HeadEstimate, DistantLight, ShadingAmounts, RgbGain] | None = None
+        self._made: tuple[HeadEstimate, PreparedGain] | None = None
 
-    def of(self, estimate: HeadEstimate, target: DistantLight, amounts: ShadingAmounts) -> RgbGain:
+    def of(self, estimate: HeadEstimate, light: LightOfGain) -> RgbGain:
         """What `head_gain` says."""
-        if self._made:
-            for_estimate, for_target, for_amounts, gain = self._made
-            same = for_estimate is estimate and for_amounts == amounts
-            if same and target.equals(for_target):
-                return gain
-        gain = head_gain(estimate, target, amounts, self._refiner)
-        self._made = estimate, target, amounts, gain
-        return gain
+        made = estimate.prepared
+        if self._made and self._made[0] is estimate:
+            made = self._made[1]
+        if made is None or not made.light.equals(light):
+            made = PreparedGain(light, head_gain(estimate, light, self._refiner))
+        self._made = estimate, made
+        return made.gain
 
 
 def head_gain(
     estimate: HeadEstimate,
-    target: DistantLight,
-    amounts: ShadingAmounts,
+    light: LightOfGain,
     refiner: Refiner | None,
     params: HeadShadingParams = _PARAMS,
 ) -> RgbGain:
@@ -90,32 +79,33 @@ def head_gain(
 
     Args:
         estimate: what is known of the head.
-        target: the target lighting, of exposure 1.
-        amounts: how much of its parts is shown.
+        light: that it is to be shown in.
         refiner: what corrects it; None: nothing does.
         params: how skin reflects.
 
     Returns:
         `(n, n, 3)`, bounded by `soft_limit`.
     """
-    terms = shading_terms(estimate, target, amounts, params)
+    target, amounts = light.target, light.amounts
+    if _difference(estimate, light) == 0:  # the light that there is: most faces under `auto`
+        return np.ones((OUTPUT, OUTPUT, 3), np.float32)
+    terms = shading_terms(estimate, light, params)
     log_gain = terms.new - terms.old
     if refiner is not None:
         # It has learned what is amiss where all is shown; less would be taken for amiss.
         whole = replace(amounts, shadows=1.0, highlights=1.0)
-        asked = terms if amounts == whole else shading_terms(estimate, target, whole, params)
+        all_shown = LightOfGain(target, whole)
+        asked = terms if amounts == whole else shading_terms(estimate, all_shown, params)
         log_gain = log_gain + refiner(refiner_features(estimate.maps, estimate.linear, asked))
     log_gain = log_gain * terms.difference
     return soft_limit(np.ascontiguousarray(log_gain[0].permute(1, 2, 0).numpy()))
 
 
 def shading_terms(
-    estimate: HeadEstimate,
-    target: DistantLight,
-    amounts: ShadingAmounts,
-    params: HeadShadingParams = _PARAMS,
+    estimate: HeadEstimate, shown: LightOfGain, params: HeadShadingParams = _PARAMS
 ) -> ShadingTerms:
     """What is taken out of a head's crop, and what is put in; arguments as of `head_gain`."""
+    target, amounts = shown.target, shown.amounts
     maps, light = estimate.maps, torch.from_numpy(target.sh)[None]
     normals = np.ascontiguousarray(maps.normal[0].permute(1, 2, 0).numpy())
     sees = lobe_visibility(
@@ -140,7 +130,6 @@ def shading_terms(
         specular = specular + _channels_first(lobe_highlights(target.lobes, normals, sees))
         albedo = maps.albedo.clamp(min=params.least_albedo)
         new = torch.log(torch.exp(new) + specular * amounts.highlights / albedo)
-    seen = blend(lighting_without_color(estimate.source), estimate.source, amounts.source_color)
     return ShadingTerms(
         old=estimate.shading.of(amounts.source_color),
         smooth=_gray(log_shading(torch.from_numpy(estimate.source)[None], maps.normal)),
@@ -148,8 +137,15 @@ def shading_terms(
         shadows=_gray(diffuse - log_irradiance(bare, light)),
         cast=_gray(log_irradiance(direct, light) - log_irradiance(bare, light)),
         shine=_gray(new - diffuse),
-        difference=lighting_difference(seen, target.sh),
+        difference=_difference(estimate, shown),
     )
+
+
+def _difference(estimate: HeadEstimate, light: LightOfGain) -> float:
+    """0..1, how far the source lighting and the target count as different."""
+    colors = light.amounts.source_color
+    seen = blend(lighting_without_color(estimate.source), estimate.source, colors)
+    return lighting_difference(seen, light.target.sh)
 
 
 def _gray(values: Tensor) -> Tensor:

@@ -18,7 +18,7 @@ from vcam_relight.pipeline.core.image import BgrImage, FloatArray, Map
 from vcam_relight.pipeline.core.mathx import smoothstep
 from vcam_relight.pipeline.core.resample import resize
 from vcam_relight.pipeline.core.window import Window
-from vcam_relight.pipeline.engines.triplane.inference import HeadEstimate
+from vcam_relight.pipeline.engines.triplane.head_estimate import HeadEstimate
 from vcam_relight.pipeline.engines.triplane.network.model import TriplaneNetwork, Volume
 from vcam_relight.pipeline.engines.triplane.novel_view import NovelView
 from vcam_relight.pipeline.head.crop import HeadCrop
