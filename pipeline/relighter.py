@@ -10,6 +10,7 @@ import numpy as np
 
 from vcam_relight.pipeline.controls import RelightSettings
 from vcam_relight.pipeline.core.image import BgrImage
+from vcam_relight.pipeline.core.process import prepare_for_frames
 from vcam_relight.pipeline.core.timing import StageTimer
 from vcam_relight.pipeline.engines.base import Engine
 from vcam_relight.pipeline.face.types import FaceState
@@ -40,7 +41,7 @@ class Relighter:
     """A face tracker and one stream of an engine. Use it from one thread, and close it."""
 
     def __init__(self, engine: Engine, failed: Callable[[Engine], None] | None = None) -> None:
-        """Opens a stream of an engine.
+        """Opens a stream of an engine; see `prepare_for_frames` for what that sets.
 
         Args:
             engine: may serve other relighters as well, and is left open.
@@ -49,6 +50,7 @@ class Relighter:
         Raises:
             OSError, RuntimeError: the tracker's models are missing or do not load.
         """
+        prepare_for_frames()
         self.engine = engine
         self.timer = StageTimer()
         self._failed = failed

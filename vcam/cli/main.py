@@ -65,9 +65,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
         0 done, 1 failed (one line on stderr says why, with a hint), 2 wrong usage.
     """
-    # numpy's BLAS starts threads for products of 0.1 ms and lets them spin afterwards on the cores
-    # that the frame loop's threads need: a fifth of the frame rate. Read when numpy is imported.
-    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     try:
         args = _parse(list(sys.argv[1:] if argv is None else argv))
     except SystemExit as stop:  # argparse has printed help, the version or what is wrong
