@@ -16,8 +16,8 @@ class SegmenterParams:
 
     wide: float = 1.3
     """Images wider than this over their height use the model trained on wide ones."""
-    still: float = 0.25
-    """Fraction of a small change that is taken over per frame..."""
+    still: float = 0.44
+    """Fraction of a small change that is taken over per look, every second frame..."""
     moved: float = 0.35
     """...and the change of the mask from which all of it is."""
 

@@ -1,6 +1,5 @@
 """Follows the faces of one stream: detect, then landmarks from the place they were last."""
 
-from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
 
 import cv2
@@ -12,8 +11,8 @@ from vcam_relight.pipeline.core.timing import StageTimer
 from vcam_relight.pipeline.face.detector import Detection, FaceDetector, iou
 from vcam_relight.pipeline.face.landmarks import FaceLandmarker
 from vcam_relight.pipeline.face.one_euro import OneEuroFilter
+from vcam_relight.pipeline.face.person_mask import PersonMask
 from vcam_relight.pipeline.face.region import Region
-from vcam_relight.pipeline.face.segmenter import PersonSegmenter
 from vcam_relight.pipeline.face.types import Face, FaceState
 
 
@@ -84,9 +83,7 @@ class FaceTracker:
         self._params = params
         self._detector = FaceDetector()
         self._landmarker = FaceLandmarker()
-        self._segmenter = PersonSegmenter()
-        self._pool = ThreadPoolExecutor(1, "mask")
-        """Holds one image at most: each frame waits for its own mask."""
+        self._mask = PersonMask()
         self._tracks: list[_FaceTrack] = []
         self._next_id = 1
         self._time: float | None = None
@@ -96,14 +93,14 @@ class FaceTracker:
 
     def close(self) -> None:
         """Ends its thread; may be called twice."""
-        self._pool.shutdown()
+        self._mask.close()
 
     def reset(self) -> None:
         """Forgets the frames before."""
         self._tracks = []
         self._time = None
         self._thumb = None
-        self._segmenter.reset()
+        self._mask.reset()
 
     def update(self, image: BgrImage, time: float) -> FaceState:
         """Finds the people in the next frame.
@@ -125,22 +122,20 @@ class FaceTracker:
             # A fade through black is a shot change too: what was before it is kept to compare with.
             if self._thumb is None or float(np.linalg.norm(thumb)) > self._params.contrast:
                 self._thumb = thumb
-        # The two networks know nothing of each other: they share two cores.
-        quarter_turns = self._quarter_turns()
-        segmentation = self._pool.submit(self._segmenter.segment, small, quarter_turns)
+        dt = 0.0 if self._time is None else time - self._time
+        self._time = time
+        # The mask's network and the face's know nothing of each other: they share two cores.
+        self._mask.begin(small, dt, self._quarter_turns())
         try:
             with self._timer.stage("face"):
-                dt = 0.0 if self._time is None else time - self._time
-                self._time = time
                 self._follow(small, dt)
                 self._detect(small, time)
                 self._fade(dt, at_once=shot_change)
         finally:
             with self._timer.stage("mask (wait)"):
-                wait([segmentation])  # or it would write into the state after a reset
-        mask = segmentation.result()
-        if self._quarter_turns() != quarter_turns:  # somebody came, or turned over
-            mask = self._segmenter.segment(small, self._quarter_turns())
+                self._mask.wait()  # or it would write into the state after a reset
+        with self._timer.stage("mask"):
+            mask = self._mask.finish(small, self._quarter_turns())
         grow = np.array([width / size[0], height / size[1], width / size[0]], np.float32)
         faces = tuple(
             Face(t.track_id, t.landmarks * grow, t.weight, t.visible) for t in self._tracks
