@@ -131,7 +131,7 @@ def _unchanged(lighting: Lighting, settings: RelightSettings) -> bool:
 
 def _nobody(image: BgrImage, time: float) -> FaceState:
     height, width = image.shape[:2]
-    return FaceState((width, height), time, (), np.zeros((1, 1), np.float32), False)
+    return FaceState((width, height), image, time, (), np.zeros((1, 1), np.float32), False)
 
 
 def _tracker(timer: StageTimer) -> FaceTracker:

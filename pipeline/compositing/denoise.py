@@ -56,7 +56,7 @@ class _Clean:
 
     planes: Planes
     small: GrayImage
-    """Luma at the analysis resolution, to tell motion by."""
+    """Luma at half of the analysis resolution, to tell motion by."""
 
 
 class LiftDenoiser:
@@ -92,12 +92,14 @@ class LiftDenoiser:
         now, roughness = kernel.halve(frame, params.every)
         amount = resize(wanted, (now.shape[2], now.shape[1]))
         noise = self._noise(roughness)
+        height, width = change.luma.shape
+        small = resize(change.luma, (max(width // 2, 16), max(height // 2, 16)))
         planes, share = now, np.zeros_like(amount)
         if self._last is not None and self._last.planes.shape == now.shape:
-            flow = self._motion(self._last.small, change.luma, now.shape)
+            flow = self._motion(self._last.small, small, now.shape)
             limit = max(params.agree * noise, 1.0)
             planes, share = kernel.average(now, self._last.planes, flow, amount, limit, params.keep)
-        self._last = _Clean(planes, change.luma)
+        self._last = _Clean(planes, small)
         limits = (params.edges[0] * noise, params.edges[1] * noise)
         filtered = kernel.filter(planes, now[0], share, amount, limits, params.averaged)
         return kernel.finish(frame, now[0], filtered, amount, params.detail * noise)
@@ -136,9 +138,9 @@ class LiftDenoiser:
     def _motion(
         self, before: GrayImage, now: GrayImage, shape: tuple[int, ...]
     ) -> FloatArray | None:
-        """Where things at the analysis resolution were, in pixels of half the frame's size."""
+        """Where things were, in pixels of half the frame's size."""
         flow = self._flow.calc(now, before, np.zeros((*now.shape, 2), np.float32))
-        flow = cv2.GaussianBlur(flow, (0, 0), 1.5)
+        flow = cv2.GaussianBlur(flow, (0, 0), 0.75)
         flow *= np.array([shape[2] / now.shape[1], shape[1] / now.shape[0]], np.float32)
         # Not by cv2.magnitude, which rounds by where in memory an array lies.
         moving = (flow * flow).sum(axis=2) > (self._params.still / 2) ** 2

@@ -36,7 +36,7 @@ class FrameContext:
         """Width and height of the analysis resolution."""
         self.scale = self.size[0] / faces.size[0]
         """Pixels at the analysis resolution for one of the frame."""
-        self.small = resize(frame, self.size)
+        self.small = resize(faces.small, self.size)
         """`(h, w, 3)` the frame."""
 
     @cached_property

@@ -140,7 +140,7 @@ class FaceTracker:
         faces = tuple(
             Face(t.track_id, t.landmarks * grow, t.weight, t.visible) for t in self._tracks
         )
-        return FaceState((width, height), time, faces, mask, shot_change)
+        return FaceState((width, height), small, time, faces, mask, shot_change)
 
     def still(self, image: BgrImage) -> FaceState:
         """The people in an image that is not part of a stream."""

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from vcam_relight.pipeline.core.image import FloatArray, Map
+from vcam_relight.pipeline.core.image import BgrImage, FloatArray, Map
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +26,8 @@ class FaceState:
 
     size: tuple[int, int]
     """Width and height of the frame in pixels."""
+    small: BgrImage
+    """`(h, w, 3)` the frame at the size that was searched, or itself."""
     time: float
     """Media time of the frame in seconds."""
     faces: tuple[Face, ...]
