@@ -55,11 +55,17 @@ struct Places {
 void move(const uint8_t* image, int64_t h, int64_t w, const float* flow, int64_t rows,
           int64_t columns, uint8_t* out) {
   const Places across(w, columns), down(h, rows);
-  const int64_t area = h * w, right = w > 1, below = h > 1 ? w : 0;
-  std::vector<float> line(2 * (columns + 1));
-  std::vector<uint64_t> packed(area);
-  for (int64_t i = 0; i < area; ++i)
-    packed[i] = image[i] | uint64_t(image[area + i]) << 16 | uint64_t(image[2 * area + i]) << 32;
+  const int64_t area = h * w;
+  const int32_t last_x = int32_t(16 * (w - 1)), last_y = int32_t(16 * (h - 1));
+  std::vector<float> line(2 * (columns + 1)), dx(w), dy(w);
+  std::vector<int32_t> column(w), row(w);
+  std::vector<uint64_t> packed((h + 1) * (w + 1) + 1);  // beyond the edges weights are 0
+  for (int64_t y = 0; y < h; ++y) {
+    const uint8_t* from = image + y * w;
+    for (int64_t x = 0; x < w; ++x)
+      packed[y * (w + 1) + x] =
+          from[x] | uint64_t(from[area + x]) << 16 | uint64_t(from[2 * area + x]) << 32;
+  }
   std::copy_n(image, 3 * area, out);
   for (int64_t y = 0; y < h; ++y) {
     const float* upper = flow + down.first[y] * columns * 2;
@@ -70,21 +76,24 @@ void move(const uint8_t* image, int64_t h, int64_t w, const float* flow, int64_t
       moves += std::fabs(line[i]);
     }
     if (moves == 0) continue;
-    uint8_t* to = out + y * w;
     for (int64_t x = 0; x < w; ++x) {
       const float* cell = &line[2 * across.first[x]];
-      const float dx = cell[0] + (cell[2] - cell[0]) * across.share[x];
-      const float dy = cell[1] + (cell[3] - cell[1]) * across.share[x];
-      if (dx == 0 && dy == 0) continue;
-      const int32_t px = int32_t(min(max(x + dx, 0.f), float(w - 1)) * 16 + 0.5f);
-      const int32_t py = int32_t(min(max(y + dy, 0.f), float(h - 1)) * 16 + 0.5f);
-      const int64_t left = min<int64_t>(px >> 4, max<int64_t>(w - 2, 0));
-      const int64_t top = min<int64_t>(py >> 4, max<int64_t>(h - 2, 0));
-      const uint64_t u = px - 16 * left, v = py - 16 * top;
-      const uint64_t* at = &packed[top * w + left];
-      const uint64_t sum = (16 - v) * ((16 - u) * at[0] + u * at[right]) +
-                           v * ((16 - u) * at[below] + u * at[below + right]);
-      const uint64_t seen = (sum + 0x0000008000800080) >> 8;
+      dx[x] = cell[0] + (cell[2] - cell[0]) * across.share[x];
+      dy[x] = cell[1] + (cell[3] - cell[1]) * across.share[x];
+    }
+    for (int64_t x = 0; x < w; ++x) {
+      const int32_t px = int32_t((x + dx[x]) * 16 + 32768.5f) - 32768;
+      const int32_t py = int32_t((y + dy[x]) * 16 + 32768.5f) - 32768;
+      column[x] = px < 0 ? 0 : px > last_x ? last_x : px;
+      row[x] = py < 0 ? 0 : py > last_y ? last_y : py;
+    }
+    uint8_t* to = out + y * w;
+    for (int64_t x = 0; x < w; ++x) {
+      const uint64_t u = column[x] & 15, v = row[x] & 15;
+      const uint64_t* at = &packed[(row[x] >> 4) * (w + 1) + (column[x] >> 4)];
+      const uint64_t upper = (16 - u) * at[0] + u * at[1];
+      const uint64_t lower = (16 - u) * at[w + 1] + u * at[w + 2];
+      const uint64_t seen = ((16 - v) * upper + v * lower + 0x0000008000800080) >> 8;
       to[x] = uint8_t(seen), to[x + area] = uint8_t(seen >> 16);
       to[x + 2 * area] = uint8_t(seen >> 32);
     }
