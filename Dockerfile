@@ -9,7 +9,7 @@
 # a certificate. v4l2loopback is a module of the host's kernel: `vcam setup` there says how to load it.
 FROM debian:bookworm-slim
 
-# g++ builds the network's kernels for the CPU that is found.
+# g++ builds the kernels.
 RUN apt-get update \
     && apt-get install --yes --no-install-recommends g++ python3-venv \
     && rm -rf /var/lib/apt/lists/* \
@@ -25,8 +25,7 @@ RUN pip install --no-cache-dir /src
 
 USER vcam
 WORKDIR /home/vcam
-RUN mkdir .config && python -c "from vcam_relight.pipeline.native import composition, network; \
-    composition.compose_kernel(); network.network_kernels()"
+RUN mkdir .config
 
 HEALTHCHECK --interval=30s --timeout=5s --start-period=60s CMD ["python", "-c", \
     "from urllib.request import urlopen; urlopen('http://127.0.0.1:8088/healthz', timeout=4)"]

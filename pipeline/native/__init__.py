@@ -1,5 +1,6 @@
-"""Kernels in C++ for what the frame budget needs, built where they are first used.
+"""Kernels in C++ for what the frame budget needs: one plain library, for engines without torch too.
 
-`build` builds and keeps them, `composition` is a plain library for any engine, `network` holds
-torch's operators. Each fails open: callers get None, and users a line that says what to install.
+`compiler` builds it, at install or on first use; `build` keeps what is built on first use where
+nobody else can change it; `library` finds it. `composition`, `denoise` and `network` call it. All
+fail open: callers get None, and users a line that says what to install.
 """

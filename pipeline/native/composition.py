@@ -1,23 +1,15 @@
-"""The compositing kernel: a plain library, so that engines without torch have it too."""
+"""The compositing kernel."""
 
 import ctypes
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cache, partial
-from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 
 from vcam_relight.pipeline.core.image import BgrImage, FloatArray
 from vcam_relight.pipeline.core.window import Window
-from vcam_relight.pipeline.native.build import (
-    BUILD_ERRORS,
-    compile_library,
-    cpu_flags,
-    load_library,
-    sources,
-    warn_of,
-)
+from vcam_relight.pipeline.native.library import kernel_library
 
 PlacedPatch = tuple[FloatArray, float, float, float]
 """`(n, n, 3)` RGB, and left, top and side of the square that it covers, in pixels of the half-size
@@ -56,40 +48,24 @@ class _Patch(ctypes.Structure):
 
 @cache
 def compose_kernel() -> ComposeKernel | None:
-    """The kernel, or None, with a warning, where it cannot be built.
-
-    The first call builds it, which takes some seconds.
-    """
-    files, flags = sources("composition.cpp"), cpu_flags()
-    try:
-        library = load_library(
-            "vcam_composition",
-            [*files, *sources("pixels.h", "vec.h")],
-            flags,
-            partial(compile_library, files, flags),
-            _opened,
-        )
-    except BUILD_ERRORS as error:
-        warn_of(error)
+    """The kernel, or None where there are none; see `kernel_library`."""
+    library = kernel_library()
+    if library is None:
         return None
-    return partial(_compose, library)
-
-
-def _opened(path: Path) -> ctypes.CDLL:
-    library = ctypes.CDLL(str(path))
-    library.compose.restype = None
+    function = library.functions.compose
+    function.restype = None
     number, pointer = ctypes.c_int64, ctypes.c_void_p
-    library.compose.argtypes = [
+    function.argtypes = [
         pointer, number, number,
         pointer, number, number,
         ctypes.POINTER(_Patch), number,
         ctypes.POINTER(number), pointer,
     ]  # fmt: skip
-    return library
+    return partial(_compose, function)
 
 
 def _compose(
-    library: ctypes.CDLL,
+    function: Callable[..., None],
     frame: BgrImage,
     grid: FloatArray,
     patches: Sequence[PlacedPatch],
@@ -106,7 +82,7 @@ def _compose(
         )
     )
     corners = (ctypes.c_int64 * 4)(window.left, window.top, window.right, window.bottom)
-    library.compose(
+    function(
         frame.ctypes.data, *frame.shape[:2],
         grid.ctypes.data, *grid.shape[:2],
         placed, len(patches), corners, output.ctypes.data,

@@ -1,22 +1,14 @@
-"""The denoising kernel, which engines without torch have too."""
+"""The denoising kernel."""
 
 import ctypes
-from functools import cache, partial
-from pathlib import Path
+from functools import cache
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from vcam_relight.pipeline.core.image import BgrImage, FloatArray, GrayImage
-from vcam_relight.pipeline.native.build import (
-    BUILD_ERRORS,
-    compile_library,
-    cpu_flags,
-    load_library,
-    sources,
-    warn_of,
-)
+from vcam_relight.pipeline.native.library import kernel_library
 
 Planes = NDArray[np.uint8]
 """`(3, h, w)` Y, Cr and Cb (ITU-R BT.601, full range) of a frame at half its size."""
@@ -103,25 +95,15 @@ class DenoiseKernel(Protocol):
 
 @cache
 def denoise_kernel() -> DenoiseKernel | None:
-    """The kernel, or None, with a warning, where it cannot be built.
-
-    The first call builds it, which takes some seconds.
-    """
-    files, flags = sources("denoise.cpp"), cpu_flags()
-    build = partial(compile_library, files, flags)
-    try:
-        all_files = [*files, *sources("pixels.h")]
-        return load_library("vcam_denoise", all_files, flags, build, _NativeDenoise)
-    except BUILD_ERRORS as error:
-        warn_of(error)
-        return None
+    """The kernel, or None where there are none; see `kernel_library`."""
+    library = kernel_library()
+    return None if library is None else _NativeDenoise(library.functions)
 
 
 class _NativeDenoise:
     """`denoise.cpp`."""
 
-    def __init__(self, path: Path) -> None:
-        library = ctypes.CDLL(str(path))
+    def __init__(self, library: ctypes.CDLL) -> None:
         self._halve = library.denoise_halve
         self._average = library.denoise_average
         self._filter = library.denoise_filter

@@ -3,27 +3,20 @@
 //
 // Images are (N, H + 2, W + 2, C): channels last, so that a pixel's channels are contiguous, with
 // a border of one pixel of zeros, so that no convolution asks where the image ends. What is
-// written has a multiple of 16 channels. Tensors must be contiguous.
-#include <ATen/core/Tensor.h>
-#include <torch/library.h>
-
+// written has a multiple of 16 channels. network.py checks what comes in.
 #include <algorithm>
 #include <cmath>
+#include <cstdint>
 
 #include "vec.h"
 #include "workers.h"
 
-using at::Tensor;
-
 using Vec = Vec8;
 static Vec relu(Vec v) { return v > 0 ? v : Vec{}; }
 
-struct Image {
+struct Image {  // as network.py passes it; height and width are without the border
   float* data;
   int64_t count, height, width, channels;
-  Image(const Tensor& t)
-      : data(t.data_ptr<float>()), count(t.size(0)), height(t.size(1) - 2), width(t.size(2) - 2),
-        channels(t.size(3)) {}
   int64_t row() const { return (width + 2) * channels; }
   float* at(int64_t n, int64_t y, int64_t x) const {
     return data + (n * (height + 2) + y + 1) * row() + (x + 1) * channels;
@@ -56,16 +49,12 @@ static void tile(const float* in, int64_t step, int64_t row, int64_t channels, i
       vec8(out + p * outputs + 8 * half) = positive ? relu(sum[p][half]) : sum[p][half];
 }
 
-// 1x1 or 3x3; weight is (outputs / 16, kernel, kernel, channels, 16); widths are even, 4 at least.
-static void convolve(const Tensor& input, const Tensor& weight, const Tensor& bias, int64_t stride,
-                     const std::optional<Tensor>& add, bool positive, Tensor output) {
-  const Image in(input), out(output);
-  const int64_t kernel = weight.size(1), reach = kernel / 2;
-  const float *weights = weight.data_ptr<float>(), *biases = bias.data_ptr<float>();
-  const float* adds = add ? add->data_ptr<float>() : nullptr;
-  TORCH_CHECK(out.width % 2 == 0 && out.width >= 4 && weight.size(3) == in.channels &&
-              weight.size(0) * 16 == out.channels && bias.numel() == out.channels &&
-              (!add || add->sizes() == output.sizes()));
+// 1x1 or 3x3; weights are (outputs / 16, kernel, kernel, channels, 16); widths are even, 4 at least.
+extern "C" void convolve(const Image* input, const float* weights, int64_t kernel,
+                         const float* biases, int64_t stride, const float* adds, int64_t positive,
+                         const Image* output) {
+  const Image in = *input, out = *output;
+  const int64_t reach = kernel / 2;
   for_all(out.count * out.height, [&](int64_t line) {
     const int64_t n = line / out.height, y = line % out.height;
     for (int64_t o = 0; o < out.channels; o += 16)
@@ -82,10 +71,8 @@ static void convolve(const Tensor& input, const Tensor& weight, const Tensor& bi
 }
 
 // Bilinear, to twice the side, plus `add`.
-static void doubled(const Tensor& input, const std::optional<Tensor>& add, Tensor output) {
-  const Image in(input), out(output);
-  const float* adds = add ? add->data_ptr<float>() : nullptr;
-  TORCH_CHECK(out.channels == in.channels && (!add || add->sizes() == output.sizes()));
+extern "C" void doubled(const Image* input, const float* adds, const Image* output) {
+  const Image in = *input, out = *output;
   for_all(out.count * out.height, [&](int64_t line) {
     const int64_t n = line / out.height, y = line % out.height;
     const int64_t far_y = std::clamp<int64_t>(y / 2 + (y % 2 ? 1 : -1), 0, in.height - 1);
@@ -119,9 +106,9 @@ struct Taps {
 };
 
 // What the image has at places (M, 2), into the pixels of `output` in order, from channel `first`.
-static void gather(const Tensor& input, const Tensor& places, int64_t first, Tensor output) {
-  const Image in(input), out(output);
-  const float* place = places.data_ptr<float>();
+extern "C" void gather(const Image* input, const float* place, int64_t first,
+                       const Image* output) {
+  const Image in = *input, out = *output;
   for_all(out.count * out.height, [&](int64_t line) {
     for (int64_t x = 0; x < out.width; ++x) {
       const int64_t m = 2 * (line * out.width + x);
@@ -140,17 +127,13 @@ static void gather(const Tensor& input, const Tensor& places, int64_t first, Ten
 // density before its softplus. camera: (3, 3) rotation, scale, shift x and y; depths: coarse
 // samples and offsets of the fine ones. Writes to each of the rays' 48 channels: albedo and shading
 // features of 16, depth, coarse depth, opacity.
-static void render(const Tensor& albedo_planes, const Tensor& shading_planes, const Tensor& camera,
-                   const Tensor& coarse_depths, const Tensor& offsets, double half, int64_t density,
-                   double bias, Tensor output) {
-  const Image albedo(albedo_planes), shading(shading_planes), out(output);
-  const float *r = camera.data_ptr<float>(), *coarse = coarse_depths.data_ptr<float>();
-  const float* offset = offsets.data_ptr<float>();
-  const int coarse_count = coarse_depths.numel(), fine_count = offsets.numel();
+extern "C" void render(const Image* albedo_planes, const Image* shading_planes, const float* r,
+                       const float* coarse, int64_t coarse_count, const float* offset,
+                       int64_t fine_count, double half, int64_t density, double bias,
+                       const Image* output) {
+  const Image albedo = *albedo_planes, shading = *shading_planes, out = *output;
   const float far = coarse[coarse_count - 1], unit = 1 / half, base = bias;
   const float coarse_step = 10 * (coarse[0] - coarse[1]), fine_step = 10 * (offset[0] - offset[1]);
-  TORCH_CHECK(fine_count <= 8 && albedo.channels == 16 && shading.channels == 16 &&
-              albedo.width == shading.width && albedo.height == shading.height);
   const auto passes = [&](float value, float step) {  // the share of light that passes a sample
     return std::exp(-step * std::log(1 + std::exp(std::min(value + base, 80.0f))));
   };
@@ -168,7 +151,7 @@ static void render(const Tensor& albedo_planes, const Tensor& shading_planes, co
         }
       };
       float reaching = 1, mean = 0;
-      for (int k = 0; k < coarse_count; ++k) {
+      for (int64_t k = 0; k < coarse_count; ++k) {
         float value = 0;
         sampled(coarse[k], [&](float s, const float* cell) { value += s * cell[density]; });
         const float passed = reaching * passes(value, coarse_step);
@@ -180,7 +163,7 @@ static void render(const Tensor& albedo_planes, const Tensor& shading_planes, co
       Vec features[8][4] = {};
       float share[8], total = 0;
       reaching = 1;
-      for (int k = 0; k < fine_count; ++k) {
+      for (int64_t k = 0; k < fine_count; ++k) {
         Vec sum[4] = {};
         sampled(centre + offset[k], [&](float s, const float* cell) {
           const float* lit = shading.data + (cell - albedo.data);
@@ -195,7 +178,7 @@ static void render(const Tensor& albedo_planes, const Tensor& shading_planes, co
       const float rest = (1 - total / (total + 1e-3f)) / fine_count;
       Vec seen[4] = {};
       float depth = 0;
-      for (int k = 0; k < fine_count; ++k) {
+      for (int64_t k = 0; k < fine_count; ++k) {
         const float part = share[k] / (total + 1e-3f) + rest;
         depth += part * (centre + offset[k]);
         for (int i = 0; i < 4; ++i) seen[i] += part * features[k][i];
@@ -207,23 +190,4 @@ static void render(const Tensor& albedo_planes, const Tensor& shading_planes, co
   });
 }
 
-static void threads(int64_t count) { Workers::instance().resize(count - 1); }
-
-TORCH_LIBRARY_FRAGMENT(vcam, m) {
-  m.def("threads(int count) -> ()", threads);  // of no device
-  m.def(
-      "convolve(Tensor input, Tensor weight, Tensor bias, int stride, Tensor? add, bool positive,"
-      " Tensor(a!) output) -> ()");
-  m.def("doubled(Tensor input, Tensor? add, Tensor(a!) output) -> ()");
-  m.def("gather(Tensor input, Tensor places, int first, Tensor(a!) output) -> ()");
-  m.def(
-      "render(Tensor albedo, Tensor shading, Tensor camera, Tensor depths, Tensor offsets,"
-      " float half, int density, float bias, Tensor(a!) output) -> ()");
-}
-
-TORCH_LIBRARY_IMPL(vcam, CPU, m) {
-  m.impl("convolve", convolve);
-  m.impl("doubled", doubled);
-  m.impl("gather", gather);
-  m.impl("render", render);
-}
+extern "C" void threads(int64_t count) { Workers::instance().resize(int(count) - 1); }

@@ -4,15 +4,11 @@
 // Images are (H, W, C), contiguous, C a multiple of 16. A band of tiles begins at row `top`; tiles
 // are numbered by tile row, line within it, tile, pixel within it: those of a dilated convolution
 // are interleaved. Everything runs on the caller's thread.
-#include <ATen/core/Tensor.h>
-#include <torch/library.h>
-
-#include <optional>
+#include <cstdint>
 #include <vector>
 
 #include "vec.h"
 
-using at::Tensor;
 using Vec = Vec8;
 
 // Calls f(number, row, column) for each tile of a band: its first output pixel.
@@ -46,16 +42,13 @@ static void to_outputs(Vec* v, int64_t step) {
   v[3 * step] = off + 8 * off2 + v[5 * step];
 }
 
-// To (36, tiles, C), whose planes may lie further apart: what is outside the image is 0.
-static void winograd_inputs(const Tensor& image, const std::optional<Tensor>& scale, int64_t top,
-                            int64_t d, const Tensor& out) {
-  const int64_t height = image.size(0), width = image.size(1), channels = image.size(2);
-  const int64_t plane = out.stride(0);
+// From an image (height, width, channels) to (36, count, C), whose planes are `plane` apart: what is
+// outside the image is 0.
+extern "C" void winograd_inputs(const float* from, int64_t height, int64_t width, int64_t channels,
+                                const float* factor, int64_t top, int64_t d, float* to,
+                                int64_t plane, int64_t count) {
   const std::vector<float> nothing(channels, 0.f);
-  const float* const from = image.data_ptr<float>();
-  const float* const factor = scale ? scale->data_ptr<float>() : nullptr;
-  float* const to = out.data_ptr<float>();
-  tiles(out.size(1), top, width, d, [&](int64_t n, int64_t row, int64_t column) {
+  tiles(count, top, width, d, [&](int64_t n, int64_t row, int64_t column) {
     const float* places[36];
     for (int i = 0; i < 6; ++i)
       for (int j = 0; j < 6; ++j) {
@@ -80,14 +73,11 @@ static void winograd_inputs(const Tensor& image, const std::optional<Tensor>& sc
   });
 }
 
-// From (36, tiles, C) to an image's rows from `top` on.
-static void winograd_outputs(const Tensor& products, const std::optional<Tensor>& bias, int64_t top,
-                             int64_t d, const Tensor& out) {
-  const int64_t width = out.size(1), channels = out.size(2), plane = products.stride(0);
-  const float* const from = products.data_ptr<float>();
-  const float* const add = bias ? bias->data_ptr<float>() : nullptr;
-  float* const to = out.data_ptr<float>();
-  tiles(products.size(1), top, width, d, [&](int64_t n, int64_t row, int64_t column) {
+// From (36, count, C), whose planes are `plane` apart, to an image's rows from `top` on.
+extern "C" void winograd_outputs(const float* from, int64_t plane, int64_t count, const float* add,
+                                 int64_t top, int64_t d, float* to, int64_t width,
+                                 int64_t channels) {
+  tiles(count, top, width, d, [&](int64_t n, int64_t row, int64_t column) {
     for (int64_t c = 0; c < channels; c += 16) {
       Vec v[2][36];
       for (int k = 0; k < 36; ++k)
@@ -105,14 +95,4 @@ static void winograd_outputs(const Tensor& products, const std::optional<Tensor>
       }
     }
   });
-}
-
-TORCH_LIBRARY_FRAGMENT(vcam, m) {
-  m.def("winograd_inputs(Tensor image, Tensor? scale, int top, int d, Tensor(a!) output) -> ()");
-  m.def("winograd_outputs(Tensor products, Tensor? bias, int top, int d, Tensor(a!) output) -> ()");
-}
-
-TORCH_LIBRARY_IMPL(vcam, CPU, m) {
-  m.impl("winograd_inputs", winograd_inputs);
-  m.impl("winograd_outputs", winograd_outputs);
 }

@@ -8,8 +8,6 @@ from pathlib import Path
 import pytest
 
 from vcam_relight.pipeline.native.build import load_library
-from vcam_relight.pipeline.native.composition import compose_kernel
-from vcam_relight.pipeline.native.network import network_kernels
 
 pytestmark = pytest.mark.skipif(
     sys.platform == "win32", reason="a user's folders are their own, and modes say nothing"
@@ -22,12 +20,12 @@ STRANGER = 54321
 @pytest.fixture
 def load(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], str]:
     """Loads a library, built unless it is there; its content says who wrote it."""
-    monkeypatch.setenv("TORCH_EXTENSIONS_DIR", str(tmp_path / "kernels"))
+    monkeypatch.setenv("VCAM_KERNELS_DIR", str(tmp_path / "kernels"))
 
     def build(path: Path) -> None:
         path.write_text("ours")
 
-    return lambda: load_library("kernel", [], [], build, Path.read_text)
+    return lambda: load_library("kernel.so", build, Path.read_text)
 
 
 @pytest.fixture
@@ -119,15 +117,3 @@ def test_other_users_libraries_are_built_again_and_their_folders_refused(
     os.chown(library.parent, STRANGER, STRANGER)
     with pytest.raises(RuntimeError, match="is another user's"):
         load()
-
-
-def test_a_missing_compiler_is_told_once_for_all_kernels(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    monkeypatch.setenv("TORCH_EXTENSIONS_DIR", str(tmp_path / "kernels"))
-    monkeypatch.setenv("CXX", "no-such-compiler")
-    assert compose_kernel.__wrapped__() is None
-    assert network_kernels.__wrapped__() is None
-    (record,) = (record for record in caplog.records if record.levelname == "WARNING")
-    assert "there is no no-such-compiler" in record.message
-    assert "install a C++ compiler" in record.message

@@ -1,10 +1,5 @@
 """The network's other forms say what the network says: the kernels and the ONNX file."""
 
-import logging
-import os
-import shutil
-import subprocess
-import sys
 from dataclasses import astuple
 from pathlib import Path
 
@@ -26,11 +21,6 @@ from vcam_relight.pipeline.native.network import network_kernels
 NETWORK_KERNELS = 5e-5
 """Absolute and relative, of the tri-plane network's outputs in float32 between torch, its kernels
 and ONNX Runtime: sums are taken in other orders; 2e-6 was measured."""
-
-_PRINTED = """
-from vcam_relight.pipeline.native.network import network_kernels
-print(network_kernels())
-"""
 
 Result = tuple[Maps, Volume, Tensor, TemporalState, Tensor]
 
@@ -132,51 +122,14 @@ def test_kernels_say_the_same_on_any_number_of_threads(network: TriplaneNetwork)
         assert torch.equal(one, other)
 
 
-@pytest.mark.parametrize("fault", ["compiler", "folder"])
-def test_without_kernels_the_network_runs_and_says_what_to_do(
-    fault: str,
-    network: TriplaneNetwork,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    caplog: pytest.LogCaptureFixture,
+def test_without_kernels_the_network_runs(
+    network: TriplaneNetwork, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    folder = tmp_path / "extensions"
-    if fault == "compiler":
-        monkeypatch.setenv("CXX", "/bin/false")
-    else:
-        folder.write_text("no folder")
-    monkeypatch.setenv("TORCH_EXTENSIONS_DIR", str(folder))
-    monkeypatch.setattr(runtime, "network_kernels", network_kernels.__wrapped__)
-    with caplog.at_level(logging.WARNING):
-        _, got = _two_frames(Runtime(network))
-    record = caplog.records[-1]
-    assert "install a C++ compiler" in record.message and "can be written" in record.message
-    assert "\n" not in record.message
+    monkeypatch.setattr(runtime, "network_kernels", lambda: None)
+    _, got = _two_frames(Runtime(network))
     with torch.inference_mode():
         expected = network(*_frame(2), network(*_frame(1), None)[2])
     _assert_same(_tensors(got), _tensors(expected))
-
-
-@pytest.mark.parametrize("fault", ["killed", "damaged"])
-def test_kernels_are_built_again_after_a_build_that_was_killed_or_damage(
-    fault: str, tmp_path: Path
-) -> None:
-    _compiled()
-    (built,) = (Path(path) for path in torch.ops.loaded_libraries if "vcam_" in path)
-    folder = Path(shutil.copytree(built.parent, tmp_path / built.parent.name))
-    if fault == "killed":
-        (folder / "complete").unlink()
-        (folder / "lock").touch()
-    else:
-        (folder / built.name).write_bytes(b"")
-    done = subprocess.run(
-        [sys.executable, "-c", _PRINTED], capture_output=True, text=True, timeout=600,
-        env=os.environ
-        | {"TORCH_EXTENSIONS_DIR": str(tmp_path), "PYTHONPATH": os.pathsep.join(sys.path)},
-    )  # fmt: skip
-    assert "torch.ops.vcam" in done.stdout, done.stderr
-    assert [path.name for path in tmp_path.iterdir()] == [folder.name]
-    assert (folder / "complete").exists() and (folder / built.name).stat().st_size > 0
 
 
 @pytest.mark.filterwarnings("ignore:.*:DeprecationWarning")

@@ -248,7 +248,7 @@ def test_devices_lists_both_kinds() -> None:
 
 
 def test_doctor_passes_without_camera_and_gpu() -> None:
-    done = vcam("doctor", "--json", "--port", "0")
+    done = vcam("doctor", "--json", "--port", "0", "--engines")
     checks = {check["name"]: check for check in json.loads(done.stdout)["checks"]}
     assert [c for c in checks.values() if c["level"] == "fail"] == []
     assert done.returncode == 0
@@ -263,7 +263,7 @@ def test_doctor_passes_without_camera_and_gpu() -> None:
 def test_doctor_fails_where_the_engine_cannot_load(tmp_path: Path) -> None:
     (tmp_path / "ai_edge_litert").mkdir()
     (tmp_path / "ai_edge_litert" / "__init__.py").write_text("raise ImportError('wrong libc')")
-    done = vcam("doctor", PYTHONPATH=str(tmp_path))
+    done = vcam("doctor", "--engines", PYTHONPATH=str(tmp_path))
     assert done.returncode == 1
     failed = [line for line in done.stdout.splitlines() if line.startswith("fail")]
     assert any("wrong libc; pip install ai-edge-litert" in line for line in failed)

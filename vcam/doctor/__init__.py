@@ -12,7 +12,7 @@ __all__ = ["System", "all_checks", "write_bundle"]
 
 
 def all_checks(
-    system: System, port: int, host: str, cert: Path | None, key: Path | None
+    system: System, port: int, host: str, cert: Path | None, key: Path | None, *, engines: bool
 ) -> Iterator[Check]:
     """Every check, in the order in which a person would fix things.
 
@@ -22,23 +22,26 @@ def all_checks(
         host: the address that the panel would listen on.
         cert: PEM file.
         key: PEM file.
+        engines: whether torch, the default engine and the graphics card are tried, which takes some
+            seconds.
     """
     complete = True
-    for check in program_checks(system):
+    for check in program_checks(system, engines=engines):
         complete &= check.level != "fail"
         yield check
     if complete:  # else the others could not even be imported
-        yield from _surroundings(system)
+        yield from _surroundings(system, engines=engines)
         from vcam_relight.vcam.doctor.panel import check_https, check_port
 
         yield check_port(port)
         yield check_https(host, cert, key)
 
 
-def _surroundings(system: System) -> Iterator[Check]:
-    from vcam_relight.vcam.doctor.gpu import check_gpu
+def _surroundings(system: System, *, engines: bool) -> Iterator[Check]:
+    if engines:
+        from vcam_relight.vcam.doctor.gpu import check_gpu
 
-    yield check_gpu(system)
+        yield check_gpu(system)
     if system.platform == "linux":
         from vcam_relight.vcam.doctor.cameras import camera_checks
         from vcam_relight.vcam.doctor.desktop import desktop_checks

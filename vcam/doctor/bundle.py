@@ -138,7 +138,7 @@ def _settings(system: System) -> str:
 
 
 def _versions() -> Iterator[tuple[str, str]]:
-    for name in sorted([*NEEDED.values(), "torch", "pyvirtualcam", "ninja"]):
+    for name in sorted([*NEEDED.values(), "torch", "pyvirtualcam"]):
         try:
             yield name, importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:

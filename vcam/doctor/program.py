@@ -8,10 +8,14 @@ import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from vcam_relight.pipeline.core.resources import CHECKPOINTS, MEDIAPIPE, read_checked, stated_sums
 from vcam_relight.vcam.doctor.check import Check, one_line
 from vcam_relight.vcam.doctor.system import System
+
+if TYPE_CHECKING:
+    from vcam_relight.pipeline.native.library import KernelLibrary
 
 OLDEST_PYTHON = (3, 11)
 NEEDED = {
@@ -29,26 +33,28 @@ NEEDED = {
 """Module -> the distribution it comes from."""
 
 
-def program_checks(system: System) -> Iterator[Check]:
-    """The checks, in the order in which a person would fix things."""
+def program_checks(system: System, *, engines: bool) -> Iterator[Check]:
+    """The checks, in the order in which a person would fix things.
+
+    Args:
+        system: the machine.
+        engines: whether the default engine is tried, which takes torch some seconds to load.
+    """
     yield check_python()
     packages = [check_package(module, distribution) for module, distribution in NEEDED.items()]
     yield from packages
+    yield check_torch()
     yield check_h264()
     yield check_files("models", MEDIAPIPE)
     yield check_files("checkpoint", CHECKPOINTS)
-    engine = check_engine()
-    yield engine
-    if engine.level == "ok":
-        from vcam_relight.pipeline.native.composition import compose_kernel
-        from vcam_relight.pipeline.native.network import network_kernels
+    complete = all(check.level == "ok" for check in packages)
+    if complete:
+        from vcam_relight.pipeline.native.library import kernel_library
 
-        yield check_kernels(
-            system,
-            network=network_kernels() is not None,
-            compositing=compose_kernel() is not None,
-        )
-    if all(check.level == "ok" for check in packages):
+        yield check_kernels(system, kernel_library())
+    if engines:
+        yield check_engine()
+    if complete:
         yield check_config_folder()
         yield check_user_presets()
 
@@ -70,6 +76,16 @@ def check_package(module: str, distribution: str) -> Check:
         return Check("ok", distribution, "imports (installed under another name)")
     except Exception as error:  # a broken native library raises what it likes
         return Check("fail", distribution, one_line(error), f"pip install {distribution}")
+
+
+def check_torch() -> Check:
+    """Torch is installed; whether it loads is seen when engines are tried."""
+    try:
+        version = importlib.metadata.version("torch")
+    except importlib.metadata.PackageNotFoundError:
+        hint = "pip install torch; until then choose --engine geometry"
+        return Check("fail", "torch", "not installed: the neural engines need it", hint)
+    return Check("ok", "torch", f"{version}; `vcam doctor --engines` tries it")
 
 
 def check_h264() -> Check:
@@ -126,34 +142,25 @@ def check_engine() -> Check:
     return Check("ok", "engine", f"{DEFAULT_ENGINE} relights")
 
 
-def check_kernels(system: System, *, network: bool, compositing: bool) -> Check:
-    """The kernels in C++ are built; without them torch and OpenCV do their work, more slowly.
+def check_kernels(system: System, library: "KernelLibrary | None") -> Check:
+    """The kernels in C++ are there; without them torch and OpenCV do their work, more slowly.
 
     Args:
         system: the machine.
-        network: whether those of the network are, after the engine has tried.
-        compositing: whether that of the compositor is.
+        library: the kernels, if any.
     """
     name = "kernels"
-    if network and compositing:
-        return Check("ok", name, "built for this processor")
-    instead = []
-    if not network:
-        instead.append("torch runs the network, at half the speed")
-    if not compositing:
-        instead.append("OpenCV composes frames, at half the speed")
-    slow = "; ".join(instead)
+    if library is not None:
+        when = "with the program" if library.installed else "on first use"
+        return Check("ok", name, f"{library.variant}, built {when}")
+    slow = "torch runs the network and OpenCV composes frames, at half the speed"
     if system.platform == "win32":
-        return Check("ok", name, f"not for Windows: {slow}")
-    path = system.environ.get("PATH")
-    compiler = system.environ.get("CXX") or "c++"  # as torch.utils.cpp_extension chooses
-    if shutil.which(compiler, path=path) is None:
+        return Check("ok", name, f"none: {slow}")
+    compiler = system.environ.get("CXX") or "c++"
+    if shutil.which(compiler, path=system.environ.get("PATH")) is None:
         known = {"darwin": "xcode-select --install"}
         hint = known.get(system.platform, "install a C++ compiler (Debian: sudo apt install g++)")
         return Check("warn", name, f"there is no {compiler}: {slow}", hint)
-    if not network and shutil.which("ninja", path=path) is None:
-        hint = "pip install ninja, and have its folder on PATH"
-        return Check("warn", name, f"there is no ninja: {slow}", hint)
     return Check(
         "warn", name, f"not built: {slow}", "`vcam -v doctor` shows what the compiler says"
     )

@@ -14,6 +14,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """How to report, and the panel's address to look at."""
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.add_argument(
+        "--engines",
+        action="store_true",
+        help="also try torch, the default engine and the graphics card (some seconds)",
+    )
+    parser.add_argument(
         "--bundle", type=Path, metavar="FILE", help="also write a report for a bug's description"
     )
     parser.add_argument("--port", type=port, default=8088, help="port of the panel (8088)")
@@ -32,7 +37,9 @@ def run(args: argparse.Namespace) -> int:
 
     system = System()
     checks = []
-    for check in all_checks(system, args.port, args.host, args.tls_cert, args.tls_key):
+    engines = args.engines or args.bundle is not None
+    panel = (args.port, args.host, args.tls_cert, args.tls_key)
+    for check in all_checks(system, *panel, engines=engines):
         checks.append(check)
         if not args.json:
             print(printable(check), flush=True)
