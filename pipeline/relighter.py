@@ -12,6 +12,7 @@ from vcam_relight.pipeline.controls import RelightSettings
 from vcam_relight.pipeline.core.image import BgrImage
 from vcam_relight.pipeline.core.process import prepare_for_frames
 from vcam_relight.pipeline.core.timing import StageTimer
+from vcam_relight.pipeline.effort import FULL, Effort
 from vcam_relight.pipeline.engines.base import Engine
 from vcam_relight.pipeline.face.types import FaceState
 from vcam_relight.pipeline.lighting import Lighting
@@ -24,6 +25,8 @@ class Relight(Protocol):
     """What a frame loop needs of a relighter."""
 
     timer: StageTimer
+    effort: Effort
+    """What the next frame is worth."""
 
     def process(
         self, image: BgrImage, time: float, lighting: Lighting, settings: RelightSettings
@@ -53,6 +56,7 @@ class Relighter:
         prepare_for_frames()
         self.engine = engine
         self.timer = StageTimer()
+        self.effort = FULL
         self._failed = failed
         self._tracker = _tracker(self.timer) if engine.needs_faces else None
         self._stream = engine.open_stream(self.timer)
@@ -91,9 +95,10 @@ class Relighter:
         if self._tracker is None:
             faces = _nobody(image, time)
         else:
-            faces = self._tracker.update(image, time)
+            faces = self._tracker.update(image, time, self.effort.mask_every)
             if faces.shot_change:
                 self._stream.reset()
+        self._stream.effort = self.effort
         try:
             return self._stream.relight(image, faces, lighting, settings)
         except Exception:

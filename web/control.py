@@ -13,6 +13,7 @@ from vcam_relight.vcam.settings.store import preset_changes
 from vcam_relight.vcam.stream.loop import FrameLoop
 from vcam_relight.web.messages import (
     AckMessage,
+    EffortInfo,
     ErrorMessage,
     HelloMessage,
     PresetInfo,
@@ -83,6 +84,7 @@ class RemoteControl:
             ],
             "unsupported_controls": sorted(ENGINES[snapshot.settings.engine].unsupported_controls),
             "stats": cast(StatsInfo, status.stats | {"event_loop_lag_ms": self._lag.lag.summary()}),
+            "effort": cast(EffortInfo, asdict(status.effort)),
         }
 
     def change(self, message: SetMessage) -> AckMessage | ErrorMessage:

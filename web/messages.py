@@ -81,6 +81,16 @@ class StatsInfo(TypedDict):
     event_loop_lag_ms: Percentiles
 
 
+class EffortInfo(TypedDict):
+    """How much work frames are worth at the moment."""
+
+    level: int
+    """Steps below the highest."""
+    name: str
+    reason: str
+    """Why it is below the highest; empty where it is not."""
+
+
 class StateMessage(TypedDict):
     """Twice a second and after each change: what is so now."""
 
@@ -99,6 +109,7 @@ class StateMessage(TypedDict):
     unsupported_controls: ControlNames
     """Controls that the chosen engine does not support."""
     stats: StatsInfo
+    effort: EffortInfo
 
 
 class ServerState(StateMessage):

@@ -95,10 +95,11 @@ class LiftDenoiser:
         height, width = change.luma.shape
         small = resize(change.luma, (max(width // 2, 16), max(height // 2, 16)))
         planes, share = now, np.zeros_like(amount)
-        if self._last is not None and self._last.planes.shape == now.shape:
-            flow = self._motion(self._last.small, small, now.shape)
+        last = self._last
+        if last and (last.planes.shape, last.small.shape) == (now.shape, small.shape):
+            flow = self._motion(last.small, small, now.shape)
             limit = max(params.agree * noise, 1.0)
-            planes, share = kernel.average(now, self._last.planes, flow, amount, limit, params.keep)
+            planes, share = kernel.average(now, last.planes, flow, amount, limit, params.keep)
         self._last = _Clean(planes, small)
         limits = (params.edges[0] * noise, params.edges[1] * noise)
         filtered = kernel.filter(planes, now[0], share, amount, limits, params.averaged)

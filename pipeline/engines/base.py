@@ -5,6 +5,7 @@ from typing import Protocol
 from vcam_relight.pipeline.controls import RelightSettings
 from vcam_relight.pipeline.core.image import BgrImage, FloatArray
 from vcam_relight.pipeline.core.timing import StageTimer
+from vcam_relight.pipeline.effort import Effort
 from vcam_relight.pipeline.face.types import FaceState
 from vcam_relight.pipeline.lighting import Lighting
 
@@ -16,6 +17,9 @@ class Stream(Protocol):
     stream is deterministic: the same frames, lighting and settings give the same images,
     whatever other streams its engine serves.
     """
+
+    effort: Effort
+    """What the next frame is worth; `FULL` unless somebody sets it."""
 
     def relight(
         self, frame: BgrImage, faces: FaceState, lighting: Lighting, settings: RelightSettings

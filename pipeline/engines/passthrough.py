@@ -3,6 +3,7 @@
 from vcam_relight.pipeline.controls import RelightSettings
 from vcam_relight.pipeline.core.image import BgrImage, FloatArray
 from vcam_relight.pipeline.core.timing import StageTimer
+from vcam_relight.pipeline.effort import FULL
 from vcam_relight.pipeline.face.types import FaceState
 from vcam_relight.pipeline.lighting import Lighting
 
@@ -27,6 +28,8 @@ class PassthroughEngine:
 
 class PassthroughStream:
     """See `PassthroughEngine`."""
+
+    effort = FULL
 
     def relight(
         self, frame: BgrImage, faces: FaceState, lighting: Lighting, settings: RelightSettings

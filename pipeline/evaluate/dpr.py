@@ -13,6 +13,7 @@ import torch
 from vcam_relight.pipeline.controls import RelightSettings
 from vcam_relight.pipeline.core.image import BgrImage, FloatArray
 from vcam_relight.pipeline.core.timing import StageTimer
+from vcam_relight.pipeline.effort import FULL
 from vcam_relight.pipeline.engines.paper import CheckpointError
 from vcam_relight.pipeline.engines.paper.crop import largest
 from vcam_relight.pipeline.engines.paper.dpr import SIDE, WEIGHTS, DprNetwork, load_network
@@ -35,6 +36,7 @@ class DprEngine:
 
     name = "dpr"
     needs_faces = True
+    effort = FULL
 
     def __init__(self, folder: Path, device: str = "cpu") -> None:
         """Loads the network.

@@ -8,17 +8,18 @@ import numpy as np
 from vcam_relight.pipeline.core.color import linear_rgb
 from vcam_relight.pipeline.core.image import BgrImage, GrayImage, LinearRgb, Map
 from vcam_relight.pipeline.core.resample import resize
+from vcam_relight.pipeline.effort import FULL
 from vcam_relight.pipeline.face.skin import skin_masks
 from vcam_relight.pipeline.face.types import FaceState
 
-ANALYSIS_SIDE = 256
-"""Longer side, in pixels, of the analysis resolution: that of normal maps, shading and gains, which
-are smooth; edges are found again in the frame itself."""
 
+def analysis_size(width: int, height: int, side: int) -> tuple[int, int]:
+    """Width and height of the analysis resolution for a frame of that size.
 
-def analysis_size(width: int, height: int) -> tuple[int, int]:
-    """Width and height of the analysis resolution for a frame of that size."""
-    scale = min(1.0, ANALYSIS_SIDE / max(width, height))
+    It is that of normal maps, shading and gains, which are smooth; edges are found again in the
+    frame itself. `side` is the longer one's, in pixels.
+    """
+    scale = min(1.0, side / max(width, height))
     return max(1, round(width * scale)), max(1, round(height * scale))
 
 
@@ -28,11 +29,17 @@ class FrameContext:
     All maps are at the analysis resolution, `(h, w)`.
     """
 
-    def __init__(self, frame: BgrImage, faces: FaceState) -> None:
-        """Takes a frame `(H, W, 3)` and the people in it."""
+    def __init__(self, frame: BgrImage, faces: FaceState, side: int = FULL.analysis_side) -> None:
+        """Takes a frame.
+
+        Args:
+            frame: `(H, W, 3)`.
+            faces: the people in it.
+            side: pixels on the longer side of the analysis resolution.
+        """
         self.frame = frame
         self.faces = faces
-        self.size = analysis_size(*faces.size)
+        self.size = analysis_size(*faces.size, side)
         """Width and height of the analysis resolution."""
         self.scale = self.size[0] / faces.size[0]
         """Pixels at the analysis resolution for one of the frame."""

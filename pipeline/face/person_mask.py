@@ -1,4 +1,4 @@
-"""One stream's person mask: the segmenter's look at every second frame, carried in between."""
+"""One stream's person mask: the segmenter looks at some frames, and it is carried in between."""
 
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
@@ -15,8 +15,6 @@ from vcam_relight.pipeline.face.segmenter import PersonSegmenter
 class PersonMaskParams:
     """When a mask is carried, and how motion is seen."""
 
-    every: int = 2
-    """Frames of which the segmenter looks at one."""
     longest_s: float = 0.08
     """Between two frames: over longer, motion is too large to be followed."""
     side: int = 128
@@ -61,16 +59,17 @@ class PersonMask:
         self._frames, self._last = 0, None
         self._segmenter.reset()
 
-    def begin(self, image: BgrImage, dt: float, quarter_turns: int) -> None:
+    def begin(self, image: BgrImage, dt: float, quarter_turns: int, every: int) -> None:
         """Begins with a frame.
 
         Args:
             image: `(H, W, 3)`.
             dt: seconds since the frame before.
             quarter_turns: as of `PersonSegmenter.segment`; others than before mean another person.
+            every: frames of which the segmenter looks at one.
         """
         carries = self._last is not None and dt <= self._params.longest_s
-        if not carries or self._frames % self._params.every == 0:
+        if not carries or self._frames % every == 0:
             self._looking = self._pool.submit(self._segmenter.segment, image, quarter_turns)
         self._quarter_turns = quarter_turns
         self._frames += 1

@@ -8,6 +8,7 @@ import numpy as np
 from vcam_relight.pipeline.core.image import BgrImage, FloatArray
 from vcam_relight.pipeline.core.resample import resize
 from vcam_relight.pipeline.core.timing import StageTimer
+from vcam_relight.pipeline.effort import FULL
 from vcam_relight.pipeline.face.detector import Detection, FaceDetector, iou
 from vcam_relight.pipeline.face.landmarks import FaceLandmarker
 from vcam_relight.pipeline.face.one_euro import OneEuroFilter
@@ -102,12 +103,13 @@ class FaceTracker:
         self._thumb = None
         self._mask.reset()
 
-    def update(self, image: BgrImage, time: float) -> FaceState:
+    def update(self, image: BgrImage, time: float, mask_every: int = FULL.mask_every) -> FaceState:
         """Finds the people in the next frame.
 
         Args:
             image: `(H, W, 3)`.
             time: media time in seconds; a step back or a long gap starts anew.
+            mask_every: frames of which their mask is looked for in one.
         """
         height, width = image.shape[:2]
         scale = min(1.0, self._params.side / max(height, width))
@@ -125,7 +127,7 @@ class FaceTracker:
         dt = 0.0 if self._time is None else time - self._time
         self._time = time
         # The mask's network and the face's know nothing of each other: they share two cores.
-        self._mask.begin(small, dt, self._quarter_turns())
+        self._mask.begin(small, dt, self._quarter_turns(), mask_every)
         try:
             with self._timer.stage("face"):
                 self._follow(small, dt)

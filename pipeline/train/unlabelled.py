@@ -18,6 +18,7 @@ from vcam_relight.pipeline.core.image import BgrImage
 from vcam_relight.pipeline.core.resample import resize
 from vcam_relight.pipeline.core.tensors import constant, mapped
 from vcam_relight.pipeline.core.timing import StageTimer
+from vcam_relight.pipeline.effort import FULL
 from vcam_relight.pipeline.engines.triplane.network.model import (
     INPUT,
     OUTPUT,
@@ -114,7 +115,9 @@ def _row(
     head = finder.find(state.faces[0].landmarks)
     crop = HeadCrop.of(head)
     pose = pose_in_crop(head, crop.middle, crop.side)
-    normals, own = mapper.normals(state, resize(state.mask, analysis_size(*state.size)))
+    normals, own = mapper.normals(
+        state, resize(state.mask, analysis_size(*state.size, FULL.analysis_side))
+    )
     maps = {"normal": normals, "face": own, "mask": state.mask}
     return {
         "image": crop.cut(image, INPUT),

@@ -14,6 +14,7 @@ from support.relit_demo import LIGHTS, relit_demo
 from vcam_relight.pipeline.controls import RelightSettings
 from vcam_relight.pipeline.core.image import BgrImage
 from vcam_relight.pipeline.core.timing import StageTimer
+from vcam_relight.pipeline.effort import FULL, Effort
 from vcam_relight.pipeline.engines.registry import load_engine
 from vcam_relight.pipeline.evaluate.cases import RelightCase, make_cases, tone_name
 from vcam_relight.pipeline.evaluate.clips import LAG_FRAMES, SWITCH, ClipMeter
@@ -215,6 +216,7 @@ class TintedStream:
     flicker: float
     delay: int
     lights: list[Lighting] = field(default_factory=list)
+    effort: Effort = FULL
 
     def relight(
         self, frame: BgrImage, faces: FaceState, lighting: Lighting, settings: RelightSettings

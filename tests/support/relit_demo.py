@@ -11,6 +11,7 @@ from vcam_relight.pipeline.core.color import DECODE_8BIT
 from vcam_relight.pipeline.core.image import BgrImage, FloatArray, Map
 from vcam_relight.pipeline.core.resample import resize
 from vcam_relight.pipeline.core.timing import StageTimer
+from vcam_relight.pipeline.effort import FULL
 from vcam_relight.pipeline.face.frame_context import analysis_size
 from vcam_relight.pipeline.face.tracker import FaceTracker
 from vcam_relight.pipeline.head.normals import NormalMapper
@@ -59,7 +60,7 @@ def relit_demo(name: str = "demo", tone: float = 35.0, darker: float = 1.0) -> R
     """The subject; `darker` multiplies its albedo."""
     frame = _square(demo_frames(1)[0])
     state = FaceTracker(StageTimer()).still(frame)
-    width, height = analysis_size(*state.size)
+    width, height = analysis_size(*state.size, FULL.analysis_side)
     mask = resize(state.mask, (width, height))
     normals, _ = NormalMapper().normals(state, mask)
     linear = DECODE_8BIT[resize(frame, (width, height))[..., ::-1]]

@@ -9,6 +9,7 @@ import numpy as np
 from vcam_relight.pipeline.controls import RelightSettings
 from vcam_relight.pipeline.core.image import BgrImage
 from vcam_relight.pipeline.core.timing import StageTimer
+from vcam_relight.pipeline.effort import FULL, Effort
 from vcam_relight.pipeline.lighting import Lighting
 from vcam_relight.vcam.core.errors import SourceError, SourceLost
 from vcam_relight.vcam.core.frame import Frame
@@ -118,6 +119,7 @@ class MarkingRelighter:
     """Marks the red channel of what it relights; `before` may wait or raise."""
 
     MARK = 77
+    effort: Effort = FULL
 
     def __init__(self, before: Callable[[BgrImage], object] = lambda image: None) -> None:
         self.timer = StageTimer()

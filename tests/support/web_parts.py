@@ -26,6 +26,7 @@ from aiortc.mediastreams import MediaStreamError, MediaStreamTrack
 from vcam_relight.pipeline.controls import RelightSettings
 from vcam_relight.pipeline.core.image import BgrImage
 from vcam_relight.pipeline.core.timing import StageTimer
+from vcam_relight.pipeline.effort import FULL, Effort
 from vcam_relight.pipeline.lighting import Lighting
 from vcam_relight.pipeline.lighting.presets import load_presets
 from vcam_relight.pipeline.relighter import Relight
@@ -110,6 +111,8 @@ class SceneSource(Source):
 
 class DimRelighter:
     """Dims the image under every preset but `off`."""
+
+    effort: Effort = FULL
 
     def __init__(self, delay_s: float = 0.0, error: Exception | None = None) -> None:
         self.timer = StageTimer()

@@ -17,6 +17,7 @@ from support.stand_ins import (
     wait_for,
 )
 from vcam_relight.pipeline.core.image import BgrImage
+from vcam_relight.pipeline.effort import FULL
 from vcam_relight.pipeline.lighting.presets import load_presets
 from vcam_relight.pipeline.relighter import Relight
 from vcam_relight.vcam.core.errors import SinkError, SourceError
@@ -24,6 +25,7 @@ from vcam_relight.vcam.core.frame import Frame
 from vcam_relight.vcam.settings.store import Settings, SettingsStore
 from vcam_relight.vcam.sinks import Sink
 from vcam_relight.vcam.sources import Source
+from vcam_relight.vcam.stream.governor import Governor
 from vcam_relight.vcam.stream.loop import FrameLoop
 
 
@@ -382,3 +384,23 @@ def test_images_are_counted_and_timed() -> None:
     assert "mark" in stats["stages_ms"]
     assert loop.status().size == (64, 48)
     assert number_of(sink.kept[-1].output) == 30
+
+
+def test_less_is_asked_of_the_engine_while_frames_are_dropped() -> None:
+    relighter = MarkingRelighter()
+
+    def work(image: BgrImage) -> None:
+        if relighter.effort is FULL:
+            time.sleep(0.05)
+
+    relighter.before = work
+    loop = FrameLoop(
+        NumberedSource(), lambda engine: relighter, store(), [KeepingSink()], governor=Governor()
+    )
+    loop.start()
+    try:
+        wait_for(lambda: loop.status().effort.level > 0)
+        assert loop.status().effort.reason == "the machine is busy"
+        wait_for(lambda: relighter.effort is not FULL)
+    finally:
+        loop.stop()

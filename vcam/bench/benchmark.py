@@ -28,6 +28,7 @@ from numpy.typing import NDArray
 from vcam_relight.pipeline.controls import RelightSettings
 from vcam_relight.pipeline.core.image import BgrImage
 from vcam_relight.pipeline.core.timing import StageTimer
+from vcam_relight.pipeline.effort import FULL
 from vcam_relight.pipeline.engines.base import Engine
 from vcam_relight.pipeline.lighting import Lighting
 from vcam_relight.pipeline.lighting.presets import Preset
@@ -282,6 +283,7 @@ class _Paced:
 
     def __init__(self, relighter: Relighter, source: _Clip, sink: "_NullCamera", log: _Log) -> None:
         self.timer: StageTimer = relighter.timer
+        self.effort = FULL
         self._relighter, self._source, self._sink, self._log = relighter, source, sink, log
 
     def process(
@@ -290,6 +292,7 @@ class _Paced:
         """See `Relighter.process`."""
         self._source.taken()
         begin = time.perf_counter()
+        self._relighter.effort = self.effort
         output = self._relighter.process(image, time_s, lighting, settings)
         self._log.last_sign = time.perf_counter()
         times = self._log.frames[round(time_s * FPS)]

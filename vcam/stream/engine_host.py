@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 
 from vcam_relight.pipeline.core.image import BgrImage
+from vcam_relight.pipeline.effort import FULL, Effort
 from vcam_relight.pipeline.relighter import Relight
 from vcam_relight.vcam.core.backoff import Backoff
 from vcam_relight.vcam.core.errors import VcamError
@@ -50,7 +51,9 @@ class EngineHost:
         self.stages_ms: dict[str, float] = {}
         """Milliseconds of each stage of the last frame; empty when it passed through."""
 
-    def process(self, frame: Frame, generation: int, snapshot: Snapshot) -> ProcessedFrame:
+    def process(
+        self, frame: Frame, generation: int, snapshot: Snapshot, effort: Effort = FULL
+    ) -> ProcessedFrame:
         """Relights and mirrors one frame; never raises what an engine raises.
 
         Args:
@@ -58,6 +61,7 @@ class EngineHost:
             generation: how often the source had been opened when the frame came: another number
                 begins a new stream.
             snapshot: the settings that hold for this frame.
+            effort: what it is worth.
         """
         settings = snapshot.settings
         output = frame
@@ -66,7 +70,7 @@ class EngineHost:
             self._choose(settings.engine)
         if time.perf_counter() >= self._retry_at:
             try:
-                output = self._relight(frame, generation, snapshot)
+                output = self._relight(frame, generation, snapshot, effort)
             except Exception as error:  # whatever an engine raises, the stream goes on
                 self._fail(error)
         if settings.mirror:
@@ -90,7 +94,7 @@ class EngineHost:
         self.problem, self._retry_at, self.warm = "", 0.0, False
         self._backoff.reset()
 
-    def _relight(self, frame: Frame, generation: int, snapshot: Snapshot) -> Frame:
+    def _relight(self, frame: Frame, generation: int, snapshot: Snapshot, effort: Effort) -> Frame:
         if self._relighter is None:
             if self._loading is None:
                 make = partial(self._make, self._engine)
@@ -102,6 +106,7 @@ class EngineHost:
             self._relighter.reset()
         self._generation = generation
         relighter = self._relighter
+        relighter.effort = effort
         image = relighter.process(
             frame.image, frame.seconds, snapshot.lighting, snapshot.settings.relight
         )

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from vcam_relight.pipeline.effort import EFFORTS, FULL
 from vcam_relight.pipeline.relighter import Relight
 from vcam_relight.vcam.core.backoff import Backoff
 from vcam_relight.vcam.core.errors import SourceError
@@ -21,6 +22,7 @@ from vcam_relight.vcam.settings.store import SettingsStore
 from vcam_relight.vcam.sinks import Sink
 from vcam_relight.vcam.sources import Source
 from vcam_relight.vcam.stream.engine_host import EngineHost
+from vcam_relight.vcam.stream.governor import Governor
 from vcam_relight.vcam.stream.loading import LOAD_GRACE_PERIOD_S
 from vcam_relight.vcam.stream.sink_runner import SinkRunner
 
@@ -30,6 +32,17 @@ State = Literal["starting", "running", "degraded", "idle", "stopped"]
 
 WAKE_INTERVAL_S = 0.05
 """How often a source that rests asks whether a sink has consumers."""
+
+
+@dataclass(frozen=True, slots=True)
+class EffortStatus:
+    """What frames are worth at one moment."""
+
+    level: int
+    """Steps below the highest."""
+    name: str
+    reason: str
+    """Why it is below the highest; empty where it is not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +57,7 @@ class Status:
     size: tuple[int, int] | None
     """Width and height of the newest image in pixels."""
     stats: dict[str, Any]
+    effort: EffortStatus
 
 
 class FrameLoop:
@@ -57,6 +71,7 @@ class FrameLoop:
         sinks: Sequence[Sink],
         idle_timeout: float | None = None,
         load_grace_period: float = LOAD_GRACE_PERIOD_S,
+        governor: Governor | None = None,
     ) -> None:
         """Starts nothing yet.
 
@@ -70,6 +85,7 @@ class FrameLoop:
                 is one; None: never.
             load_grace_period: seconds that frames wait for an engine; then they pass through
                 while it loads.
+            governor: chooses what frames are worth, for this loop alone; None: always the most.
         """
         self.source = source
         self.settings = settings
@@ -79,6 +95,7 @@ class FrameLoop:
         self.runners = [SinkRunner(sink) for sink in sinks]
         self._idle_timeout = idle_timeout
         self._load_grace_period = load_grace_period
+        self._governor = governor
         self._make_relighter = make_relighter
         self._inbox: Mailbox[_Arrival] = Mailbox()
         self._stop = threading.Event()
@@ -146,7 +163,11 @@ class FrameLoop:
             for runner in self.runners
         }
         stats = self.stats.to_json() | {"drops": drops, "sinks": sinks}
-        return Status(state, problem, self._applied, self._size, stats)
+        level, reason = 0, ""
+        if self._governor is not None:
+            level, reason = self._governor.level, self._governor.reason
+        effort = EffortStatus(level, EFFORTS[level].name, reason)
+        return Status(state, problem, self._applied, self._size, stats, effort)
 
     def _run_source(self) -> None:
         backoff = Backoff()
@@ -228,9 +249,15 @@ class FrameLoop:
                 height, width = frame.image.shape[:2]
                 self._size = (width, height)
                 if idle and engine.warm:
+                    if self._governor is not None:
+                        self._governor.rest()
                     continue
                 snapshot = self.settings.current
-                processed = engine.process(frame, arrival.generation, snapshot)
+                begin = time.perf_counter()
+                effort = self._governor.effort if self._governor is not None else FULL
+                processed = engine.process(frame, arrival.generation, snapshot, effort)
+                if self._governor is not None:
+                    self._govern(self._governor, begin, relit=bool(engine.stages_ms))
                 self._inference_problem = engine.problem
                 if idle:  # it was relit so that who looks first need not wait for models
                     continue
@@ -250,6 +277,15 @@ class FrameLoop:
         finally:
             engine.close()
             self.finished.set()
+
+    def _govern(self, governor: Governor, begin: float, *, relit: bool) -> None:
+        if not relit:  # an engine loads or fails: that tells nothing of the machine
+            governor.rest()
+            return
+        before = governor.level
+        governor.frame(begin, time.perf_counter(), self._inbox.dropped)
+        if governor.level != before:
+            log.debug("effort: %s (%s)", governor.effort.name, governor.reason or "there is room")
 
 
 @dataclass(frozen=True, slots=True)

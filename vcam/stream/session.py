@@ -10,8 +10,10 @@ from vcam_relight.vcam.core.errors import VcamError
 from vcam_relight.vcam.settings.store import SettingsStore
 from vcam_relight.vcam.sinks import Sink
 from vcam_relight.vcam.sources import Source
+from vcam_relight.vcam.stream.governor import Governor
 from vcam_relight.vcam.stream.loading import LOAD_GRACE_PERIOD_S
 from vcam_relight.vcam.stream.loop import FrameLoop
+from vcam_relight.vcam.stream.strain import MachineStrain
 
 
 class SessionLimitError(VcamError):
@@ -36,6 +38,7 @@ class SessionManager:
         make_relighter: Callable[[str], Relight],
         max_sessions: int,
         load_grace_period: float = LOAD_GRACE_PERIOD_S,
+        governed: bool = True,
     ) -> None:
         """Makes no session yet.
 
@@ -44,10 +47,12 @@ class SessionManager:
                 session, may raise, in which case frames pass through.
             max_sessions: how many there may be at once.
             load_grace_period: as of `FrameLoop`.
+            governed: whether frames are worth less work while the machine is busy.
         """
         self.max_sessions = max_sessions
         self._make_relighter = make_relighter
         self._load_grace_period = load_grace_period
+        self._strain = MachineStrain() if governed else None
         self._lock = threading.Lock()
         self._sessions: dict[str, Session] = {}
         self._ids = map(str, itertools.count(1))
@@ -83,6 +88,7 @@ class SessionManager:
                 sinks,
                 idle_timeout,
                 self._load_grace_period,
+                None if self._strain is None else Governor(self._strain),
             )
             session = Session(next(self._ids), loop)
             self._sessions[session.id] = session

@@ -95,6 +95,13 @@ export interface StatsInfo {
   event_loop_lag_ms: { p50?: number; p99?: number };
 }
 
+/** How much work frames are worth at the moment. */
+export interface EffortInfo {
+  level: number;
+  name: string;
+  reason: string;
+}
+
 /** Twice a second and after each change: what is so now. */
 export interface StateMessage {
   type: "state";
@@ -108,6 +115,7 @@ export interface StateMessage {
   sinks: SinkSummary[];
   unsupported_controls: ControlName[];
   stats: StatsInfo;
+  effort: EffortInfo;
 }
 
 /** The answer to `GET /api/state`. */
@@ -123,6 +131,7 @@ export interface ServerState {
   sinks: SinkSummary[];
   unsupported_controls: ControlName[];
   stats: StatsInfo;
+  effort: EffortInfo;
   peers: number;
   ice_servers: string[];
 }

@@ -65,14 +65,15 @@ export function route({ source, sinks }) {
 
 /**
  * The line of numbers of a state message, and details for its tooltip.
- * @param {Pick<StateMessage, "stats" | "size">} state
+ * @param {Pick<StateMessage, "stats" | "size" | "effort">} state
  */
-export function numbers({ stats, size }) {
+export function numbers({ stats, size, effort }) {
   const drops = Object.values(stats.drops).reduce((sum, count) => sum + count, 0);
   const parts = [`${Math.round(stats.fps_out)} fps`];
   if (stats.latency_ms.p50 !== undefined) parts.push(`${Math.round(stats.latency_ms.p50)} ms`);
   parts.push(`${drops} dropped`);
   if (size) parts.push(`${size[0]} × ${size[1]}`);
+  if (effort.level) parts.push(`${effort.name}: ${effort.reason}`);
   const detail = [
     `camera ${stats.fps_in} fps`,
     ...Object.entries(stats.stages_ms).map(([name, ms]) => `${name} ${ms.p50} ms`),

@@ -16,6 +16,7 @@ from vcam_relight.pipeline.controls import RelightSettings
 from vcam_relight.pipeline.core.color import luminance
 from vcam_relight.pipeline.core.image import BgrImage, FloatArray
 from vcam_relight.pipeline.core.timing import StageTimer
+from vcam_relight.pipeline.effort import FULL
 from vcam_relight.pipeline.face.frame_context import FrameContext
 from vcam_relight.pipeline.face.types import FaceState
 from vcam_relight.pipeline.head.normals import NormalMapper
@@ -49,6 +50,8 @@ class GeometryEngine:
 class GeometryStream:
     """See `pipeline.engines.base.Stream`."""
 
+    effort = FULL
+
     def __init__(self, mapper: NormalMapper, timer: StageTimer) -> None:
         self._mapper = mapper
         self._timer = timer
@@ -64,7 +67,7 @@ class GeometryStream:
         if not faces.faces or lighting.mode == "off":
             return frame
         with self._timer.stage("normals"):
-            context = FrameContext(frame, faces)
+            context = FrameContext(frame, faces, self.effort.analysis_side)
             normals, own = self._mapper.normals(faces, context.mask)
         with self._timer.stage("present light"):
             estimate = fit_lighting(context.linear, normals, context.skins, own)

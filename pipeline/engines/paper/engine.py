@@ -15,6 +15,7 @@ from torch import Tensor
 from vcam_relight.pipeline.controls import RelightSettings
 from vcam_relight.pipeline.core.image import BgrImage, FloatArray, RgbImage
 from vcam_relight.pipeline.core.timing import StageTimer
+from vcam_relight.pipeline.effort import FULL
 from vcam_relight.pipeline.engines.paper.crop import Square, largest, paste, person_coverage
 from vcam_relight.pipeline.engines.paper.deep3d import Deep3dPose
 from vcam_relight.pipeline.engines.paper.deep3d import weights_path as deep3d_weights
@@ -111,7 +112,9 @@ class PaperEngine:
 
 
 class PaperStream:
-    """See `pipeline.engines.base.Stream`."""
+    """See `pipeline.engines.base.Stream`; its effort is always the same."""
+
+    effort = FULL
 
     def __init__(
         self,

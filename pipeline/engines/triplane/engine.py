@@ -18,6 +18,7 @@ from vcam_relight.pipeline.core.image import BgrImage, FloatArray, GrayImage, Rg
 from vcam_relight.pipeline.core.mathx import smoothstep
 from vcam_relight.pipeline.core.resample import resize
 from vcam_relight.pipeline.core.timing import StageTimer
+from vcam_relight.pipeline.effort import FULL
 from vcam_relight.pipeline.engines.triplane.head_estimate import (
     HeadEstimate,
     HeadObservation,
@@ -125,6 +126,8 @@ class _HeadTrack:
 class TriplaneStream:
     """See `pipeline.engines.base.Stream`."""
 
+    effort = FULL
+
     def __init__(
         self,
         network: TriplaneNetwork,
@@ -165,7 +168,7 @@ class TriplaneStream:
         # Images of 128 pixels are too small for torch to share out.
         with torch_threads(1):
             with self._timer.stage("grid"):
-                context = FrameContext(frame, faces)
+                context = FrameContext(frame, faces, self.effort.analysis_side)
             heads = self._find_heads(context, _shadow_lighting(lighting, settings))
             relit = frame
             if lighting.mode != "off":
@@ -243,6 +246,7 @@ class TriplaneStream:
             visible=face.visible,
             request=request,
             timer=self._timer,
+            patience=self.effort.patience,
         )
         return _HeadInFrame(face, crop, luma, pose, estimate, pose_trust(found))
 

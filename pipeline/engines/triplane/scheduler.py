@@ -116,6 +116,7 @@ class HeadSchedule(Generic[E]):
         visible: bool,
         request: Callable[[E | None], Future[E]],
         timer: StageTimer,
+        patience: float = 1.0,
     ) -> E:
         """The estimate to relight this frame's head with.
 
@@ -127,14 +128,15 @@ class HeadSchedule(Generic[E]):
             visible: whether the face was found in the frame.
             request: begins an inference on the frame, given the last estimate.
             timer: waiting counts as its stage "network (wait)".
+            patience: how much more, and longer, the head may change until it is looked at again.
 
         Raises what the inference raised.
         """
-        known = self._known(time, target, luma)
+        known = self._known(time, target, luma, patience)
         if self._requested and (in_turn or known not in (Known.CURRENT, Known.CHANGED)):
             requested, self._requested = self._requested, None
             self._estimate = self._result(requested, target, timer)
-            known = self._known(time, target, luma)
+            known = self._known(time, target, luma, patience)
         actions = ACTIONS[known, visible]
         action = actions[0] if in_turn else actions[1]
         if action is Action.WAIT or self._estimate is None:
@@ -143,17 +145,17 @@ class HeadSchedule(Generic[E]):
             self._requested = request(self._estimate)
         return self._estimate
 
-    def _known(self, time: float, target: FloatArray, luma: GrayImage) -> Known:
+    def _known(self, time: float, target: FloatArray, luma: GrayImage, patience: float) -> Known:
         if self._estimate is None:
             return Known.NOTHING
         age = time - self._estimate.time
-        if age > self._params.max_age_s:
+        if age > self._params.max_age_s * patience:
             return Known.STALE
         if not np.array_equal(self._estimate.target, target):
             return Known.OTHER_LIGHT
         change = cv2.norm(self._estimate.luma, luma, cv2.NORM_L1)
-        moved = change > self._params.changed * cv2.norm(luma, cv2.NORM_L1)
-        renew = moved or self._mixed or age >= self._params.rest_s
+        moved = change > self._params.changed * patience * cv2.norm(luma, cv2.NORM_L1)
+        renew = moved or self._mixed or age >= self._params.rest_s * patience
         return Known.CHANGED if renew else Known.CURRENT
 
     def _result(self, requested: Future[E], target: FloatArray, timer: StageTimer) -> E:

@@ -63,6 +63,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--always-on", action="store_true", help="keep the camera on also while nobody looks"
     )
+    parser.add_argument(
+        "--quality",
+        choices=("auto", "full"),
+        default="auto",
+        help="auto: a coarser light while the machine is busy, hot or on battery (the panel says "
+        "when); full: never",
+    )
     parser.add_argument("--preset", metavar="NAME", help="the light; `vcam presets` lists them")
     add_control_arguments(parser)
     add_engine_arguments(parser, saved=True)
@@ -154,7 +161,9 @@ def _build(args: argparse.Namespace, store: "SettingsStore", stack: ExitStack) -
     if chosen is not None:
         stack.callback(chosen.close)
         sinks.append(chosen)
-    sessions = SessionManager(make_relighter, max_sessions=1 + args.max_peers)
+    sessions = SessionManager(
+        make_relighter, max_sessions=1 + args.max_peers, governed=args.quality == "auto"
+    )
     rests = source.can_rest and not args.always_on
     main = sessions.create(source, store, sinks, IDLE_TIMEOUT_S if rests else None)
     config = WebConfig(args.host, args.port, args.tls_cert, args.tls_key, tuple(args.ice_server))
