@@ -251,7 +251,7 @@ def test_image_and_bench_with_a_file_of_weights(
         assert main(["image", str(source), str(target), "--engine", "paper", "--yaw", "10"]) == 0
         out = cv2.imread(str(target))
         assert out is not None and (out != frame).any()
-        assert main(["bench", "--engine", "paper", "--frames", "1", "--json"]) == 0
+        assert main(["bench", "--engine", "paper", "--frames", "2", "--json"]) == 0
         report = json.loads(capsys.readouterr().out)
         print(json.dumps(report["results"]["paper"]["stages_ms"], indent=1))
         stages = set(report["results"]["paper"]["stages_ms"])

@@ -161,7 +161,7 @@ def test_cuda_changes_nothing_for_an_engine_without_torch(command: str, tmp_path
         "run": ["--source", str(small), "--sink", "none", "--no-browser", "--port", "0"],
         "image": [str(small), str(tmp_path / "out.png")],
         "video": [str(tmp_path / "in.mp4"), str(tmp_path / "out.mp4")],
-        "bench": ["--frames", "1", "--size", "64x48"],
+        "bench": ["--frames", "2", "--size", "64x48"],
     }[command]
     if command == "run":
         args += ["--seconds", "1"]
