@@ -91,6 +91,27 @@ def test_always_on_never_rests() -> None:
         loop.stop()
 
 
+def test_a_file_is_not_read_while_nobody_looks_and_goes_on_where_it_was() -> None:
+    source, sink = NumberedSource(), KeepingSink()
+    source.can_pause = True
+    loop = loop_of(source, sink, idle_timeout=IDLE_TIMEOUT_S)
+    loop.start()
+    try:
+        for _ in range(2):
+            count = len(sink.kept)
+            wait_for(lambda count=count: len(sink.kept) > count + 3)
+            sink.has_consumers = False
+            time.sleep(2 * IDLE_TIMEOUT_S + 0.2)
+            sent = source.sent
+            time.sleep(0.3)
+            assert source.sent == sent
+            sink.has_consumers = True
+        wait_for(lambda: len(sink.kept) > sent - 2)
+        assert source.opened == 1
+    finally:
+        loop.stop()
+
+
 def test_a_loop_that_rests_stops_at_once() -> None:
     source, sink = RestingSource(), KeepingSink()
     sink.has_consumers = False

@@ -29,6 +29,7 @@ class DemoSource(Source):
 
     kind = "demo"
     label = "demo clip"
+    can_pause = True
 
     def __init__(self, size: tuple[int, int] | None) -> None:
         """Opens nothing yet.

@@ -46,6 +46,7 @@ class FileSource(Source):
         self._name = path_or_url
         self._is_url = is_url(path_or_url)
         self._fps = fps
+        self.can_pause = not self._is_url and Path(path_or_url).is_file()
         self.label = _without_secrets(path_or_url) if self._is_url else Path(path_or_url).name
         self._player: Player | None = None
         self._lock = threading.Lock()  # FFmpeg's objects die on their own thread, or not in use

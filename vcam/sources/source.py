@@ -17,6 +17,8 @@ class Source(ABC):
     """One word for all sources of a class: its row in `vcam.sources.registry`, where it has one."""
     can_rest: ClassVar[bool] = False
     """Whether it is worth closing while nobody watches: a webcam's LED turns off."""
+    can_pause: bool = False
+    """Whether nobody need read while nobody watches: it then goes on from where it was."""
     is_page: ClassVar[bool] = False
     """Whether one of our own web pages feeds it."""
 

@@ -81,8 +81,8 @@ class FrameLoop:
                 raise, in which case frames pass through.
             settings: read anew for each frame.
             sinks: each gets every frame that it is quick enough for.
-            idle_timeout: seconds without a consumer after which the source is closed until there
-                is one; None: never.
+            idle_timeout: seconds without a consumer after which the source is closed, or not read
+                where it can pause, until there is one; None: never.
             load_grace_period: seconds that frames wait for an engine; then they pass through
                 while it loads.
             governor: chooses what frames are worth, for this loop alone; None: always the most.
@@ -220,7 +220,9 @@ class FrameLoop:
             if not self._idle:
                 consumed_at = now
             elif self._idle_timeout is not None and now - consumed_at > self._idle_timeout:
-                return False
+                if not self.source.can_pause:
+                    return False
+                self._rest()
         return True
 
     def _rest(self) -> None:

@@ -164,7 +164,7 @@ def _build(args: argparse.Namespace, store: "SettingsStore", stack: ExitStack) -
     sessions = SessionManager(
         make_relighter, max_sessions=1 + args.max_peers, governed=args.quality == "auto"
     )
-    rests = source.can_rest and not args.always_on
+    rests = (source.can_rest or source.can_pause) and not args.always_on
     main = sessions.create(source, store, sinks, IDLE_TIMEOUT_S if rests else None)
     config = WebConfig(args.host, args.port, args.tls_cert, args.tls_key, tuple(args.ice_server))
     return Live(
