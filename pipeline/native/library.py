@@ -1,5 +1,6 @@
 """The library of kernels: as it was installed, else built on first use."""
 
+import contextlib
 import ctypes
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -42,7 +43,8 @@ def kernel_library() -> KernelLibrary | None:
     for variant in runnable_variants():
         path = FOLDER / library_name(variant)
         if path.exists():
-            return KernelLibrary(ctypes.CDLL(str(path)), variant, installed=True)
+            with contextlib.suppress(OSError):  # damaged, or for another system
+                return KernelLibrary(ctypes.CDLL(str(path)), variant, installed=True)
     fastest = next(runnable_variants())
 
     def build(path: Path) -> None:

@@ -55,6 +55,14 @@ def test_what_was_installed_needs_no_compiler(
     assert (found.variant, found.installed) == (VARIANTS[0], True)
 
 
+def test_a_damaged_library_gives_way_to_another(built: Path, folders: tuple[Path, Path]) -> None:
+    for path in built.iterdir():
+        shutil.copy(path, folders[0])
+    (folders[0] / library_name(VARIANTS[0])).write_bytes(b"")
+    found = loaded()
+    assert found is not None and found.variant in VARIANTS
+
+
 def test_what_was_made_of_other_sources_is_not_used(
     built: Path, folders: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
