@@ -67,7 +67,7 @@ def test_auto_and_another_view_start_from_the_source_lighting() -> None:
     stream.relight(frame, seen(), OFF, RelightSettings(yaw=10.0, fill=1.0, intensity=2.0))
     assert stub.calls[-1].sh[0].numpy() == pytest.approx(EXPOSURE * AMBIENT[:, 0], abs=1e-5)
     dark = np.asarray(frame // 3, np.uint8)
-    stream.relight(dark, seen(), AUTO, PLAIN)
+    stream.relight(dark, replace(seen(), small=dark), AUTO, PLAIN)
     assert stub.calls[-1].sh[0, 1] < -0.05, "a soft light from the front is added"
     assert len(observed) == 2
     stream.relight(frame, seen(), LEFT, PLAIN)

@@ -24,12 +24,20 @@ const stats = {
   event_loop_lag_ms: {},
 };
 
+const effort = { level: 0, name: "full quality", reason: "" };
+
 test("numbers are left out until they are measured", () => {
-  assert.equal(numbers({ stats, size: null }).line, "25 fps  ·  3 dropped");
+  assert.equal(numbers({ stats, size: null, effort }).line, "25 fps  ·  3 dropped");
   const later = { ...stats, latency_ms: { p50: 41.7, p99: 60 } };
-  const { line, detail } = numbers({ stats: later, size: [640, 360] });
+  const { line, detail } = numbers({ stats: later, size: [640, 360], effort });
   assert.equal(line, "25 fps  ·  42 ms  ·  3 dropped  ·  640 × 360");
   assert.match(detail, /track 4 ms\ndropped before source: 2/);
+});
+
+test("less effort is told with its reason", () => {
+  const less = { level: 1, name: "fewer looks at the face", reason: "on battery" };
+  const { line } = numbers({ stats, size: null, effort: less });
+  assert.equal(line, "25 fps  ·  3 dropped  ·  fewer looks at the face: on battery");
 });
 
 test("a reason begins like a sentence, and the banner goes with it", () => {
