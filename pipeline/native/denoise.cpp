@@ -50,8 +50,8 @@ struct Places {
 };
 
 // An image of three planes where its things have moved by a flow (rows, columns, 2) in its pixels,
-// to sixteenths of one. A pixel's channels are 16 bits each of one number, so that weights whose sum
-// is 256 multiply all of them at once.
+// to sixteenths of one. A pixel's channels are 16 bits each of one number, so that weights whose
+// sum is 256 multiply all of them at once.
 void move(const uint8_t* image, int64_t h, int64_t w, const float* flow, int64_t rows,
           int64_t columns, uint8_t* out) {
   const Places across(w, columns), down(h, rows);
@@ -135,8 +135,9 @@ extern "C" void denoise_halve(const uint8_t* frame, int64_t height, int64_t widt
 }
 
 // Averages now (3, h, w) with the frame before, which has moved by `flow` (rows, columns, 2) in
-// half-size pixels, if that is given. amount (h, w): 255 for all of it. limit: difference of luma up
-// to which they agree. Writes clean (3, h, w) and share (h, w), of 255, what of it is from before.
+// half-size pixels, if that is given. amount (h, w): 255 for all of it. limit: difference of luma
+// up to which they agree. Writes clean (3, h, w) and share (h, w), of 255, what of it is from
+// before.
 extern "C" void denoise_average(const uint8_t* now, const uint8_t* before, int64_t h, int64_t w,
                                 const float* flow, int64_t rows, int64_t columns,
                                 const uint8_t* amount, double limit, double keep, uint8_t* clean,
@@ -179,8 +180,8 @@ extern "C" void denoise_average(const uint8_t* now, const uint8_t* before, int64
 }
 
 // Shrinks details of clean (3, h, w) around means of 5x5 pixels; luma's as much less as frames were
-// averaged (share, of 255, times `averaged`). Writes change (3, h, w), of BGR less the luma of `now`
-// (h, w), in sixteenths of a level.
+// averaged (share, of 255, times `averaged`). Writes change (3, h, w), of BGR less the luma of
+// `now` (h, w), in sixteenths of a level.
 extern "C" void denoise_filter(const uint8_t* clean, const uint8_t* now, const uint8_t* share,
                                const uint8_t* amount, int64_t h, int64_t w, double luma_limit,
                                double chroma_limit, double averaged, int16_t* change) {
@@ -218,7 +219,8 @@ extern "C" void denoise_filter(const uint8_t* clean, const uint8_t* now, const u
       }
     }
     const float* __restrict luma = &rows[0];
-    const float *__restrict cr = luma + w, *__restrict cb = cr + w;
+    const float* __restrict cr = luma + w;
+    const float* __restrict cb = cr + w;
     const uint8_t* __restrict before = now + y * w;
     int16_t* __restrict b = change + y * w;
     int16_t* __restrict g = b + h * w;
@@ -246,8 +248,7 @@ extern "C" void denoise_finish(const uint8_t* frame, int64_t height, int64_t wid
   std::vector<uint8_t> planes(6 * width);
   const auto enlarge = [&](auto* upper, auto* lower, float unit, float* __restrict to) {
     float* __restrict row = &coarse[1];
-    for (int64_t x = 0; x < w; ++x)
-      row[x] = (0.75f * unit) * upper[x] + (0.25f * unit) * lower[x];
+    for (int64_t x = 0; x < w; ++x) row[x] = (0.75f * unit) * upper[x] + (0.25f * unit) * lower[x];
     coarse[0] = coarse[1], coarse[w + 1] = coarse[w];
     const float* __restrict from = coarse.data();
     for (int64_t x = 0; x < w; ++x) {

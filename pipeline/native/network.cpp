@@ -49,7 +49,8 @@ static void tile(const float* in, int64_t step, int64_t row, int64_t channels, i
       vec8(out + p * outputs + 8 * half) = positive ? relu(sum[p][half]) : sum[p][half];
 }
 
-// 1x1 or 3x3; weights are (outputs / 16, kernel, kernel, channels, 16); widths are even, 4 at least.
+// 1x1 or 3x3; weights are (outputs / 16, kernel, kernel, channels, 16); widths are even, 4 at
+// least.
 extern "C" void convolve(const Image* input, const float* weights, int64_t kernel,
                          const float* biases, int64_t stride, const float* adds, int64_t positive,
                          const Image* output) {
@@ -106,8 +107,7 @@ struct Taps {
 };
 
 // What the image has at places (M, 2), into the pixels of `output` in order, from channel `first`.
-extern "C" void gather(const Image* input, const float* place, int64_t first,
-                       const Image* output) {
+extern "C" void gather(const Image* input, const float* place, int64_t first, const Image* output) {
   const Image in = *input, out = *output;
   for_all(out.count * out.height, [&](int64_t line) {
     for (int64_t x = 0; x < out.width; ++x) {

@@ -42,8 +42,8 @@ static void to_outputs(Vec* v, int64_t step) {
   v[3 * step] = off + 8 * off2 + v[5 * step];
 }
 
-// From an image (height, width, channels) to (36, count, C), whose planes are `plane` apart: what is
-// outside the image is 0.
+// From an image (height, width, channels) to (36, count, C), whose planes are `plane` apart: what
+// is outside the image is 0.
 extern "C" void winograd_inputs(const float* from, int64_t height, int64_t width, int64_t channels,
                                 const float* factor, int64_t top, int64_t d, float* to,
                                 int64_t plane, int64_t count) {
