@@ -94,8 +94,14 @@ def test_what_linux_says_of_battery_and_heat(tmp_path: Path) -> None:
     write("class/power_supply/BAT0/scope", "Device")
     assert MachineStrain(tmp_path)() == "", "a mouse's battery"
     write(throttled, "5")
-    strain = MachineStrain(tmp_path, every_s=0.0)
+    times = [0.0]
+    strain = MachineStrain(tmp_path, every_s=5.0, clock=lambda: times[-1])
     assert strain() == ""
     write(throttled, "9")
+    assert strain() == "", "it was asked a moment ago"
+    times.append(6.0)
     assert strain() == "the processor is hot"
+    times.append(50.0)
+    assert strain() == "the processor is hot"
+    times.append(70.0)
     assert strain() == ""

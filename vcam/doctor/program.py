@@ -29,6 +29,7 @@ NEEDED = {
     "tqdm": "tqdm",
     "ai_edge_litert.interpreter": "ai-edge-litert",
     "safetensors": "safetensors",
+    "threadpoolctl": "threadpoolctl",
 }
 """Module -> the distribution it comes from."""
 

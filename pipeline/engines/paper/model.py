@@ -10,9 +10,9 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from vcam_relight.pipeline.core.process import ALL, keep_freed_memory
 from vcam_relight.pipeline.core.timing import StageTimer
 from vcam_relight.pipeline.engines.paper.camera import normals, rays
-from vcam_relight.pipeline.engines.paper.memory import keep_freed_memory
 from vcam_relight.pipeline.engines.paper.network import PaperNetwork
 from vcam_relight.pipeline.engines.paper.renderer import Field
 from vcam_relight.pipeline.engines.paper.temporal import PlaneHistory, new_history
@@ -73,7 +73,7 @@ class PaperModel:
         """
         self.device = torch.device(device)
         if self.device.type == "cpu":
-            keep_freed_memory()
+            keep_freed_memory(ALL)  # some gigabytes a frame, in blocks of up to 134 MB
         self.timer = StageTimer()
         """Milliseconds per stage; put another in its place to time a stream."""
         self._network = network.to(self.device)
