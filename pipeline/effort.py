@@ -17,10 +17,10 @@ class Effort:
     """Pixels on the longer side of the images in which light is worked out."""
 
 
-FULL = Effort("full quality", 1.0, 2, 256)
+FULL = Effort("full quality", 1.0, 1, 256)
 EFFORTS = (
     FULL,
-    Effort("fewer looks at the face", 2.0, 3, 256),
+    Effort("fewer looks at the face", 2.0, 2, 256),
     Effort("coarser light", 2.0, 3, 208),
     Effort("coarsest light", 3.0, 4, 160),
 )

@@ -20,8 +20,17 @@ def resize(image: A, size: tuple[int, int]) -> A:
         return image
     shrinks = size[0] < width or size[1] < height
     method = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
-    if image.dtype == np.uint8:  # OpenCV halves these five times as fast as it shrinks at odd rates
-        while width % 2 == 0 and height % 2 == 0 and width > 2 * size[0] and height > 2 * size[1]:
-            width, height = width // 2, height // 2
-            image = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)  # type: ignore[assignment]
     return cv2.resize(image, size, interpolation=method)  # type: ignore[return-value]
+
+
+def quick_resize(image: A, size: tuple[int, int]) -> A:
+    """`resize` of bytes in a third of the time, for what is smooth anyway.
+
+    OpenCV halves five times as fast as it shrinks at odd rates, but halves first blur a little more
+    or less: the face's networks, for one, see other faces in them.
+    """
+    height, width = image.shape[:2]
+    while width % 2 == 0 and height % 2 == 0 and width > 2 * size[0] and height > 2 * size[1]:
+        width, height = width // 2, height // 2
+        image = resize(image, (width, height))
+    return resize(image, size)

@@ -7,7 +7,7 @@ import numpy as np
 
 from vcam_relight.pipeline.core.color import linear_rgb
 from vcam_relight.pipeline.core.image import BgrImage, GrayImage, LinearRgb, Map
-from vcam_relight.pipeline.core.resample import resize
+from vcam_relight.pipeline.core.resample import quick_resize, resize
 from vcam_relight.pipeline.effort import FULL
 from vcam_relight.pipeline.face.skin import skin_masks
 from vcam_relight.pipeline.face.types import FaceState
@@ -43,7 +43,7 @@ class FrameContext:
         """Width and height of the analysis resolution."""
         self.scale = self.size[0] / faces.size[0]
         """Pixels at the analysis resolution for one of the frame."""
-        self.small = resize(faces.small, self.size)
+        self.small = quick_resize(faces.small, self.size)
         """`(h, w, 3)` the frame."""
 
     @cached_property

@@ -7,20 +7,24 @@ import cv2
 import numpy as np
 
 from vcam_relight.pipeline.core.image import BgrImage, GrayImage, Map
-from vcam_relight.pipeline.core.resample import resize
+from vcam_relight.pipeline.core.resample import quick_resize, resize
 from vcam_relight.pipeline.face.segmenter import PersonSegmenter
 
 
 @dataclass(frozen=True, slots=True)
 class PersonMaskParams:
-    """When a mask is carried, and how motion is seen."""
+    """When a mask is carried, how motion is seen, and how a new look is taken over."""
 
     longest_s: float = 0.08
-    """Between two frames: over longer, motion is too large to be followed."""
+    """Between two frames: over longer, motion is too large to be followed without a look."""
     side: int = 128
     """Pixels on the longer side of the images that motion is seen in; 0.1 ms."""
     still: float = 0.15
     """Of these pixels: less is the camera's noise, and a mask that holds still stays as it is."""
+    small: float = 0.25
+    """Fraction of a small change that a look makes..."""
+    large: float = 0.35
+    """...and the change of the mask from which all of it is taken over."""
 
 
 _PARAMS = PersonMaskParams()
@@ -45,8 +49,8 @@ class PersonMask:
         self._flow = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST)
         self._frames = 0
         """Since the stream began."""
-        self._last: tuple[GrayImage, Map] | None = None
-        """The frame before, small, and its mask."""
+        self._last: tuple[BgrImage, Map] | None = None
+        """The frame before and its mask."""
         self._looking: Future[Map] | None = None
         self._quarter_turns = 0
 
@@ -57,7 +61,6 @@ class PersonMask:
     def reset(self) -> None:
         """Forgets the frames before."""
         self._frames, self._last = 0, None
-        self._segmenter.reset()
 
     def begin(self, image: BgrImage, dt: float, quarter_turns: int, every: int) -> None:
         """Begins with a frame.
@@ -68,10 +71,10 @@ class PersonMask:
             quarter_turns: as of `PersonSegmenter.segment`; others than before mean another person.
             every: frames of which the segmenter looks at one.
         """
+        self._turn(quarter_turns)
         carries = self._last is not None and dt <= self._params.longest_s
         if not carries or self._frames % every == 0:
             self._looking = self._pool.submit(self._segmenter.segment, image, quarter_turns)
-        self._quarter_turns = quarter_turns
         self._frames += 1
 
     def wait(self) -> None:
@@ -85,18 +88,33 @@ class PersonMask:
         Raises what the segmenter raised.
         """
         looking, self._looking = self._looking, None
-        luma = self._luma(image)
-        if quarter_turns == self._quarter_turns and looking is not None:
-            mask = looking.result()
-        elif quarter_turns == self._quarter_turns and self._last is not None:
-            mask = self._carried(*self._last, luma)
-        else:  # somebody came, or turned over
-            mask = self._segmenter.segment(image, quarter_turns)
-        self._last = luma, mask
+        if self._turn(quarter_turns):
+            looking = None
+        if self._last is None:
+            mask = looking.result() if looking else self._segmenter.segment(image, quarter_turns)
+        elif looking is None:
+            mask = self._carried(*self._last, image)
+        else:
+            mask = self._taken_over(self._last[1], looking.result())
+        self._last = image, mask
         return mask
 
-    def _carried(self, before: GrayImage, mask: Map, luma: GrayImage) -> Map:
+    def _turn(self, quarter_turns: int) -> bool:
+        """Whether somebody came, or turned over: the mask before is not theirs."""
+        turned = quarter_turns != self._quarter_turns
+        if turned:
+            self._quarter_turns, self._last = quarter_turns, None
+        return turned
+
+    def _taken_over(self, last: Map, seen: Map) -> Map:
+        """A look, smoothed over time where the mask hardly changes."""
+        change, params = seen - last, self._params
+        taken = np.abs(change) * ((1 - params.small) / params.large) + params.small
+        return np.asarray(last + change * np.minimum(taken, 1.0), np.float32)
+
+    def _carried(self, last: BgrImage, mask: Map, image: BgrImage) -> Map:
         """The mask of the frame before, gone along with what has moved."""
+        before, luma = self._luma(last), self._luma(image)
         flow = self._flow.calc(luma, before, np.zeros((*luma.shape, 2), np.float32))
         moving = (flow * flow).sum(axis=2) > self._params.still**2
         if not moving.any():
@@ -112,5 +130,5 @@ class PersonMask:
     def _luma(self, image: BgrImage) -> GrayImage:
         height, width = image.shape[:2]
         scale = min(1.0, self._params.side / max(height, width))
-        small = resize(image, (max(16, round(width * scale)), max(16, round(height * scale))))
+        small = quick_resize(image, (max(16, round(width * scale)), max(16, round(height * scale))))
         return np.asarray(cv2.cvtColor(small, cv2.COLOR_BGR2GRAY), np.uint8)

@@ -1,13 +1,17 @@
 """A frame that is worth less work keeps its picture."""
 
+from contextlib import closing
 from itertools import pairwise
 
 import numpy as np
 import pytest
 
 from support.demo import demo_frames
+from vcam_relight.pipeline.core.image import Map
+from vcam_relight.pipeline.core.timing import StageTimer
 from vcam_relight.pipeline.effort import EFFORTS, FULL
 from vcam_relight.pipeline.engines.registry import load_engine
+from vcam_relight.pipeline.face.tracker import FaceTracker
 from vcam_relight.pipeline.lighting.presets import load_presets
 from vcam_relight.pipeline.relighter import Relighter
 
@@ -31,3 +35,20 @@ def test_no_change_of_effort_is_seen(engine: str) -> None:
     # At outlines, where light bends, it may be a few levels.
     assert max(float(np.percentile(step, 99.8)) for step in steps) < 10
     assert np.abs(shown[-1] - shown[9]).mean() < 0.1
+
+
+def test_a_mask_that_is_not_looked_for_goes_along_with_the_person() -> None:
+    frame = demo_frames(1)[0]
+    frames = [np.roll(frame, 12 * index, axis=1) for index in range(3)]
+
+    def last_mask(every: int) -> Map:
+        with closing(FaceTracker(StageTimer())) as tracker:
+            return [
+                tracker.update(image, index / 30, every).mask for index, image in enumerate(frames)
+            ][-1]
+
+    looked, carried = last_mask(1), last_mask(3)
+    with closing(FaceTracker(StageTimer())) as tracker:
+        held = tracker.update(frames[0], 0.0).mask
+    error = float(np.abs(carried - looked).mean())
+    assert error < 0.4 * float(np.abs(held - looked).mean())

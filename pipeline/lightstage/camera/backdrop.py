@@ -63,7 +63,6 @@ class Photographs:
         return without_people(np.ascontiguousarray(linear, np.float32), self._people(small))
 
     def _people(self, image: BgrImage) -> NDArray[np.bool_]:
-        self._segmenter.reset()
         mask = self._segmenter.segment(image)
         full = np.asarray(cv2.resize(mask, image.shape[1::-1]), np.float32)
         grown = cv2.dilate((full > 0.15).astype(np.uint8), np.ones((15, 15), np.uint8))
