@@ -12,12 +12,12 @@ class Effort:
     patience: float
     """How much more, and longer, a head may change until the network looks at it again."""
     mask_every: int
-    """Frames of which the person mask is looked for in one; in the others it goes along."""
+    """Frames of which the person mask is looked for in one while little moves."""
     analysis_side: int
     """Pixels on the longer side of the images in which light is worked out."""
 
 
-FULL = Effort("full quality", 1.0, 1, 256)
+FULL = Effort("full quality", 1.0, 2, 256)
 EFFORTS = (
     FULL,
     Effort("fewer looks at the face", 2.0, 2, 256),

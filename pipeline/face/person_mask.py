@@ -1,4 +1,4 @@
-"""One stream's person mask: the segmenter looks at some frames, and it is carried in between."""
+"""One stream's person mask: looked for where the picture moves, carried along in between."""
 
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from vcam_relight.pipeline.face.segmenter import PersonSegmenter
 
 @dataclass(frozen=True, slots=True)
 class PersonMaskParams:
-    """When a mask is carried, how motion is seen, and how a new look is taken over."""
+    """When a mask is carried, how motion is seen, and how a look is taken over."""
 
     longest_s: float = 0.08
     """Between two frames: over longer, motion is too large to be followed without a look."""
@@ -21,6 +21,10 @@ class PersonMaskParams:
     """Pixels on the longer side of the images that motion is seen in; 0.1 ms."""
     still: float = 0.15
     """Of these pixels: less is the camera's noise, and a mask that holds still stays as it is."""
+    changed: float = 12.0
+    most_changed: float = 0.004
+    """Share of these pixels whose luma may have changed by more than so many levels of 255: a hand
+    moves too quickly to be followed, and the segmenter looks."""
     small: float = 0.25
     """Fraction of a small change that a look makes..."""
     large: float = 0.35
@@ -49,8 +53,10 @@ class PersonMask:
         self._flow = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST)
         self._frames = 0
         """Since the stream began."""
-        self._last: tuple[BgrImage, Map] | None = None
-        """The frame before and its mask."""
+        self._luma: GrayImage = np.zeros((1, 1), np.uint8)
+        """The frame at hand, small."""
+        self._last: tuple[GrayImage, Map] | None = None
+        """The frame before, small, and its mask."""
         self._looking: Future[Map] | None = None
         self._quarter_turns = 0
 
@@ -69,10 +75,11 @@ class PersonMask:
             image: `(H, W, 3)`.
             dt: seconds since the frame before.
             quarter_turns: as of `PersonSegmenter.segment`; others than before mean another person.
-            every: frames of which the segmenter looks at one.
+            every: frames of which the segmenter looks at one while little moves.
         """
         self._turn(quarter_turns)
-        carries = self._last is not None and dt <= self._params.longest_s
+        self._luma = self._small_luma(image)
+        carries = dt <= self._params.longest_s and self._is_calm(self._luma)
         if not carries or self._frames % every == 0:
             self._looking = self._pool.submit(self._segmenter.segment, image, quarter_turns)
         self._frames += 1
@@ -90,14 +97,22 @@ class PersonMask:
         looking, self._looking = self._looking, None
         if self._turn(quarter_turns):
             looking = None
+        luma = self._luma
         if self._last is None:
             mask = looking.result() if looking else self._segmenter.segment(image, quarter_turns)
         elif looking is None:
-            mask = self._carried(*self._last, image)
+            mask = self._carried(*self._last, luma)
         else:
             mask = self._taken_over(self._last[1], looking.result())
-        self._last = image, mask
+        self._last = luma, mask
         return mask
+
+    def _is_calm(self, luma: GrayImage) -> bool:
+        if self._last is None:
+            return False
+        params, change = self._params, cv2.absdiff(luma, self._last[0])
+        changed = int(np.count_nonzero(change > params.changed))
+        return changed <= params.most_changed * luma.size
 
     def _turn(self, quarter_turns: int) -> bool:
         """Whether somebody came, or turned over: the mask before is not theirs."""
@@ -112,9 +127,8 @@ class PersonMask:
         taken = np.abs(change) * ((1 - params.small) / params.large) + params.small
         return np.asarray(last + change * np.minimum(taken, 1.0), np.float32)
 
-    def _carried(self, last: BgrImage, mask: Map, image: BgrImage) -> Map:
+    def _carried(self, before: GrayImage, mask: Map, luma: GrayImage) -> Map:
         """The mask of the frame before, gone along with what has moved."""
-        before, luma = self._luma(last), self._luma(image)
         flow = self._flow.calc(luma, before, np.zeros((*luma.shape, 2), np.float32))
         moving = (flow * flow).sum(axis=2) > self._params.still**2
         if not moving.any():
@@ -127,7 +141,7 @@ class PersonMask:
         border = cv2.BORDER_REPLICATE
         return np.asarray(cv2.remap(mask, x, y, cv2.INTER_LINEAR, borderMode=border), np.float32)
 
-    def _luma(self, image: BgrImage) -> GrayImage:
+    def _small_luma(self, image: BgrImage) -> GrayImage:
         height, width = image.shape[:2]
         scale = min(1.0, self._params.side / max(height, width))
         small = quick_resize(image, (max(16, round(width * scale)), max(16, round(height * scale))))

@@ -109,7 +109,7 @@ class FaceTracker:
         Args:
             image: `(H, W, 3)`.
             time: media time in seconds; a step back or a long gap starts anew.
-            mask_every: frames of which their mask is looked for in one.
+            mask_every: frames of which their mask is looked for in one while little moves.
         """
         height, width = image.shape[:2]
         scale = min(1.0, self._params.side / max(height, width))
