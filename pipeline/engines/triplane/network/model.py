@@ -25,11 +25,11 @@ _CELLS = 32
 """Side of the planes while they are worked on; they are drawn at twice that."""
 _RAYS = 64
 """Side of the volume-rendered images."""
-_NEAR, _FAR = 1.1, -1.5
+NEAR, FAR = 1.1, -1.5
 """dm from the head's origin towards the camera between which rays look for the surface."""
-_COARSE, _FINE = 8, 4
+COARSE, FINE = 8, 4
 """Samples of a ray: evenly, then around the surface found."""
-_SPREAD = 0.12
+SPREAD = 0.12
 """dm between fine samples."""
 
 
@@ -225,24 +225,24 @@ class VolumeRenderer(nn.Module):
         super().__init__()
         self.density = nn.Linear(s.feature, 1)
         self.register_buffer("places", pixel_places(_RAYS), persistent=False)
-        depths = torch.linspace(_NEAR, _FAR, _COARSE)
+        depths = torch.linspace(NEAR, FAR, COARSE)
         self.register_buffer("coarse", depths, persistent=False)
-        offsets = torch.linspace(1, -1, _FINE) * (_SPREAD * (_FINE - 1) / 2)
+        offsets = torch.linspace(1, -1, FINE) * (SPREAD * (FINE - 1) / 2)
         self.register_buffer("offsets", offsets, persistent=False)
 
     def forward(self, albedo: Tensor, shading: Tensor | None, pose: HeadPose) -> Volume:
         """`(B * 3, C, 64, 64)` planes to images of `_RAYS` pixels."""
         batch, rays = len(pose.scale), len(self.places)
-        depths = self.coarse.expand(batch, rays, _COARSE)
+        depths = self.coarse.expand(batch, rays, COARSE)
         features = _lookup(albedo, pose.lifted(self.places, depths))
-        weights, opacity = self._weights(features, (_NEAR - _FAR) / (_COARSE - 1))
-        coarse = (weights * depths).sum(2) / (opacity + 1e-3) + _FAR * (1e-3 / (opacity + 1e-3))
+        weights, opacity = self._weights(features, (NEAR - FAR) / (COARSE - 1))
+        coarse = (weights * depths).sum(2) / (opacity + 1e-3) + FAR * (1e-3 / (opacity + 1e-3))
         depths = coarse[..., None] + self.offsets
         points = pose.lifted(self.places, depths)
         features = _lookup(albedo, points)
-        weights, _ = self._weights(features, _SPREAD)
+        weights, _ = self._weights(features, SPREAD)
         normalized = weights / (weights.sum(2, keepdim=True) + 1e-3)
-        normalized = normalized + (1 - normalized.sum(2, keepdim=True)) / _FINE
+        normalized = normalized + (1 - normalized.sum(2, keepdim=True)) / FINE
         depth = (normalized * depths).sum(2)
 
         def seen(samples: Tensor) -> Tensor:

@@ -1,9 +1,7 @@
 """`network.model` on the kernels of `pipeline/native`: the same parts by the same names."""
 
-import copy
-
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
 from vcam_relight.pipeline.engines.triplane.network.model import (
@@ -29,6 +27,7 @@ from vcam_relight.pipeline.engines.triplane.runtime.native_layers import (
     new_image,
     packed,
 )
+from vcam_relight.pipeline.engines.triplane.runtime.rearranged import by_square, with_density
 from vcam_relight.pipeline.head.space import HALF, HeadPose
 from vcam_relight.pipeline.native.network import NetworkKernels
 
@@ -42,12 +41,7 @@ class _Encoder:
     def __init__(self, kernels: NetworkKernels, encoder: ImageEncoder) -> None:
         half, quarter, deep = OUTPUT // 2, OUTPUT // 4, OUTPUT // 8
         self._input = new_image(OUTPUT, 12)
-        full = copy.deepcopy(encoder.full.convolution)
-        # `pixel_unshuffle` leaves the channels of one pixel far apart; here they are side by side.
-        weight = full.weight.data
-        by_pixel = weight.view(len(weight), 3, 4, *weight.shape[2:]).transpose(1, 2)
-        full.weight.data = by_pixel.flatten(1, 2)
-        self._full = NativeConv(kernels, full, OUTPUT)
+        self._full = NativeConv(kernels, by_square(encoder.full.convolution), OUTPUT)
         self._down = [
             (
                 NativeConv(kernels, stage.entry.convolution, side),
@@ -135,7 +129,7 @@ class _Planes:
         self._first = NativeConv(kernels, shading.first.convolution, side, 3)
         self._second = NativeConv(kernels, shading.second.convolution, side, 3)
         self._upsample = NativeUpsample(kernels, 2 * side, channels, 3)
-        self._albedo = NativeConv(kernels, _with_density(network), 2 * side, 3, positive=False)
+        self._albedo = NativeConv(kernels, with_density(network), 2 * side, 3, positive=False)
         self._shading = NativeConv(kernels, shading.out, 2 * side, 3, positive=False)
 
     def __call__(self, planes: Tensor, light: Tensor) -> tuple[Tensor, Tensor]:
@@ -257,17 +251,3 @@ def _taken(image: Tensor, channels: int) -> Tensor:
     """`(N, channels, H, W)`, for keeps."""
     part = inner(image)[..., :channels]
     return part.clone(memory_format=torch.contiguous_format).permute(0, 3, 1, 2)
-
-
-def _with_density(network: TriplaneNetwork) -> nn.Conv2d:
-    """The albedo planes' last convolution with the density as one more feature.
-
-    It is linear in the others, so that it may as well be looked up itself.
-    """
-    features, density = network.albedo_planes.out, network.renderer.density
-    both = nn.Conv2d(features.in_channels, features.out_channels + 1, 3, padding=1)
-    more = torch.einsum("of,fikl->oikl", density.weight, features.weight)
-    both.weight.data = torch.cat([features.weight, more]).detach()
-    bias = bias_of(features)
-    both.bias = nn.Parameter(torch.cat([bias, density.weight.detach() @ bias]), requires_grad=False)
-    return both

@@ -1,0 +1,82 @@
+"""NVIDIA's driver: its API's functions, called through ctypes.
+
+Names and meanings are those of the CUDA Driver API's manual. The same calls reach a card or the
+emulation of `pipeline/cuda/emulation`.
+"""
+
+import ctypes
+import sys
+from collections.abc import Callable
+
+_FUNCTIONS = (
+    "cuInit", "cuDriverGetVersion", "cuDeviceGetCount", "cuDeviceGet", "cuDeviceGetName",
+    "cuDeviceGetAttribute", "cuDevicePrimaryCtxRetain", "cuCtxSetCurrent", "cuModuleLoadData",
+    "cuModuleUnload", "cuModuleGetFunction", "cuMemAlloc_v2", "cuMemFree_v2", "cuMemHostAlloc",
+    "cuMemFreeHost", "cuStreamCreate", "cuStreamDestroy_v2", "cuStreamSynchronize",
+    "cuMemcpyHtoDAsync_v2", "cuMemcpyDtoHAsync_v2", "cuMemcpyDtoDAsync_v2", "cuMemsetD8Async",
+    "cuLaunchKernel", "cuStreamBeginCapture_v2", "cuStreamEndCapture",
+    "cuGraphInstantiateWithFlags", "cuGraphDestroy", "cuGraphExecDestroy", "cuGraphLaunch",
+    "cuEventCreate", "cuEventDestroy_v2", "cuEventRecord", "cuEventSynchronize",
+    "cuEventElapsedTime",
+)  # fmt: skip
+
+CAPABILITY = (75, 76)
+"""Attributes of a device: major and minor number of its compute capability."""
+
+
+class CudaError(RuntimeError):
+    """The driver, the card or the compiler of kernels failed; what follows on it fails as well."""
+
+
+class Driver:
+    """The functions of one library; each raises CudaError for a result other than success."""
+
+    def __init__(self, library: ctypes.CDLL) -> None:
+        """Raises CudaError for a library that lacks some: an old driver."""
+        self.library = library
+        self._texts = getattr(library, "cuGetErrorString", None)
+        self._functions: dict[str, Callable[..., int]] = {}
+        for name in _FUNCTIONS:
+            function = getattr(library, name, None)
+            if function is None:
+                raise CudaError(f"NVIDIA's driver is too old: it has no {name}")
+            self._functions[name] = function
+
+    def call(self, name: str, *arguments: object) -> None:
+        """Calls a function.
+
+        Args:
+            name: as the library exports it.
+            arguments: of ctypes, so that their sizes are known.
+
+        Raises:
+            CudaError: it fails.
+        """
+        result = self._functions[name](*arguments)
+        if result:
+            raise CudaError(f"{name}: {self._text(result)} ({result})")
+
+    def _text(self, result: int) -> str:
+        text = ctypes.c_char_p()
+        if self._texts is None or self._texts(result, ctypes.byref(text)) or text.value is None:
+            return "unknown error"
+        return text.value.decode("utf-8", "replace")
+
+
+def installed_driver() -> Driver:
+    """The driver of this machine, ready to be used.
+
+    Raises:
+        CudaError: there is none, it is too old, or it finds no card.
+    """
+    name = "nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1"
+    try:
+        driver = Driver(ctypes.CDLL(name))
+    except OSError as error:
+        raise CudaError("NVIDIA's driver is not installed") from error
+    driver.call("cuInit", ctypes.c_uint(0))
+    count = ctypes.c_int()
+    driver.call("cuDeviceGetCount", ctypes.byref(count))
+    if count.value == 0:
+        raise CudaError("NVIDIA's driver finds no card")
+    return driver
