@@ -47,70 +47,57 @@ class DenoiseParams:
     """Noise below which an image counts as this noisy: 8 bits have no less."""
 
 
-_PARAMS = DenoiseParams()
+PARAMS = DenoiseParams()
 
 
 @dataclass(frozen=True, slots=True)
-class _Clean:
-    """A frame with its noise averaged out."""
+class DenoiseRequest:
+    """What is to be done to one frame."""
 
-    planes: Planes
-    small: GrayImage
-    """Luma at half of the analysis resolution, to tell motion by."""
+    amount: GrayImage
+    """`(h, w)` how much of the noise is to go, in 255 steps, at the analysis resolution."""
+    before: bool
+    """Whether there is a frame before to average with."""
+    flow: FloatArray | None
+    """`(rows, columns, 2)` where its things were, in pixels of half the frame's size; None: where
+    they are."""
 
 
-class LiftDenoiser:
-    """Denoises the frames of one stream; for one thread at a time.
+class DenoiseRequests:
+    """Tells what is to be done, frame by frame of one stream; for one thread at a time."""
 
-    `pipeline/native/denoise.cpp` does the work where it can be built; OpenCV takes six times as
-    long.
-    """
-
-    def __init__(self, params: DenoiseParams = _PARAMS) -> None:
+    def __init__(self, params: DenoiseParams = PARAMS) -> None:
         self._params = params
-        self._kernel = denoise_kernel() or OpenCvDenoise()
         self._flow = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST)
-        self._last: _Clean | None = None
+        self._last: tuple[GrayImage, tuple[int, int]] | None = None
+        """Luma at half of the analysis resolution, to tell motion by, and the half-size frame's
+        height and width."""
 
-    def apply(self, frame: BgrImage, change: LightChange, lift: float) -> BgrImage:
-        """The frame with as little noise as `change` needs.
+    def of(self, half: tuple[int, int], change: LightChange, lift: float) -> DenoiseRequest | None:
+        """What a frame needs; None where nothing is lifted.
 
         Args:
-            frame: `(H, W, 3)`; not written to.
+            half: height and width of the half-size frame.
             change: what the frame's light is going to be multiplied by.
             lift: how much brighter than its room a dark face is made, in all: in a good light (1)
                 a new light lifts no noise that is worth the work.
-
-        Returns:
-            `(H, W, 3)`; `frame` itself where nothing is lifted.
         """
-        params, kernel = self._params, self._kernel
-        wanted = self._amount(change) if lift >= params.least else None
+        wanted = self._amount(change) if lift >= self._params.least else None
         if wanted is None or not wanted.any():
             self._last = None
-            return frame
-        now, roughness = kernel.halve(frame, params.every)
-        amount = resize(wanted, (now.shape[2], now.shape[1]))
-        noise = self._noise(roughness)
-        height, width = change.luma.shape
-        small = resize(change.luma, (max(width // 2, 16), max(height // 2, 16)))
-        planes, share = now, np.zeros_like(amount)
-        last = self._last
-        if last and (last.planes.shape, last.small.shape) == (now.shape, small.shape):
-            flow = self._motion(last.small, small, now.shape)
-            limit = max(params.agree * noise, 1.0)
-            planes, share = kernel.average(now, last.planes, flow, amount, limit, params.keep)
-        self._last = _Clean(planes, small)
-        limits = (params.edges[0] * noise, params.edges[1] * noise)
-        filtered = kernel.filter(planes, now[0], share, amount, limits, params.averaged)
-        return kernel.finish(frame, now[0], filtered, amount, params.detail * noise)
+            return None
+        small = resize(change.luma, motion_size(change.luma.shape))
+        last, self._last = self._last, (small, half)
+        if last is None or last[1] != half or last[0].shape != small.shape:
+            return DenoiseRequest(wanted, before=False, flow=None)
+        return DenoiseRequest(wanted, before=True, flow=self._motion(last[0], small, half))
 
     def reset(self) -> None:
         """Forgets the frames before."""
         self._last = None
 
     def _amount(self, change: LightChange) -> GrayImage:
-        """`(h, w)` how much of the noise is to go, in 255 steps, at the analysis resolution."""
+        """As of `DenoiseRequest.amount`."""
         params = self._params
         around = change.background
         if around is None:
@@ -121,6 +108,69 @@ class LiftDenoiser:
         low, high = np.log(params.least), np.log(params.most)
         share = np.clip((np.log(gain) - low) / (high - low), 0, 1)
         return np.asarray(share * np.float32(255) + np.float32(0.5), np.uint8)
+
+    def _motion(
+        self, before: GrayImage, now: GrayImage, half: tuple[int, int]
+    ) -> FloatArray | None:
+        """As of `DenoiseRequest.flow`."""
+        flow = self._flow.calc(now, before, np.zeros((*now.shape, 2), np.float32))
+        flow = cv2.GaussianBlur(flow, (0, 0), 0.75)
+        flow *= np.array([half[1] / now.shape[1], half[0] / now.shape[0]], np.float32)
+        # Not by cv2.magnitude, which rounds by where in memory an array lies.
+        moving = (flow * flow).sum(axis=2) > (self._params.still / 2) ** 2
+        if not moving.any():
+            return None
+        return np.asarray(flow * moving[..., None], np.float32)
+
+
+class LiftDenoiser:
+    """Denoises the frames of one stream; for one thread at a time.
+
+    `pipeline/native/denoise.cpp` does the work where it can be built; OpenCV takes six times as
+    long.
+    """
+
+    def __init__(self, params: DenoiseParams = PARAMS) -> None:
+        self._params = params
+        self._kernel = denoise_kernel() or OpenCvDenoise()
+        self._requests = DenoiseRequests(params)
+        self._last: Planes | None = None
+        """The frame before, with its noise averaged out."""
+
+    def apply(self, frame: BgrImage, change: LightChange, lift: float) -> BgrImage:
+        """The frame with as little noise as `change` needs.
+
+        Args:
+            frame: `(H, W, 3)`; not written to.
+            change: as of `DenoiseRequests.of`.
+            lift: as of `DenoiseRequests.of`.
+
+        Returns:
+            `(H, W, 3)`; `frame` itself where nothing is lifted.
+        """
+        params, kernel = self._params, self._kernel
+        request = self._requests.of(half_size(frame), change, lift)
+        if request is None:
+            self._last = None
+            return frame
+        now, roughness = kernel.halve(frame, params.every)
+        amount = resize(request.amount, (now.shape[2], now.shape[1]))
+        noise = self._noise(roughness)
+        planes, share = now, np.zeros_like(amount)
+        if request.before and self._last is not None:
+            limit = max(params.agree * noise, 1.0)
+            planes, share = kernel.average(
+                now, self._last, request.flow, amount, limit, params.keep
+            )
+        self._last = planes
+        limits = (params.edges[0] * noise, params.edges[1] * noise)
+        filtered = kernel.filter(planes, now[0], share, amount, limits, params.averaged)
+        return kernel.finish(frame, now[0], filtered, amount, params.detail * noise)
+
+    def reset(self) -> None:
+        """Forgets the frames before."""
+        self._requests.reset()
+        self._last = None
 
     def _noise(self, roughness: NDArray[np.int64]) -> float:
         """Standard deviation of what differs from pixel to pixel where there are few details.
@@ -136,15 +186,12 @@ class LiftDenoiser:
         few = np.where(values <= 3 * mean(roughness), roughness, 0)
         return max(mean(few), self._params.quiet)
 
-    def _motion(
-        self, before: GrayImage, now: GrayImage, shape: tuple[int, ...]
-    ) -> FloatArray | None:
-        """Where things were, in pixels of half the frame's size."""
-        flow = self._flow.calc(now, before, np.zeros((*now.shape, 2), np.float32))
-        flow = cv2.GaussianBlur(flow, (0, 0), 0.75)
-        flow *= np.array([shape[2] / now.shape[1], shape[1] / now.shape[0]], np.float32)
-        # Not by cv2.magnitude, which rounds by where in memory an array lies.
-        moving = (flow * flow).sum(axis=2) > (self._params.still / 2) ** 2
-        if not moving.any():
-            return None
-        return np.asarray(flow * moving[..., None], np.float32)
+
+def half_size(frame: BgrImage) -> tuple[int, int]:
+    """Height and width of the half-size frame."""
+    return max(frame.shape[0] // 2, 1), max(frame.shape[1] // 2, 1)
+
+
+def motion_size(analysis: tuple[int, ...]) -> tuple[int, int]:
+    """Width and height of the image that motion is told by, of the analysis image's shape."""
+    return max(analysis[1] // 2, 16), max(analysis[0] // 2, 16)

@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "pixel.h"
 #include "pixels.h"
 #include "vec.h"
 
@@ -104,9 +105,8 @@ extern "C" void compose(const uint8_t* in, int64_t height, int64_t width, const 
       const float* place = &line[8 * across[x].first];
       const Cell here = vec8(place) + (vec8(place + 8) - vec8(place)) * across[x].share;
       const uint16_t* bgr = &pair[6 * x];
-      const float luma =
-          0.114f * (bgr[0] + bgr[3]) + 0.587f * (bgr[1] + bgr[4]) + 0.299f * (bgr[2] + bgr[5]);
-      const float share = std::min(std::max(here[0] * luma * (1 / 1020.0f) + here[1], 0.f), 1.f);
+      const float luma = luma_of(bgr[0] + bgr[3], bgr[1] + bgr[4], bgr[2] + bgr[5]);
+      const float share = matte_of(here[0], here[1], luma);
       const Pixel person = {here[4], here[3], here[2], 1}, around = {here[7], here[6], here[5], 1};
       const Pixel gain = around + (added[x] + person - around) * share;
       blue[x] = gain[0], green[x] = gain[1], red[x] = gain[2];
@@ -134,11 +134,7 @@ extern "C" void compose(const uint8_t* in, int64_t height, int64_t width, const 
       gain[2 * halves] = mixed[halves];  // of an odd last column
       const uint8_t* __restrict from = bgr[c];
       uint8_t* __restrict to = &planes[(3 + c) * count];
-      for (int64_t x = 0; x < count; ++x) {
-        const float value = from[x];
-        const float offset = std::min(value * (0.055f / 0.04045f), 0.055f * 255);
-        to[x] = level((value + offset) * gain[x] - offset);
-      }
+      for (int64_t x = 0; x < count; ++x) to[x] = lit(from[x], gain[x]);
     }
     merge(&planes[3 * count], &planes[4 * count], &planes[5 * count], count,
           out + (y * width + begin) * 3);

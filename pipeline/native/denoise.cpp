@@ -9,6 +9,7 @@
 #include <cstdlib>
 #include <vector>
 
+#include "pixel.h"
 #include "pixels.h"
 
 namespace {
@@ -17,23 +18,13 @@ using std::min, std::max;
 
 int64_t within(int64_t i, int64_t count) { return min(max<int64_t>(i, 0), count - 1); }
 
-// Of a detail, what counts as noise (Gao 1998, the non-negative garrote's complement).
-inline float noise_of(float detail, float square) {
-  const float size = std::fabs(detail);
-  return std::copysign(min(size, square / max(size, 1e-3f)), detail);
-}
-
-inline int16_t rounded(float value) { return int16_t(int32_t(value + 32768.5f) - 32768); }
-
 // Sums of four pixels to Y, Cr and Cb.
 void to_ycrcb(const uint16_t* __restrict b, const uint16_t* __restrict g,
               const uint16_t* __restrict r, int64_t count, uint8_t* __restrict luma,
               uint8_t* __restrict cr, uint8_t* __restrict cb) {
   for (int64_t x = 0; x < count; ++x) {
-    const float y = 0.114f / 4 * b[x] + 0.587f / 4 * g[x] + 0.299f / 4 * r[x];
-    luma[x] = uint8_t(int32_t(y + 0.5f));
-    cr[x] = uint8_t(int32_t((0.25f * r[x] - y) * 0.713f + 128.5f));
-    cb[x] = uint8_t(int32_t((0.25f * b[x] - y) * 0.564f + 128.5f));
+    const Ycc of = ycc_of_sums(b[x], g[x], r[x]);
+    luma[x] = of.y, cr[x] = of.cr, cb[x] = of.cb;
   }
 }
 
@@ -56,7 +47,6 @@ void move(const uint8_t* image, int64_t h, int64_t w, const float* flow, int64_t
           int64_t columns, uint8_t* out) {
   const Places across(w, columns), down(h, rows);
   const int64_t area = h * w;
-  const int32_t last_x = int32_t(16 * (w - 1)), last_y = int32_t(16 * (h - 1));
   std::vector<float> line(2 * (columns + 1)), dx(w), dy(w);
   std::vector<int32_t> column(w), row(w);
   std::vector<uint64_t> packed((h + 1) * (w + 1) + 1);  // beyond the edges weights are 0
@@ -81,12 +71,8 @@ void move(const uint8_t* image, int64_t h, int64_t w, const float* flow, int64_t
       dx[x] = cell[0] + (cell[2] - cell[0]) * across.share[x];
       dy[x] = cell[1] + (cell[3] - cell[1]) * across.share[x];
     }
-    for (int64_t x = 0; x < w; ++x) {
-      const int32_t px = int32_t((x + dx[x]) * 16 + 32768.5f) - 32768;
-      const int32_t py = int32_t((y + dy[x]) * 16 + 32768.5f) - 32768;
-      column[x] = px < 0 ? 0 : px > last_x ? last_x : px;
-      row[x] = py < 0 ? 0 : py > last_y ? last_y : py;
-    }
+    for (int64_t x = 0; x < w; ++x) column[x] = sixteenths(x + dx[x], int(w));
+    for (int64_t x = 0; x < w; ++x) row[x] = sixteenths(y + dy[x], int(h));
     uint8_t* to = out + y * w;
     for (int64_t x = 0; x < w; ++x) {
       const uint64_t u = column[x] & 15, v = row[x] & 15;
@@ -226,11 +212,8 @@ extern "C" void denoise_filter(const uint8_t* clean, const uint8_t* now, const u
     int16_t* __restrict g = b + h * w;
     int16_t* __restrict r = g + h * w;
     for (int64_t x = 0; x < w; ++x) {
-      const float base = 16 * (luma[x] - before[x]);
-      const float red = 16 * (cr[x] - 128), blue = 16 * (cb[x] - 128);
-      b[x] = rounded(base + 1.773f * blue);
-      g[x] = rounded(base - 0.714f * red - 0.344f * blue);
-      r[x] = rounded(base + 1.403f * red);
+      const Bgr of = bgr_change(luma[x] - before[x], cr[x] - 128, cb[x] - 128);
+      b[x] = rounded(16 * of.b), g[x] = rounded(16 * of.g), r[x] = rounded(16 * of.r);
     }
   }
 }
@@ -274,7 +257,7 @@ extern "C" void denoise_finish(const uint8_t* frame, int64_t height, int64_t wid
     const float* __restrict smooth = &fine[0];
     float* __restrict kept = &fine[0];
     for (int64_t x = 0; x < width; ++x) {
-      const float luma = 0.114f * b[x] + 0.587f * g[x] + 0.299f * r[x];
+      const float luma = luma_of(b[x], g[x], r[x]);
       kept[x] = luma - noise_of(luma - smooth[x], square) * share[x];
     }
     for (int64_t c = 0; c < 3; ++c) {

@@ -34,3 +34,31 @@ ON_BOTH float luma_of(float b, float g, float r) { return 0.114f * b + 0.587f * 
 ON_BOTH float matte_of(float a, float b, float four) {
   return least(most(a * four * (1 / 1020.0f) + b, 0.0f), 1.0f);
 }
+
+// Of a detail, what counts as noise (Gao 1998, the non-negative garrote's complement).
+ON_BOTH float noise_of(float detail, float square) {
+  const float size = detail < 0 ? -detail : detail, part = least(size, square / most(size, 1e-3f));
+  return detail < 0 ? -part : part;
+}
+
+ON_BOTH short rounded(float value) { return short(int(value + 32768.5f) - 32768); }
+
+// Y, Cr and Cb of 0..255, of sums of four pixels.
+struct Ycc { unsigned char y, cr, cb; };
+ON_BOTH Ycc ycc_of_sums(float b, float g, float r) {
+  const float y = luma_of(b / 4, g / 4, r / 4);
+  return {(unsigned char)int(y + 0.5f), (unsigned char)int((0.25f * r - y) * 0.713f + 128.5f),
+          (unsigned char)int((0.25f * b - y) * 0.564f + 128.5f)};
+}
+
+// What changes of Y, and Cr and Cb less 128, make of blue, green and red.
+struct Bgr { float b, g, r; };
+ON_BOTH Bgr bgr_change(float y, float cr, float cb) {
+  return {y + 1.773f * cb, y - 0.714f * cr - 0.344f * cb, y + 1.403f * cr};
+}
+
+// A place of 0..count - 1 in sixteenths.
+ON_BOTH int sixteenths(float place, int count) {
+  const int at = int(place * 16 + 32768.5f) - 32768, last = 16 * (count - 1);
+  return at < 0 ? 0 : at > last ? last : at;
+}

@@ -1,5 +1,5 @@
-// Rows of interleaved pixels to one array a channel and back, and floats to levels: loops that
-// compilers turn into vector instructions.
+// Rows of interleaved pixels to one array a channel and back, in loops that compilers turn into
+// vector instructions.
 #pragma once
 #include <cstdint>
 
@@ -13,10 +13,4 @@ static inline void merge(const uint8_t* __restrict b, const uint8_t* __restrict 
                          const uint8_t* __restrict r, int64_t count, uint8_t* __restrict bgr) {
   for (int64_t x = 0; x < count; ++x)
     bgr[3 * x] = b[x], bgr[3 * x + 1] = g[x], bgr[3 * x + 2] = r[x];
-}
-
-// Rounded; bounded among whole numbers, as compilers keep float comparisons out of vectors.
-static inline uint8_t level(float value) {
-  const int32_t whole = int32_t(value + 0.5f);
-  return uint8_t(whole < 0 ? 0 : whole > 255 ? 255 : whole);
 }
