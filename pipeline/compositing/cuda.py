@@ -34,7 +34,7 @@ class _Sizes:
     frame: tuple[int, ...]
     """`(H, W, 3)`"""
     grid: tuple[int, ...]
-    """`(h, w)` of the mask, of gains, and of how much noise is to go."""
+    """`(h, w)` of the mask and of gains."""
     patch: int
     """Side."""
 
@@ -102,7 +102,7 @@ class _Plan:
             ("uniforms", (_UNIFORMS,), np.float32),
             ("grid", (*grid, 8), np.float32),
             ("patches", (_PATCHES, sizes.patch, sizes.patch, 3), np.float32),
-            ("amount", grid, np.uint8),
+            ("amount", half, np.uint8),
             ("flow", (*motion, 2), np.float32),
             ("shown", sizes.frame, np.uint8),
         ):
@@ -116,7 +116,6 @@ class _Plan:
             ("moved", (3, *half), np.uint8),
             ("averaged", (3, *half), np.uint8),
             ("share", half, np.uint8),
-            ("wanted", half, np.uint8),
             ("change", (3, *half), np.int16),
             ("histogram", (511,), np.int32),
             ("noise", (1,), np.float32),
@@ -138,7 +137,8 @@ class _Plan:
         uniforms[:] = 0
         uniforms[9], uniforms[12] = 1, 1  # patches that are not there have a size
         if request is not None:
-            self._here["amount"][:] = request.amount
+            amount = self._here["amount"]
+            amount[:] = resize(request.amount, amount.shape[::-1])
             uniforms[0] = request.before and self._averaged
             self._averaged = True
             if request.flow is not None:
@@ -185,7 +185,7 @@ class _Plan:
 
     def _denoise(self) -> None:
         there, params, launch = self._there, self._params, self._stream.launch
-        (height, width, _), (rows, columns) = self.sizes.frame, self.sizes.grid
+        height, width, _ = self.sizes.frame
         _, h, w = there["half"].shape
         pixels = (-(-h * w // _THREADS), 1, 1)
         launch("halve", pixels, _THREADS, there["frame"], there["half"], height, width)
@@ -203,17 +203,16 @@ class _Plan:
         launch(
             "average", pixels, _THREADS,
             there["half"], there["moved"], there["amount"], there["noise"], there["uniforms"],
-            there["averaged"], there["share"], there["wanted"], h, w, rows, columns,
-            params.agree, params.keep,
+            there["averaged"], there["share"], h, w, params.agree, params.keep,
         )  # fmt: skip
         self._stream.copy(there["before"], there["averaged"])
         launch(
             "shrink", pixels, _THREADS,
-            there["averaged"], there["half"], there["share"], there["wanted"], there["noise"],
+            there["averaged"], there["half"], there["share"], there["amount"], there["noise"],
             there["change"], h, w, *params.edges, params.averaged,
         )  # fmt: skip
         launch(
             "clean_frame", (-(-height * width // _THREADS), 1, 1), _THREADS,
-            there["frame"], there["half"], there["change"], there["wanted"], there["noise"],
+            there["frame"], there["half"], there["change"], there["amount"], there["noise"],
             there["clean"], height, width, params.detail,
         )  # fmt: skip

@@ -123,25 +123,15 @@ move(const Byte* image, const float* flow, const float* uniforms, Byte* moved, i
 }
 KERNEL(move)
 
-// `amount` (rows, columns), of 255, at a pixel of the half-size frame.
-ON_BOTH int amount_at(const Byte* amount, int x, int y, int h, int w, int rows, int columns) {
-  const Place across = placed(x, w, columns), down = placed(y, h, rows);
-  const Byte *upper = amount + down.first * columns, *lower = amount + down.second * columns;
-  const float one = mixed(upper[across.first], lower[across.first], down.share);
-  const float two = mixed(upper[across.second], lower[across.second], down.share);
-  return int(mixed(one, two, across.share) + 0.5f);
-}
-
 // Averages now (3, h, w) with the frame before where they agree: means of nine pixels' luma, over
-// the noise. Writes clean (3, h, w) and share (h, w), of 255, what of it is from before, and the
-// amount of the noise to go, enlarged (h, w).
+// the noise. amount (h, w): 255 for all of it. Writes clean (3, h, w) and share (h, w), of 255, what
+// of it is from before.
 extern "C" __global__ void __launch_bounds__(256)
 average(const Byte* now, const Byte* before, const Byte* amount, const float* noise,
-        const float* uniforms, Byte* clean, Byte* share, Byte* wanted, int h, int w, int rows,
-        int columns, float agree, float keep) {
+        const float* uniforms, Byte* clean, Byte* share, int h, int w, float agree, float keep) {
   const int i = blockIdx.x * 256 + threadIdx.x;
   if (i >= h * w) return;
-  const int x = i % w, y = i / w, full = amount_at(amount, x, y, h, w, rows, columns);
+  const int x = i % w, y = i / w;
   float of = 0;
   if (((const Uniforms*)uniforms)->before != 0) {
     int sum = 0;
@@ -150,9 +140,9 @@ average(const Byte* now, const Byte* before, const Byte* amount, const float* no
       sum += now[at] - before[at];
     }
     const float apart = fabsf(float(sum)) * (1 / (9 * most(agree * *noise, 1)));
-    of = keep * clamped(2 - apart, 0, 1) * full * (1 / 255.0f);
+    of = keep * clamped(2 - apart, 0, 1) * amount[i] * (1 / 255.0f);
   }
-  wanted[i] = Byte(full), share[i] = Byte(int(of * 255 + 0.5f));
+  share[i] = Byte(int(of * 255 + 0.5f));
   for (int plane = 0; plane < 3; ++plane) {
     const int at = plane * h * w + i;
     // Where nothing counts, neither does what no frame has been written to.
@@ -163,13 +153,13 @@ KERNEL(average)
 
 // Shrinks details of clean (3, h, w) around means of 5 x 5 pixels: `denoise_filter` in denoise.cpp.
 extern "C" __global__ void __launch_bounds__(256)
-shrink(const Byte* clean, const Byte* now, const Byte* share, const Byte* wanted,
+shrink(const Byte* clean, const Byte* now, const Byte* share, const Byte* amount,
        const float* noise, short* change, int h, int w, float of_luma, float of_chroma,
        float averaged) {
   const int i = blockIdx.x * 256 + threadIdx.x, area = h * w;
   if (i >= area) return;
   const int x = i % w, y = i / w;
-  const float chroma = wanted[i] * (1 / 255.0f);
+  const float chroma = amount[i] * (1 / 255.0f);
   const float parts[3] = {chroma * (1 - averaged / 255 * share[i]), chroma, chroma};
   float kept[3];
   for (int plane = 0; plane < 3; ++plane) {
@@ -198,13 +188,13 @@ template <class T> ON_BOTH float enlarged(const T* image, int w, Pair across, Pa
 // The frame with its luma, less the noise in what the half-size luma (h, w) does not show, and
 // `change` (3, h, w) on it: `denoise_finish` in denoise.cpp.
 extern "C" __global__ void __launch_bounds__(256)
-clean_frame(const Byte* frame, const Byte* half, const short* change, const Byte* wanted,
+clean_frame(const Byte* frame, const Byte* half, const short* change, const Byte* amount,
             const float* noise, Byte* output, int height, int width, float detail) {
   const int h = halved(height), w = halved(width), i = blockIdx.x * 256 + threadIdx.x;
   if (i >= height * width) return;
   const Pair across = pair_of(i % width, 0, w - 1), down = pair_of(i / width, 0, h - 1);
   const Byte* p = frame + 3 * i;
-  const int share = wanted[within(i / width / 2, h) * w + within(i % width / 2, w)];
+  const int share = amount[within(i / width / 2, h) * w + within(i % width / 2, w)];
   const float luma = luma_of(p[0], p[1], p[2]), limit = detail * *noise;
   const float kept =
       luma - noise_of(luma - enlarged(half, w, across, down), limit * limit) * (share * (1 / 255.0f));
