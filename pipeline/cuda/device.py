@@ -19,7 +19,6 @@ _NON_BLOCKING = 1
 """CU_STREAM_NON_BLOCKING: does not wait for the default stream, which nobody here uses."""
 
 AnyArray = NDArray[Any]
-Argument = "Buffer | int | float"
 
 
 class Compiler(Protocol):
@@ -130,6 +129,23 @@ class Buffer:
         card.driver.call("cuMemAlloc_v2", ctypes.byref(self.address), size)
         weakref.finalize(self, card._free, "cuMemFree_v2", self.address)
 
+    def part(self, index: int) -> "BufferPart":
+        """One of the arrays along the first axis, in place."""
+        return BufferPart(self, index)
+
+
+class BufferPart:
+    """A part of a buffer's memory."""
+
+    def __init__(self, whole: Buffer, index: int) -> None:
+        self.whole, self.dtype, self.shape = whole, whole.dtype, whole.shape[1:]
+        self.nbytes = whole.nbytes // whole.shape[0]
+        self.address = ctypes.c_uint64(whole.address.value + index * self.nbytes)
+
+
+Argument = Buffer | BufferPart | float
+"""What kernels take; whole numbers where their sources say int."""
+
 
 @dataclass(frozen=True, slots=True)
 class Launch:
@@ -172,7 +188,7 @@ class Stream:
         weakref.finalize(self, card._free, "cuStreamDestroy_v2", self.handle)
 
     def launch(
-        self, kernel: str, blocks: tuple[int, int, int], threads: int, *arguments: "Buffer | float"
+        self, kernel: str, blocks: tuple[int, int, int], threads: int, *arguments: "Argument"
     ) -> None:
         """Begins a kernel.
 
@@ -199,7 +215,7 @@ class Stream:
         )  # fmt: skip
         if self.launches is not None:
             self.launches.append(Launch(kernel, blocks, threads))
-        self._kept.extend(one for one in arguments if isinstance(one, Buffer))
+        self._kept.extend(one for one in arguments if isinstance(one, Buffer | BufferPart))
 
     def upload(self, to: Buffer, source: AnyArray) -> None:
         """Copies to the card; pinned memory goes without a stop."""
@@ -295,8 +311,8 @@ class Stopwatch:
         return elapsed.value
 
 
-def _passed(kernel: str, parameter: Parameter, argument: "Buffer | float") -> "ctypes._SimpleCData[Any]":
-    if isinstance(argument, Buffer):
+def _passed(kernel: str, parameter: Parameter, argument: "Argument") -> "ctypes._SimpleCData[Any]":
+    if isinstance(argument, Buffer | BufferPart):
         if argument.dtype == parameter.array:
             return argument.address
     elif parameter.array is None:

@@ -14,7 +14,7 @@ FOLDER = Path(__file__).parent / "kernels"
 
 _ELEMENTS = {
     "Byte": np.uint8, "short": np.int16, "int": np.int32, "unsigned": np.uint32,
-    "Half2": np.float16, "uint2": np.float16, "uint4": np.float16,
+    "Half": np.float16, "Half2": np.float16, "uint2": np.float16, "uint4": np.float16,
     "float": np.float32, "float4": np.float32,
 }  # fmt: skip
 """C type behind a pointer -> type of the array that is passed; halves go in twos and more."""

@@ -40,6 +40,7 @@ def _paper(device: str) -> Engine:
 
 
 def _triplane(device: str) -> Engine:
+    from vcam_relight.pipeline.cuda.choose import card_of
     from vcam_relight.pipeline.engines.triplane.engine import TriplaneEngine
     from vcam_relight.pipeline.engines.triplane.network.checkpoint import (
         checkpoint_path,
@@ -47,7 +48,8 @@ def _triplane(device: str) -> Engine:
     )
     from vcam_relight.pipeline.engines.triplane.network.refiner import shipped_refiner
 
-    return TriplaneEngine(load_network(checkpoint_path()), shipped_refiner(), device)
+    network, refiner = load_network(checkpoint_path()), shipped_refiner()
+    return TriplaneEngine(network, refiner, card_of(device))
 
 
 _KNOWN: dict[str, EngineInfo] = {

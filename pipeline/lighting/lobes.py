@@ -118,12 +118,12 @@ def cone_irradiance(cosines: FloatArray, radius: float) -> FloatArray:
         radius: half-angle of the cone, radians.
     """
     place = (np.clip(cosines, -1, 1) + np.float32(1)) * np.float32((_STEPS - 1) / 2)
-    table = _cone_table(round(radius, 3))
+    table = cone_table(round(radius, 3))
     return np.asarray(table[(place + np.float32(0.5)).astype(np.int32)], np.float32)
 
 
 @cache
-def _cone_table(radius: float) -> FloatArray:
+def cone_table(radius: float) -> FloatArray:
     """`(_STEPS,)` for cosines from -1 to 1: the mean of max(0, n l) over the cone's directions."""
     cosine = np.linspace(-1, 1, _STEPS)[:, None]
     sine = np.sqrt(1 - cosine * cosine)

@@ -6,6 +6,7 @@
 #pragma once
 
 typedef unsigned char Byte;
+typedef unsigned short Half;
 typedef unsigned Half2;  // two numbers of 16 bits, the first one below
 
 #ifdef __CUDACC__

@@ -6,10 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from vcam_relight.pipeline.compositing.apply import make_applier
 from vcam_relight.pipeline.compositing.background import background_gain
 from vcam_relight.pipeline.compositing.base import LightChange
-from vcam_relight.pipeline.compositing.choose import fastest_compositor
-from vcam_relight.pipeline.compositing.denoise import LiftDenoiser
 from vcam_relight.pipeline.compositing.face_exposure import FaceExposure
 from vcam_relight.pipeline.compositing.gain import highlight_rolloff, soft_limit
 from vcam_relight.pipeline.controls import RelightSettings
@@ -18,7 +17,9 @@ from vcam_relight.pipeline.core.image import BgrImage, FloatArray, GrayImage, Rg
 from vcam_relight.pipeline.core.mathx import smoothstep
 from vcam_relight.pipeline.core.resample import resize
 from vcam_relight.pipeline.core.timing import StageTimer
+from vcam_relight.pipeline.cuda.device import Card
 from vcam_relight.pipeline.effort import FULL
+from vcam_relight.pipeline.engines.triplane.gain import HeadGain, gain_maker
 from vcam_relight.pipeline.engines.triplane.head_estimate import (
     HeadEstimate,
     HeadObservation,
@@ -36,7 +37,6 @@ from vcam_relight.pipeline.engines.triplane.scheduler import (
     is_turn,
     select_heads,
 )
-from vcam_relight.pipeline.engines.triplane.shading import HeadGain
 from vcam_relight.pipeline.engines.triplane.temporal.optical_flow import FlowEstimator
 from vcam_relight.pipeline.engines.triplane.trust import (
     blend,
@@ -71,24 +71,24 @@ class TriplaneEngine:
     needs_faces = True
 
     def __init__(
-        self, network: TriplaneNetwork, refiner: Refiner | None, device: str = "cpu"
+        self, network: TriplaneNetwork, refiner: Refiner | None, card: Card | None = None
     ) -> None:
         """Takes networks with weights.
 
         Args:
             network: not to be trained any more.
             refiner: what corrects its gains; None: nothing does.
-            device: of torch, for inference; pixels and views stay on the CPU.
+            card: that does the work on pixels; None: the CPU does.
 
         Raises:
-            RuntimeError: torch cannot use the device.
+            CudaError: the card cannot be used.
         """
-        self._network, self._refiner = network, refiner
-        self._worker = InferenceWorker(network, device, refiner)
+        self._network, self._refiner, self._card = network, refiner, card
+        self._worker = InferenceWorker(network, refiner, card)
 
     def open_stream(self, timer: StageTimer) -> "TriplaneStream":
         """See `pipeline.engines.base.Engine`."""
-        return TriplaneStream(self._network, self._refiner, self._worker, timer)
+        return TriplaneStream(self._network, self._refiner, self._card, self._worker, timer)
 
     def source_lighting(self, frame: BgrImage, faces: FaceState) -> FloatArray | None:
         """See `pipeline.engines.base.Engine`; of the largest face."""
@@ -132,15 +132,15 @@ class TriplaneStream:
         self,
         network: TriplaneNetwork,
         refiner: Refiner | None,
+        card: Card | None,
         worker: InferenceWorker,
         timer: StageTimer,
     ) -> None:
-        self._refiner = refiner
+        self._make_gain = gain_maker(refiner, card)
         self._worker = worker
         self._timer = timer
         self._params = ScheduleParams()
-        self._compositor = fastest_compositor()
-        self._denoiser = LiftDenoiser()
+        self._applier = make_applier(card, timer)
         self._adapter = LightAdapter()
         self._finder = HeadFinder()
         self._flow = FlowEstimator()
@@ -167,6 +167,7 @@ class TriplaneStream:
             return frame
         # Images of 128 pixels are too small for torch to share out.
         with torch_threads(1):
+            self._applier.begin(frame)
             with self._timer.stage("grid"):
                 context = FrameContext(frame, faces, self.effort.analysis_side)
             heads = self._find_heads(context, _shadow_lighting(lighting, settings))
@@ -190,7 +191,7 @@ class TriplaneStream:
         self._frames = 0
         self._shown = None
         self._exposure.reset()
-        self._denoiser.reset()
+        self._applier.reset()
         self._adapter.reset()
 
     def close(self) -> None:
@@ -201,7 +202,7 @@ class TriplaneStream:
         selected = select_heads(context.faces.faces, list(self._tracks), self._params)
         tracks = {
             face.track_id: self._tracks.get(face.track_id)
-            or _HeadTrack(HeadSchedule(self._params), HeadGain(self._refiner))
+            or _HeadTrack(HeadSchedule(self._params), HeadGain(self._make_gain))
             for face in selected
         }
         heads = [
@@ -295,10 +296,7 @@ class TriplaneStream:
                 [light.patch(lift) for light in lights],
                 strength,
             )
-        with self._timer.stage("denoise"):
-            frame = self._denoiser.apply(context.frame, change, luminance(asked.lift))
-        with self._timer.stage("composition"):
-            return self._compositor.apply(frame, change)
+        return self._applier.apply(context.frame, change, luminance(asked.lift))
 
     def _light(
         self,

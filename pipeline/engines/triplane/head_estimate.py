@@ -5,7 +5,8 @@ from dataclasses import dataclass, replace
 from torch import Tensor
 
 from vcam_relight.pipeline.core.image import BgrImage, FloatArray, GrayImage, RgbGain
-from vcam_relight.pipeline.engines.triplane.network.model import Maps, TemporalState, Volume
+from vcam_relight.pipeline.engines.triplane.network.model import Maps, Volume
+from vcam_relight.pipeline.engines.triplane.runtime.runtime import RuntimeState
 from vcam_relight.pipeline.engines.triplane.source_light import RemovableShading
 from vcam_relight.pipeline.head.space import HeadPose
 from vcam_relight.pipeline.lighting.lobes import DistantLight
@@ -76,7 +77,7 @@ class HeadEstimate:
     """`(9, 3)` the lighting whose cast shadows it has."""
     pose: HeadPose
     """Of the head in the crop."""
-    state: TemporalState
+    state: RuntimeState
     """The network's own, for the next inference."""
     maps: Maps
     """Smoothed over time."""

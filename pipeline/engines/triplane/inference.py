@@ -10,6 +10,8 @@ from torch import Tensor
 from vcam_relight.pipeline.core.color import linear_rgb
 from vcam_relight.pipeline.core.image import BgrImage
 from vcam_relight.pipeline.core.resample import resize
+from vcam_relight.pipeline.cuda.device import Card
+from vcam_relight.pipeline.engines.triplane.gain import gain_maker
 from vcam_relight.pipeline.engines.triplane.head_estimate import (
     HeadEstimate,
     HeadObservation,
@@ -19,7 +21,6 @@ from vcam_relight.pipeline.engines.triplane.network.model import OUTPUT, Triplan
 from vcam_relight.pipeline.engines.triplane.network.refiner import Refiner
 from vcam_relight.pipeline.engines.triplane.runtime.runtime import Runtime
 from vcam_relight.pipeline.engines.triplane.runtime.threads import torch_threads
-from vcam_relight.pipeline.engines.triplane.shading import head_gain
 from vcam_relight.pipeline.engines.triplane.source_light import (
     fit_source,
     removable_shading,
@@ -38,20 +39,20 @@ class InferenceWorker:
     """
 
     def __init__(
-        self, network: TriplaneNetwork, device: str = "cpu", refiner: Refiner | None = None
+        self, network: TriplaneNetwork, refiner: Refiner | None = None, card: Card | None = None
     ) -> None:
         """Readies the network.
 
         Args:
             network: with its weights.
-            device: of torch that it runs on.
             refiner: of the gains that are prepared, see `head_gain`.
+            card: that it runs on; None: the CPU.
 
         Raises:
-            RuntimeError: torch cannot use the device.
+            CudaError: the card cannot be used.
         """
-        self._runtime = Runtime(network, device)
-        self._refiner = refiner
+        self._runtime = Runtime(network, card)
+        self._gain = gain_maker(refiner, card)
         self._flow = FlowEstimator()
         self._thread = ThreadPoolExecutor(1, "network")
         """Its queue holds at most one request for each head that streams follow."""
@@ -69,9 +70,8 @@ class InferenceWorker:
     @torch.inference_mode()
     def _infer(self, observation: HeadObservation, last: HeadEstimate | None) -> HeadEstimate:
         image, luma, pose = observation.image, observation.luma, observation.pose
-        rgb = np.ascontiguousarray(image[..., ::-1].transpose(2, 0, 1))
         maps, volume, state, planes = self._runtime.run(
-            torch.from_numpy(rgb).float()[None] / 127.5 - 1,
+            image,
             pose,
             asked_light(torch.from_numpy(observation.target)[None], pose.rotation),
             last.state if last else None,
@@ -102,7 +102,7 @@ class InferenceWorker:
             )
             if observation.shown is None:
                 return estimate
-            gain = head_gain(estimate, observation.shown, self._refiner)
+            gain = self._gain(estimate, observation.shown)
             return replace(estimate, prepared=PreparedGain(observation.shown, gain))
 
 

@@ -8,11 +8,7 @@ from torch import Tensor
 
 from vcam_relight.pipeline.compositing.gain import soft_limit
 from vcam_relight.pipeline.core.image import FloatArray, RgbGain
-from vcam_relight.pipeline.engines.triplane.head_estimate import (
-    HeadEstimate,
-    LightOfGain,
-    PreparedGain,
-)
+from vcam_relight.pipeline.engines.triplane.head_estimate import HeadEstimate, LightOfGain
 from vcam_relight.pipeline.engines.triplane.highlights import lobe_highlights
 from vcam_relight.pipeline.engines.triplane.network.model import OUTPUT, Maps
 from vcam_relight.pipeline.engines.triplane.network.refiner import (
@@ -46,27 +42,9 @@ class HeadShadingParams:
 
 
 _PARAMS = HeadShadingParams()
-_BAND_DECAY: FloatArray = np.array([0.0] + [1.0] * 3 + [4.0] * 5, np.float32)
+BAND_DECAY: FloatArray = np.array([0.0] + [1.0] * 3 + [4.0] * 5, np.float32)
+"""Times `roughness`, the logarithm by which a reflection loses each harmonic."""
 _VIEW = torch.tensor([0.0, 0.0, 1.0])[:, None, None]
-
-
-class HeadGain:
-    """The gain of one head; made anew only when its estimate or the light changes."""
-
-    def __init__(self, refiner: Refiner | None) -> None:
-        """Takes what `head_gain` does."""
-        self._refiner = refiner
-        self._made: tuple[HeadEstimate, PreparedGain] | None = None
-
-    def of(self, estimate: HeadEstimate, light: LightOfGain) -> RgbGain:
-        """What `head_gain` says."""
-        made = estimate.prepared
-        if self._made and self._made[0] is estimate:
-            made = self._made[1]
-        if made is None or not made.light.equals(light):
-            made = PreparedGain(light, head_gain(estimate, light, self._refiner))
-        self._made = estimate, made
-        return made.gain
 
 
 def head_gain(
@@ -87,7 +65,7 @@ def head_gain(
         `(n, n, 3)`, bounded by `soft_limit`.
     """
     target, amounts = light.target, light.amounts
-    if _difference(estimate, light) == 0:  # the light that there is: most faces under `auto`
+    if light_change(estimate, light) == 0:  # the light that there is: most faces under `auto`
         return np.ones((OUTPUT, OUTPUT, 3), np.float32)
     terms = shading_terms(estimate, light, params)
     log_gain = terms.new - terms.old
@@ -137,11 +115,11 @@ def shading_terms(
         shadows=_gray(diffuse - log_irradiance(bare, light)),
         cast=_gray(log_irradiance(direct, light) - log_irradiance(bare, light)),
         shine=_gray(new - diffuse),
-        difference=_difference(estimate, shown),
+        difference=light_change(estimate, shown),
     )
 
 
-def _difference(estimate: HeadEstimate, light: LightOfGain) -> float:
+def light_change(estimate: HeadEstimate, light: LightOfGain) -> float:
     """0..1, how far the source lighting and the target count as different."""
     colors = light.amounts.source_color
     seen = blend(lighting_without_color(estimate.source), estimate.source, colors)
@@ -165,7 +143,7 @@ def _specular(maps: Maps, light: Tensor, params: HeadShadingParams) -> Tensor:
     facing = maps.normal[:, 2:].clamp(0, 1)
     mirror = 2 * facing * maps.normal - _VIEW  # of unit length where the normal faces the camera
     mirror = mirror / mirror.square().sum(1, keepdim=True).sqrt()
-    gloss = torch.from_numpy(np.exp(-_BAND_DECAY * params.roughness).astype(np.float32))
+    gloss = torch.from_numpy(np.exp(-BAND_DECAY * params.roughness).astype(np.float32))
     glossy = radiance(light * gloss[:, None], mirror).clamp(min=0)
     away = 1 - facing
     rise = (1 - params.reflectance) * params.grazing

@@ -9,6 +9,7 @@ physical terms (diffuse, specular, visibility) as in URHand (Chen et al., CVPR 2
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import cast
 
 import torch
 from safetensors import SafetensorError
@@ -83,6 +84,16 @@ class Refiner(nn.Module):
         self.out = nn.Conv2d(p.half, 4 * 4, 1)
         nn.init.zeros_(self.out.weight)  # no residual at first
         nn.init.zeros_(self.out.bias)  # type: ignore[arg-type]
+
+    @property
+    def quarter(self) -> tuple[Conv, Conv]:
+        """The convolutions at a quarter of the maps' resolution, on the way down."""
+        return cast(Conv, self.to_quarter[0]), cast(Conv, self.to_quarter[1])
+
+    @property
+    def eighth(self) -> tuple[Conv, Conv]:
+        """Those at an eighth."""
+        return cast(Conv, self.to_eighth[0]), cast(Conv, self.to_eighth[1])
 
     def forward(self, features: Tensor) -> Tensor:
         """What is added to the log gain.

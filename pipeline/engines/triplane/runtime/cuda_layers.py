@@ -102,7 +102,7 @@ class CudaMerge:
 
     def __init__(self, stream: Stream, merge: Merge, side: int) -> None:
         self._reduce = CudaConv(stream, merge.reduce, side // 2, positive=False)
-        self._upsample = CudaUpsample(stream, side, merge.reduce.out_channels)
+        self._upsample = CudaUpsample(stream, side, self._reduce.channels)
         self._conv = CudaConv(stream, merge.conv.convolution, side)
 
     def __call__(self, coarse: Buffer, fine: Buffer) -> Buffer:

@@ -1,11 +1,12 @@
-"""The network in real time: on a CPU by kernels of our own, on CUDA by torch's."""
+"""The network in real time, by kernels of our own: on a CPU, or on a card."""
 
-import copy
-
+import numpy as np
 import torch
 from torch import Tensor
 
-from vcam_relight.pipeline.core.tensors import moved
+from vcam_relight.pipeline.core.image import BgrImage
+from vcam_relight.pipeline.cuda.device import Card
+from vcam_relight.pipeline.cuda.driver import CudaError
 from vcam_relight.pipeline.engines.triplane.network.model import (
     INPUT,
     Maps,
@@ -13,80 +14,90 @@ from vcam_relight.pipeline.engines.triplane.network.model import (
     TriplaneNetwork,
     Volume,
 )
+from vcam_relight.pipeline.engines.triplane.runtime.cuda_network import CudaNetwork, DeviceState
 from vcam_relight.pipeline.engines.triplane.runtime.native_network import NativeNetwork
 from vcam_relight.pipeline.engines.triplane.runtime.threads import ALL_THREADS, torch_threads
 from vcam_relight.pipeline.head.space import HeadPose
 from vcam_relight.pipeline.native.network import network_kernels
 
+RuntimeState = TemporalState | DeviceState
+"""What the network remembers of one person, as one runtime keeps it."""
+_AGREES = 0.05
+"""Mean of what a card's maps may differ by from torch's: halves make 0.002 of it."""
+
 
 class Runtime:
     """Runs a network whose weights no longer change, one image at a time.
 
-    With the kernels of `pipeline/native` the images in between are kept channels last, in buffers
-    of this object: it is for one thread at a time. Without them the network runs as it is. What
-    goes in and comes out is on the CPU, but for the temporal state.
+    The images in between are kept channels last, in buffers of this object: it is for one thread at
+    a time. Without kernels the network runs as it is. What comes out is on the CPU, but for the
+    temporal state.
     """
 
     def __init__(
-        self, network: TriplaneNetwork, device: str = "cpu", threads: int | None = None
+        self, network: TriplaneNetwork, card: Card | None = None, threads: int | None = None
     ) -> None:
-        """Readies the network for a device.
+        """Readies the network.
 
         Args:
             network: with its weights.
-            device: of torch.
+            card: that runs it; None: the CPU.
             threads: of the CPU to use, by default half as many as torch does: the frames go on
                 beside the network.
 
         Raises:
-            RuntimeError: torch cannot use the device.
+            CudaError: the card does not run it, or says what the CPU does not say.
         """
-        network = network.eval()
-        threads = threads or max(1, ALL_THREADS // 2)
-        if device != "cpu":
-            self._forward, self._torch_threads = _MovedNetwork(network, device).forward, threads
-            return
-        kernels = network_kernels()
-        if kernels is None:
-            self._forward, self._torch_threads = network.forward, threads
-        else:
+        self._network = network = network.eval()
+        self._card: CudaNetwork | None = None
+        self._torch_threads = threads = threads or max(1, ALL_THREADS // 2)
+        self._forward = network.forward
+        if card is not None:
+            with torch.inference_mode():
+                self._card = CudaNetwork(network, card)
+                self._check(self._card)
+        elif (kernels := network_kernels()) is not None:
             kernels.threads(threads)
             # What is left to torch is small: its threads would wait for one another.
             self._forward, self._torch_threads = NativeNetwork(network, kernels).forward, 1
 
     def run(
-        self, image: Tensor, pose: HeadPose, light: Tensor, state: TemporalState | None
-    ) -> tuple[Maps, Volume, TemporalState, Tensor]:
-        """`TriplaneNetwork.forward` for a batch of one; what comes out stays as it is."""
+        self, image: BgrImage, pose: HeadPose, light: Tensor, state: RuntimeState | None
+    ) -> tuple[Maps, Volume, RuntimeState, Tensor]:
+        """`TriplaneNetwork.forward` for a batch of one; what comes out stays as it is.
+
+        Args:
+            image: `(256, 256, 3)`.
+            pose: as of `TriplaneNetwork.forward`.
+            light: as of `TriplaneNetwork.forward`.
+            state: what the run before gave.
+        """
         with torch_threads(self._torch_threads), torch.inference_mode():
-            return self._forward(image, pose, light, state)
+            # A state that another device left, after a failure, is forgotten.
+            if self._card is None:
+                here = state if isinstance(state, TemporalState) else None
+                return self._forward(_tensor(image), pose, light, here)
+            there = state if isinstance(state, DeviceState) else None
+            return self._card.forward(image, pose, light, there)
+
+    def _check(self, card: CudaNetwork) -> None:
+        """Raises CudaError where a card says what torch does not say, with and without a state."""
+        image = np.random.default_rng(0).integers(0, 256, (INPUT, INPUT, 3), np.uint8)
+        pose = HeadPose(torch.eye(3)[None], torch.tensor([0.5]), torch.tensor([[0.05, 0.02]]))
+        light = torch.tensor([[1.0, 0.2, 0.3, -0.4, 0.1, 0.0, 0.1, 0.2, -0.1]])
+        there: DeviceState | None = None
+        here: TemporalState | None = None
+        for turn in range(2):
+            pixels = np.ascontiguousarray(np.roll(image, 8 * turn, axis=0))
+            got, _, there, _ = card.forward(pixels, pose, light, there)
+            maps, _, here, _ = self._network(_tensor(pixels), pose, light, here)
+            for one, other in ((got.albedo, maps.albedo), (got.present, maps.present)):
+                off = float((one - other).abs().mean())
+                if not off < _AGREES:  # nor NaN
+                    raise CudaError(f"its results differ from the CPU's by {off:.3g} on average")
 
 
-class _MovedNetwork:
-    """`TriplaneNetwork.forward` on another device."""
-
-    def __init__(self, network: TriplaneNetwork, device: str) -> None:
-        """Raises RuntimeError when the device does not run the network."""
-        self._device = torch.device(device)
-        try:
-            self._network: TriplaneNetwork = copy.deepcopy(network).to(self._device)
-        except AssertionError as error:  # a torch that was built without it
-            raise RuntimeError(str(error)) from error
-        front = HeadPose(torch.eye(3)[None], torch.ones(1), torch.zeros(1, 2))
-        # A device may be found and yet fail, and what it compiles should not delay frames.
-        state = None
-        with torch.inference_mode():
-            for _ in range(2):
-                _, _, state, _ = self.forward(
-                    torch.zeros(1, 3, INPUT, INPUT), front, torch.zeros(1, 9), state
-                )
-
-    def forward(
-        self, image: Tensor, pose: HeadPose, light: Tensor, state: TemporalState | None
-    ) -> tuple[Maps, Volume, TemporalState, Tensor]:
-        there = self._device
-        maps, volume, following, planes = self._network(
-            image.to(there), moved(pose, there), light.to(there), state
-        )
-        back = torch.device("cpu")
-        return moved(maps, back), moved(volume, back), following, planes.to(back)
+def _tensor(image: BgrImage) -> Tensor:
+    """`(1, 3, H, W)` RGB, -1..1."""
+    rgb = np.ascontiguousarray(image[..., ::-1].transpose(2, 0, 1))
+    return torch.from_numpy(rgb).float()[None] / 127.5 - 1
