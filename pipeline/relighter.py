@@ -28,6 +28,10 @@ class Relight(Protocol):
     effort: Effort
     """What the next frame is worth."""
 
+    @property
+    def runs_on(self) -> str:
+        """As of `Engine.runs_on`."""
+
     def process(
         self, image: BgrImage, time: float, lighting: Lighting, settings: RelightSettings
     ) -> BgrImage:
@@ -60,6 +64,11 @@ class Relighter:
         self._failed = failed
         self._tracker = _tracker(self.timer) if engine.needs_faces else None
         self._stream = engine.open_stream(self.timer)
+
+    @property
+    def runs_on(self) -> str:
+        """As of `Engine.runs_on`."""
+        return self.engine.runs_on
 
     def still(self, image: BgrImage, lighting: Lighting, settings: RelightSettings) -> BgrImage:
         """Relights a single image; forgets any frames before it.

@@ -3,74 +3,65 @@
 import logging
 from collections.abc import Callable
 
+from vcam_relight.pipeline.cuda.choose import card_of
+from vcam_relight.pipeline.cuda.driver import CudaError, FailedCardError, NoCardError
 from vcam_relight.pipeline.engines.base import Engine
 from vcam_relight.pipeline.engines.registry import ENGINES, load_engine
 from vcam_relight.vcam.core.errors import VcamError
 
 log = logging.getLogger(__name__)
 
-
-def torch_device(wish: str, engine: str) -> str:
-    """The torch device for `engine`.
-
-    Args:
-        wish: `auto` (CUDA if there is any), `cpu` or `cuda`.
-        engine: a name of `pipeline.engines.registry.ENGINES`; one without torch runs on the CPU.
-
-    Raises:
-        VcamError: `cuda` is asked for and torch finds none.
-    """
-    if wish == "cpu" or not ENGINES[engine].uses_torch:
-        return "cpu"
-    import torch  # takes seconds, so only where an engine needs it
-
-    if torch.cuda.is_available():
-        return "cuda"
-    if wish == "auto":
-        return "cpu"
-    built = "its CUDA build" if torch.version.cuda is None else "the NVIDIA driver"
-    raise VcamError(
-        "torch finds no CUDA device",
-        f"use --device cpu, or install {built} (see pytorch.org/get-started)",
-    )
+_CPU = "CPU"
 
 
 def check_device(wish: str, engine: str) -> None:
     """For the start of a command: tells of a device wish that `engine` has no use for.
 
     Raises:
-        VcamError: as of `torch_device`.
+        VcamError: `cuda` is asked for, and it cannot be used.
     """
     if wish != "cuda":
         return  # nothing to tell, and torch takes seconds
-    if not ENGINES[engine].uses_torch:
+    if not ENGINES[engine].cuda:
         log.info("the engine %s runs on the CPU: --device cuda changes nothing", engine)
-    torch_device(wish, engine)
+        return
+    try:
+        _check_cuda(engine)
+    except CudaError as error:
+        raise VcamError(_sentence(error), "use --device cpu, and see `vcam doctor`") from error
 
 
 def engine_on(name: str, wish: str, load: Callable[[str, str], Engine] = load_engine) -> Engine:
     """Loads the engine called `name` on the device that is wished for.
 
-    A GPU that nobody asked for and that fails is left alone.
+    A card that nobody asked for and that cannot be used is left alone, and so is one that has
+    failed since: the CPU goes on.
 
     Args:
         name: of `pipeline.engines.registry.ENGINES`.
-        wish: as of `torch_device`.
-        load: gives an engine of a name and a torch device; `EnginePool.get` shares it.
+        wish: `auto` (CUDA if there is any), `cpu`, `cuda`, or `emulated` for a card that the CPU
+            emulates.
+        load: gives an engine of a name and a device; `EnginePool.get` shares it.
 
     Raises:
         VcamError: it does not load, or there is no such device.
     """
     try:
-        device = torch_device(wish, name)
+        if wish == "cpu" or not ENGINES[name].cuda:
+            return load(name, "cpu")
+        if wish == "emulated":
+            return load(name, wish)
         try:
-            return load(name, device)
+            _check_cuda(name)
+            return load(name, "cuda")
         except RuntimeError as error:
-            if device == "cpu" or wish != "auto":
+            if wish != "auto" and not isinstance(error, FailedCardError):
                 raise
             engine = load(name, "cpu")
-            log.debug("loading on %s", device, exc_info=error)
-            log.warning("the engine %s runs on the CPU: CUDA fails (%s)", name, _line(error))
+            if not isinstance(error, NoCardError):
+                log.debug("loading on CUDA", exc_info=error)
+                engine.runs_on = f"{_CPU}, as CUDA fails ({_line(error)})"
+                log.warning("the engine %s runs on the %s", name, engine.runs_on)
             return engine
     except (OSError, RuntimeError, ImportError) as error:
         another = "--device cpu or " if wish == "cuda" else ""
@@ -78,6 +69,21 @@ def engine_on(name: str, wish: str, load: Callable[[str, str], Engine] = load_en
             f"the engine {name!r} does not load ({_line(error)})",
             f"run `vcam doctor`, or use {another}another --engine",
         ) from error
+
+
+def _check_cuda(engine: str) -> None:
+    """Raises CudaError where there is no CUDA of the kind that an engine needs."""
+    if ENGINES[engine].cuda == "kernels":
+        card_of("cuda")
+        return
+    import torch  # takes seconds, so only where an engine needs it
+
+    if not torch.cuda.is_available():
+        raise NoCardError("torch finds no CUDA device")
+
+
+def _sentence(error: Exception) -> str:
+    return f"there is no CUDA to use ({_line(error)})"
 
 
 def _line(error: Exception) -> str:

@@ -85,6 +85,7 @@ class RemoteControl:
             "unsupported_controls": sorted(ENGINES[snapshot.settings.engine].unsupported_controls),
             "stats": cast(StatsInfo, status.stats | {"event_loop_lag_ms": self._lag.lag.summary()}),
             "effort": cast(EffortInfo, asdict(status.effort)),
+            "runs_on": status.runs_on,
         }
 
     def change(self, message: SetMessage) -> AckMessage | ErrorMessage:

@@ -110,6 +110,8 @@ class StateMessage(TypedDict):
     """Controls that the chosen engine does not support."""
     stats: StatsInfo
     effort: EffortInfo
+    runs_on: str
+    """What does the engine's work: the CPU or a card; empty before its first frame."""
 
 
 class ServerState(StateMessage):

@@ -27,6 +27,10 @@ _UNIFORMS = 13
 _THREADS = 256
 
 
+_Named = tuple[str, tuple[int, ...], type[np.generic]]
+"""An array: its name, shape and type."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Sizes:
     """What buffers are made for; another size gets others."""
@@ -97,7 +101,7 @@ class _Plan:
         self._here: dict[str, AnyArray] = {}
         """What goes to the card and comes back, in pinned memory."""
         self._there: dict[str, Buffer] = {}
-        for name, shape, dtype in (
+        sent: tuple[_Named, ...] = (
             ("frame", sizes.frame, np.uint8),
             ("uniforms", (_UNIFORMS,), np.float32),
             ("grid", (*grid, 8), np.float32),
@@ -105,11 +109,8 @@ class _Plan:
             ("amount", half, np.uint8),
             ("flow", (*motion, 2), np.float32),
             ("shown", sizes.frame, np.uint8),
-        ):
-            self._here[name] = card.pinned(shape, dtype)
-            self._here[name][:] = 0
-            self._there[name] = card.empty(shape, dtype)
-        for name, shape, dtype in (
+        )
+        kept: tuple[_Named, ...] = (
             ("clean", sizes.frame, np.uint8),
             ("half", (3, *half), np.uint8),
             ("before", (3, *half), np.uint8),
@@ -119,7 +120,12 @@ class _Plan:
             ("change", (3, *half), np.int16),
             ("histogram", (511,), np.int32),
             ("noise", (1,), np.float32),
-        ):
+        )
+        for name, shape, dtype in sent:
+            self._here[name] = card.pinned(shape, dtype)
+            self._here[name][:] = 0
+            self._there[name] = card.empty(shape, dtype)
+        for name, shape, dtype in kept:
             self._there[name] = card.empty(shape, dtype)
         self._graphs: dict[bool, Graph] = {}
         self._averaged = False

@@ -15,9 +15,11 @@ def installed_card() -> Card:
     """The first card of this machine.
 
     Raises:
-        CudaError: there is none, it is older than the kernels can be, or there is no NVRTC.
+        NoCardError: there is none.
+        CudaError: it is older than the kernels can be, or there is no NVRTC.
     """
-    driver, nvrtc = installed_driver(), installed_nvrtc()
+    driver = installed_driver()
+    nvrtc = installed_nvrtc(driver.version[0])
 
     def compiler(source: KernelSource, capability: tuple[int, int]) -> bytes:
         return _compiled(nvrtc, source, capability)

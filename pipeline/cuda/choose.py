@@ -2,6 +2,7 @@
 
 from vcam_relight.pipeline.cuda.card import installed_card
 from vcam_relight.pipeline.cuda.device import Card
+from vcam_relight.pipeline.cuda.driver import FailedCardError
 
 
 def card_of(device: str) -> Card | None:
@@ -11,12 +12,18 @@ def card_of(device: str) -> Card | None:
         device: `cpu`, `cuda`, or `emulated`: a card that is emulated on the CPU.
 
     Raises:
-        CudaError: there is none, or it cannot be used.
+        NoCardError: there is none.
+        FailedCardError: it failed since the program began.
+        CudaError: it cannot be used.
     """
     if device == "cpu":
         return None
     if device == "emulated":
         from vcam_relight.pipeline.cuda.emulation.build import emulated_card
 
-        return emulated_card()
-    return installed_card()
+        card = emulated_card()
+    else:
+        card = installed_card()
+    if card.problem:
+        raise FailedCardError(f"{card.name} has failed: {card.problem}")
+    return card

@@ -1,6 +1,8 @@
 """A card, its memory, and streams of work on it; the same for the emulation."""
 
+import contextlib
 import ctypes
+import gc
 import threading
 import weakref
 from collections.abc import Callable
@@ -37,7 +39,9 @@ class Card:
         Raises:
             CudaError: it cannot be used.
         """
-        self.driver, self._compiler = driver, compiler
+        self._driver, self._compiler = driver, compiler
+        self.problem = ""
+        """What failed first: nothing is to be asked of the card any more."""
         device, self._context = ctypes.c_int(), ctypes.c_void_p()
         driver.call("cuDeviceGet", ctypes.byref(device), ctypes.c_int(0))
         driver.call("cuDevicePrimaryCtxRetain", ctypes.byref(self._context), device)
@@ -56,11 +60,20 @@ class Card:
         """By the file name of their sources."""
         self._functions: dict[str, ctypes.c_void_p] = {}
 
-    def enter(self) -> None:
-        """Makes the card the one that the calling thread's calls go to."""
-        if not getattr(self._thread, "entered", False):
-            self.driver.call("cuCtxSetCurrent", self._context)
-            self._thread.entered = True
+    def call(self, name: str, *arguments: object) -> None:
+        """Calls a function of the driver on this card, from any thread.
+
+        Raises:
+            CudaError: it fails; that is then the card's `problem`.
+        """
+        try:
+            if not getattr(self._thread, "entered", False):
+                self._driver.call("cuCtxSetCurrent", self._context)
+                self._thread.entered = True
+            self._driver.call(name, *arguments)
+        except CudaError as error:
+            self.problem = self.problem or str(error)
+            raise
 
     def function(self, name: str) -> ctypes.c_void_p:
         """A kernel, compiled and loaded on its first use.
@@ -70,17 +83,14 @@ class Card:
         """
         with self._lock:
             if name not in self._functions:
-                self.enter()
                 source = kernel_sources()[name]
                 module = self._modules.get(source.path.name)
                 if module is None:
                     code, module = self._compiler(source, self.capability), ctypes.c_void_p()
-                    self.driver.call("cuModuleLoadData", ctypes.byref(module), code)
+                    self.call("cuModuleLoadData", ctypes.byref(module), code)
                     self._modules[source.path.name] = module
                 function = ctypes.c_void_p()
-                self.driver.call(
-                    "cuModuleGetFunction", ctypes.byref(function), module, name.encode()
-                )
+                self.call("cuModuleGetFunction", ctypes.byref(function), module, name.encode())
                 self._functions[name] = function
             return self._functions[name]
 
@@ -98,23 +108,15 @@ class Card:
         Raises:
             CudaError: there is no room.
         """
-        self.enter()
         kind = np.dtype(dtype)
         count = int(np.prod(shape))
         address = ctypes.c_void_p()
         size = max(count * kind.itemsize, 1)
-        self.driver.call("cuMemHostAlloc", ctypes.byref(address), ctypes.c_size_t(size), _flags())
+        self.call("cuMemHostAlloc", ctypes.byref(address), ctypes.c_size_t(size), _flags())
         memory = (ctypes.c_char * size).from_address(address.value or 0)
-        weakref.finalize(memory, self._free, "cuMemFreeHost", address)
-        array: AnyArray = np.frombuffer(memory, kind, count).reshape(shape)
+        _freed_with(memory, self, "cuMemFreeHost", address)
+        array: AnyArray = np.frombuffer(memoryview(memory), kind, count).reshape(shape)
         return array
-
-    def _free(self, function: str, address: ctypes.c_uint64 | ctypes.c_void_p) -> None:
-        try:
-            self.enter()
-            self.driver.call(function, address)
-        except CudaError:  # a card that is lost has no memory to free
-            pass
 
 
 class Buffer:
@@ -123,11 +125,10 @@ class Buffer:
     def __init__(self, card: Card, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
         self.shape, self.dtype = shape, dtype
         self.nbytes = int(np.prod(shape)) * dtype.itemsize
-        card.enter()
         self.address = ctypes.c_uint64()
         size = ctypes.c_size_t(max(self.nbytes, 1))
-        card.driver.call("cuMemAlloc_v2", ctypes.byref(self.address), size)
-        weakref.finalize(self, card._free, "cuMemFree_v2", self.address)
+        card.call("cuMemAlloc_v2", ctypes.byref(self.address), size)
+        _freed_with(self, card, "cuMemFree_v2", self.address)
 
     def part(self, index: int) -> "BufferPart":
         """One of the arrays along the first axis, in place."""
@@ -161,12 +162,11 @@ class Graph:
 
     def __init__(self, stream: "Stream", ready: ctypes.c_void_p, kept: list[object]) -> None:
         self._stream, self._ready, self._kept = stream, ready, kept
-        weakref.finalize(self, stream.card._free, "cuGraphExecDestroy", ready)
+        _freed_with(self, stream.card, "cuGraphExecDestroy", ready)
 
     def launch(self) -> None:
         """Begins it on the stream that it was recorded on."""
-        self._stream.card.enter()
-        self._stream.card.driver.call("cuGraphLaunch", self._ready, self._stream.handle)
+        self._stream.card.call("cuGraphLaunch", self._ready, self._stream.handle)
 
 
 class Stream:
@@ -182,10 +182,9 @@ class Stream:
         self.launches: list[Launch] | None = None
         """Where launches are listed, if anybody wants to know."""
         self._kept: list[object] = []
-        card.enter()
         flags = ctypes.c_uint(_NON_BLOCKING)
-        card.driver.call("cuStreamCreate", ctypes.byref(self.handle), flags)
-        weakref.finalize(self, card._free, "cuStreamDestroy_v2", self.handle)
+        card.call("cuStreamCreate", ctypes.byref(self.handle), flags)
+        _freed_with(self, card, "cuStreamDestroy_v2", self.handle)
 
     def launch(
         self, kernel: str, blocks: tuple[int, int, int], threads: int, *arguments: "Argument"
@@ -208,8 +207,7 @@ class Stream:
         values = [_passed(kernel, *pair) for pair in zip(parameters, arguments, strict=True)]
         pointers = (ctypes.c_void_p * len(values))(*map(ctypes.addressof, values))
         function = self.card.function(kernel)
-        self.card.enter()
-        self.card.driver.call(
+        self.card.call(
             "cuLaunchKernel", function, *map(ctypes.c_uint, blocks), ctypes.c_uint(threads),
             ctypes.c_uint(1), ctypes.c_uint(1), _flags(), self.handle, pointers, None,
         )  # fmt: skip
@@ -238,11 +236,8 @@ class Stream:
 
     def clear(self, buffer: Buffer) -> None:
         """Fills it with zeros."""
-        self.card.enter()
         size = ctypes.c_size_t(buffer.nbytes)
-        self.card.driver.call(
-            "cuMemsetD8Async", buffer.address, ctypes.c_ubyte(0), size, self.handle
-        )
+        self.card.call("cuMemsetD8Async", buffer.address, ctypes.c_ubyte(0), size, self.handle)
         self._kept.append(buffer)
 
     def synchronize(self) -> None:
@@ -251,8 +246,7 @@ class Stream:
         Raises:
             CudaError: some of it failed.
         """
-        self.card.enter()
-        self.card.driver.call("cuStreamSynchronize", self.handle)
+        self.card.call("cuStreamSynchronize", self.handle)
         self._kept.clear()
 
     def record(self, work: Callable[[], None]) -> Graph:
@@ -262,19 +256,20 @@ class Stream:
             CudaError: the driver refuses.
         """
         self.synchronize()
+        gc.collect()  # what it freed in the middle would spoil the recording
+        gc.disable()
         card, graph, ready = self.card, ctypes.c_void_p(), ctypes.c_void_p()
         mode = ctypes.c_int(_THREAD_LOCAL)
-        card.driver.call("cuStreamBeginCapture_v2", self.handle, mode)
+        card.call("cuStreamBeginCapture_v2", self.handle, mode)
         try:
             work()
         finally:
-            card.driver.call("cuStreamEndCapture", self.handle, ctypes.byref(graph))
+            gc.enable()
+            card.call("cuStreamEndCapture", self.handle, ctypes.byref(graph))
         try:
-            card.driver.call(
-                "cuGraphInstantiateWithFlags", ctypes.byref(ready), graph, ctypes.c_uint64(0)
-            )
+            card.call("cuGraphInstantiateWithFlags", ctypes.byref(ready), graph, ctypes.c_uint64(0))
         finally:
-            card.driver.call("cuGraphDestroy", graph)
+            card.call("cuGraphDestroy", graph)
         kept, self._kept = self._kept, []
         return Graph(self, ready, kept)
 
@@ -285,8 +280,7 @@ class Stream:
         source: ctypes.c_uint64 | ctypes.c_void_p,
         like: Buffer,
     ) -> None:
-        self.card.enter()
-        self.card.driver.call(function, to, source, ctypes.c_size_t(like.nbytes), self.handle)
+        self.card.call(function, to, source, ctypes.c_size_t(like.nbytes), self.handle)
 
 
 class Stopwatch:
@@ -294,20 +288,19 @@ class Stopwatch:
 
     def __init__(self, stream: Stream) -> None:
         self._stream, self._events = stream, (ctypes.c_void_p(), ctypes.c_void_p())
-        stream.card.enter()
         for event in self._events:
-            stream.card.driver.call("cuEventCreate", ctypes.byref(event), _flags())
-            weakref.finalize(self, stream.card._free, "cuEventDestroy_v2", event)
+            stream.card.call("cuEventCreate", ctypes.byref(event), _flags())
+            _freed_with(self, stream.card, "cuEventDestroy_v2", event)
 
     def time(self, work: Callable[[], None]) -> float:
         """Milliseconds between the begin and the end of what `work` begins."""
-        driver, elapsed = self._stream.card.driver, ctypes.c_float()
+        card, elapsed = self._stream.card, ctypes.c_float()
         first, last = self._events
-        driver.call("cuEventRecord", first, self._stream.handle)
+        card.call("cuEventRecord", first, self._stream.handle)
         work()
-        driver.call("cuEventRecord", last, self._stream.handle)
-        driver.call("cuEventSynchronize", last)
-        driver.call("cuEventElapsedTime", ctypes.byref(elapsed), first, last)
+        card.call("cuEventRecord", last, self._stream.handle)
+        card.call("cuEventSynchronize", last)
+        card.call("cuEventElapsedTime", ctypes.byref(elapsed), first, last)
         return elapsed.value
 
 
@@ -332,3 +325,15 @@ def _check_copy(buffer: Buffer, array: AnyArray) -> None:
 
 def _flags() -> ctypes.c_uint:
     return ctypes.c_uint(0)
+
+
+def _freed_with(
+    owner: object, card: Card, function: str, handle: ctypes.c_uint64 | ctypes.c_void_p
+) -> None:
+    """Gives something of a card back when its owner goes; with the process the driver does."""
+    weakref.finalize(owner, _free, card, function, handle).atexit = False
+
+
+def _free(card: Card, function: str, handle: ctypes.c_uint64 | ctypes.c_void_p) -> None:
+    with contextlib.suppress(CudaError):  # a card that is lost has nothing to give back
+        card.call(function, handle)

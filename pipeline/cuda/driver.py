@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable
 
 _FUNCTIONS = (
-    "cuInit", "cuDriverGetVersion", "cuDeviceGetCount", "cuDeviceGet", "cuDeviceGetName",
+    "cuInit", "cuDriverGetVersion", "cuDeviceGet", "cuDeviceGetName",
     "cuDeviceGetAttribute", "cuDevicePrimaryCtxRetain", "cuCtxSetCurrent", "cuModuleLoadData",
     "cuModuleUnload", "cuModuleGetFunction", "cuMemAlloc_v2", "cuMemFree_v2", "cuMemHostAlloc",
     "cuMemFreeHost", "cuStreamCreate", "cuStreamDestroy_v2", "cuStreamSynchronize",
@@ -26,6 +26,14 @@ CAPABILITY = (75, 76)
 
 class CudaError(RuntimeError):
     """The driver, the card or the compiler of kernels failed; what follows on it fails as well."""
+
+
+class FailedCardError(CudaError):
+    """A card that was in use has failed."""
+
+
+class NoCardError(CudaError):
+    """There is no card to use, or no driver for it: nothing is wrong with the program."""
 
 
 class Driver:
@@ -56,6 +64,13 @@ class Driver:
         if result:
             raise CudaError(f"{name}: {self._text(result)} ({result})")
 
+    @property
+    def version(self) -> tuple[int, int]:
+        """Of CUDA that it is for, major and minor."""
+        number = ctypes.c_int()
+        self.call("cuDriverGetVersion", ctypes.byref(number))
+        return number.value // 1000, number.value % 1000 // 10
+
     def _text(self, result: int) -> str:
         text = ctypes.c_char_p()
         if self._texts is None or self._texts(result, ctypes.byref(text)) or text.value is None:
@@ -73,10 +88,9 @@ def installed_driver() -> Driver:
     try:
         driver = Driver(ctypes.CDLL(name))
     except OSError as error:
-        raise CudaError("NVIDIA's driver is not installed") from error
-    driver.call("cuInit", ctypes.c_uint(0))
-    count = ctypes.c_int()
-    driver.call("cuDeviceGetCount", ctypes.byref(count))
-    if count.value == 0:
-        raise CudaError("NVIDIA's driver finds no card")
+        raise NoCardError("NVIDIA's driver is not installed") from error
+    try:
+        driver.call("cuInit", ctypes.c_uint(0))
+    except CudaError as error:  # the driver of a card that is not there, or not allowed
+        raise NoCardError(f"NVIDIA's driver finds no card ({error})") from error
     return driver

@@ -17,7 +17,6 @@ from vcam_relight.pipeline.cuda.driver import CudaError
 
 LEAST_CAPABILITY = (7, 5)
 """Of the cards that kernels are made for: tensor cores by `mma.sync` with halves."""
-_HINT = "pip install nvidia-cuda-nvrtc"
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,20 +136,28 @@ def resources(log: str) -> list[KernelResources]:
 
 
 @cache
-def installed_nvrtc() -> Nvrtc:
-    """The newest NVRTC that is found.
+def installed_nvrtc(most: int) -> Nvrtc:
+    """The first NVRTC that is found and whose machine code a driver loads.
+
+    Args:
+        most: major version of CUDA that the driver is for; it loads no later one's code.
 
     Raises:
         CudaError: there is none.
     """
+    late = ""
     for library, *needed in _places():
         try:
             for other in needed:  # 13.0's does not find it by itself
                 ctypes.CDLL(str(other))
-            return Nvrtc(ctypes.CDLL(str(library)))
+            found = Nvrtc(ctypes.CDLL(str(library)))
         except OSError:  # damaged, or of another system
             continue
-    raise CudaError(f"NVRTC, which compiles kernels, is not installed: {_HINT}")
+        if found.version[0] <= most:
+            return found
+        late = f" for CUDA {most} or before, which is what the driver is for"
+    package = "nvidia-cuda-nvrtc" if most > 12 else "nvidia-cuda-nvrtc-cu12"
+    raise CudaError(f"there is no NVRTC, which compiles kernels{late}: pip install {package}")
 
 
 def load_nvrtc(folder: Path) -> Nvrtc:

@@ -51,6 +51,9 @@ class Engine(Protocol):
     """
 
     name: str
+    runs_on: str
+    """What does its work, for people: `CPU`, or a card's name; and why, where something else was
+    to."""
     needs_faces: bool
     """Whether streams read the face state; if not, no tracker runs."""
 

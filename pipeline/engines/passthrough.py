@@ -12,6 +12,7 @@ class PassthroughEngine:
     """Returns each frame untouched: the baseline that others are measured against."""
 
     name = "passthrough"
+    runs_on = "CPU"
     needs_faces = False
 
     def open_stream(self, timer: StageTimer) -> "PassthroughStream":

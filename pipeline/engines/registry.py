@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.util import find_spec
+from typing import Literal
 
 from vcam_relight.pipeline.controls import OPTIONAL_CONTROLS
 from vcam_relight.pipeline.engines.base import Engine
@@ -14,10 +15,10 @@ class EngineInfo:
     """An engine's abilities, known without loading it."""
 
     make: Callable[[str], Engine]
-    """Given a torch device name. Imports lazily, so that an engine whose parts are missing fails
-    alone."""
-    uses_torch: bool
-    """Whether the device matters; others run on the CPU."""
+    """Given a device: `cpu` or `cuda`. Imports lazily, so that an engine whose parts are missing
+    fails alone."""
+    cuda: Literal["", "kernels", "torch"] = ""
+    """What runs it on a card: kernels of our own, torch, or nothing: then the device is `cpu`."""
     supports: frozenset[str] = frozenset()
     """Which of `OPTIONAL_CONTROLS` it supports; every engine supports the others."""
 
@@ -53,10 +54,10 @@ def _triplane(device: str) -> Engine:
 
 
 _KNOWN: dict[str, EngineInfo] = {
-    "triplane": EngineInfo(_triplane, uses_torch=True, supports=OPTIONAL_CONTROLS),
-    "geometry": EngineInfo(_geometry, uses_torch=False),
-    "paper": EngineInfo(_paper, uses_torch=True, supports=frozenset({"yaw", "pitch"})),
-    "passthrough": EngineInfo(lambda device: PassthroughEngine(), uses_torch=False),
+    "triplane": EngineInfo(_triplane, cuda="kernels", supports=OPTIONAL_CONTROLS),
+    "geometry": EngineInfo(_geometry),
+    "paper": EngineInfo(_paper, cuda="torch", supports=frozenset({"yaw", "pitch"})),
+    "passthrough": EngineInfo(lambda device: PassthroughEngine()),
 }
 
 ENGINES: dict[str, EngineInfo] = {

@@ -35,6 +35,7 @@ class DprEngine:
     """
 
     name = "dpr"
+    runs_on = "CPU"
     needs_faces = True
     effort = FULL
 

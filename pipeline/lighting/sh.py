@@ -22,9 +22,7 @@ _C2 = 0.5 * math.sqrt(15 / math.pi)
 _C20 = 0.25 * math.sqrt(5 / math.pi)
 _C22 = 0.25 * math.sqrt(15 / math.pi)
 
-BASIS_FACTORS = np.array(
-    [_C0, _C1, _C1, _C1, _C2, _C2, _C20, _C2, _C22], np.float32
-)
+BASIS_FACTORS = np.array([_C0, _C1, _C1, _C1, _C2, _C2, _C20, _C2, _C22], np.float32)
 """What the basis functions multiply their polynomials by."""
 LAMBERT = np.array([math.pi] + [2 * math.pi / 3] * 3 + [math.pi / 4] * 5, np.float32)
 """`(9,)` factors from radiance to irradiance coefficients (Ramamoorthi, Hanrahan 2001, eq. 8)."""

@@ -44,7 +44,9 @@ ON_BOTH float noise_of(float detail, float square) {
 ON_BOTH short rounded(float value) { return short(int(value + 32768.5f) - 32768); }
 
 // Y, Cr and Cb of 0..255, of sums of four pixels.
-struct Ycc { unsigned char y, cr, cb; };
+struct Ycc {
+  unsigned char y, cr, cb;
+};
 ON_BOTH Ycc ycc_of_sums(float b, float g, float r) {
   const float y = luma_of(b / 4, g / 4, r / 4);
   return {(unsigned char)int(y + 0.5f), (unsigned char)int((0.25f * r - y) * 0.713f + 128.5f),
@@ -52,7 +54,9 @@ ON_BOTH Ycc ycc_of_sums(float b, float g, float r) {
 }
 
 // What changes of Y, and Cr and Cb less 128, make of blue, green and red.
-struct Bgr { float b, g, r; };
+struct Bgr {
+  float b, g, r;
+};
 ON_BOTH Bgr bgr_change(float y, float cr, float cb) {
   return {y + 1.773f * cb, y - 0.714f * cr - 0.344f * cb, y + 1.403f * cr};
 }

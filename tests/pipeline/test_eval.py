@@ -196,6 +196,7 @@ class Tinted:
     """An engine whose light is a gain of the whole image, flickering or late if asked to."""
 
     name = "tinted"
+    runs_on = "CPU"
     needs_faces = False
 
     def __init__(self, *, flicker: float = 0.0, delay: int = 0) -> None:

@@ -120,6 +120,7 @@ class MarkingRelighter:
 
     MARK = 77
     effort: Effort = FULL
+    runs_on = "CPU"
 
     def __init__(self, before: Callable[[BgrImage], object] = lambda image: None) -> None:
         self.timer = StageTimer()

@@ -113,6 +113,7 @@ class DimRelighter:
     """Dims the image under every preset but `off`."""
 
     effort: Effort = FULL
+    runs_on = "CPU"
 
     def __init__(self, delay_s: float = 0.0, error: Exception | None = None) -> None:
         self.timer = StageTimer()

@@ -18,7 +18,7 @@ from vcam_relight.pipeline.engines.registry import ENGINES, EngineInfo
 from vcam_relight.vcam.cli.main import main
 from vcam_relight.vcam.cli.terminal import set_up_logging
 from vcam_relight.vcam.core.errors import VcamError
-from vcam_relight.vcam.device import check_device, engine_on, torch_device
+from vcam_relight.vcam.device import check_device, engine_on
 
 COMMANDS = ("run", "image", "video", "bench", "devices", "presets", "doctor", "setup")
 
@@ -119,12 +119,14 @@ def test_what_cannot_work_is_status_1_and_one_line(args: list[str], words: str) 
 def test_cuda_that_is_not_there_is_told_with_the_mend(monkeypatch: pytest.MonkeyPatch) -> None:
     import torch
 
-    neural = EngineInfo(lambda device: PassthroughEngine(), uses_torch=True)
+    neural = EngineInfo(lambda device: PassthroughEngine(), cuda="torch")
     monkeypatch.setitem(ENGINES, "neural", neural)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    with pytest.raises(VcamError, match="no CUDA device; use --device cpu"):
+    with pytest.raises(VcamError, match=r"no CUDA device\); use --device cpu"):
         check_device("cuda", "neural")
-    assert torch_device("auto", "neural") == "cpu"
+    with pytest.raises(VcamError, match="no CUDA device"):
+        engine_on("neural", "cuda")
+    assert engine_on("neural", "auto").runs_on == "CPU"
 
 
 def test_a_gpu_that_fails_is_left_alone_unless_it_was_asked_for(
@@ -137,11 +139,13 @@ def test_a_gpu_that_fails_is_left_alone_unless_it_was_asked_for(
             raise RuntimeError("CUDA error: no kernel image is available\nCompile with ...")
         return PassthroughEngine()
 
-    monkeypatch.setitem(ENGINES, "neural", EngineInfo(made, uses_torch=True))
+    monkeypatch.setitem(ENGINES, "neural", EngineInfo(made, cuda="torch"))
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     assert engine_on("neural", "auto").name == "passthrough"
     (line,) = caplog.messages
-    assert line.endswith("runs on the CPU: CUDA fails (CUDA error: no kernel image is available)")
+    assert line.endswith(
+        "runs on the CPU, as CUDA fails (CUDA error: no kernel image is available)"
+    )
     with pytest.raises(VcamError, match=r"no kernel image.*--device cpu"):
         engine_on("neural", "cuda")
 

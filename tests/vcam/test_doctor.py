@@ -17,10 +17,13 @@ from pathlib import Path
 import pytest
 from conftest import ROOT
 
+from vcam_relight.pipeline.cuda.device import Card
+from vcam_relight.pipeline.cuda.driver import CudaError, NoCardError
 from vcam_relight.pipeline.native.library import KernelLibrary
 from vcam_relight.vcam.cli.main import main
 from vcam_relight.vcam.core.errors import SinkError
 from vcam_relight.vcam.devices.v4l2 import Capability
+from vcam_relight.vcam.doctor import gpu
 from vcam_relight.vcam.doctor.bundle import write_bundle
 from vcam_relight.vcam.doctor.cameras import camera_checks
 from vcam_relight.vcam.doctor.check import Check
@@ -323,15 +326,24 @@ def test_a_real_process_that_holds_a_file_is_found(tmp_path: Path) -> None:
     assert System(root=tmp_path).holders(held) == []
 
 
-def test_a_driver_that_torch_cannot_use_is_told(machine: Machine) -> None:
-    torch = pytest.importorskip("torch")
-    if torch.cuda.is_available():
-        pytest.skip("torch computes on a card here")
+@pytest.mark.parametrize(
+    ("failure", "words", "hint"),
+    [
+        (NoCardError("NVIDIA's driver finds no card"), "finds no card", "update the driver"),
+        (CudaError("there is no NVRTC: pip install nvidia-cuda-nvrtc"), "NVRTC", "pip install"),
+    ],
+)
+def test_a_card_that_cannot_be_used_is_told_with_the_mend(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch, failure: CudaError, words: str, hint: str
+) -> None:
+    def refuse(device: str) -> Card:
+        raise failure
+
+    monkeypatch.setattr(gpu, "card_of", refuse)
     nvidia(machine)
     machine.write("/proc/driver/nvidia/version", "NVRM version: x86_64 Kernel Module  470.82.01  x")
     check = check_gpu(machine.system())
-    assert check.level == "warn"
-    assert ("update the driver" if torch.version.cuda else "CUDA build") in check.hint
+    assert check.level == "warn" and words in check.detail and hint in check.hint
 
 
 @pytest.mark.parametrize("folder", [MEDIAPIPE, CHECKPOINTS], ids=["models", "checkpoint"])

@@ -66,7 +66,7 @@ def load(device: str) -> None:
     while True:
         torch.mm(a, a)  # native code, which aborts when Python takes its thread away
 
-ENGINES["geometry"] = EngineInfo(load, uses_torch=False)
+ENGINES["geometry"] = EngineInfo(load)
 program()
 """
     command = [sys.executable, "-c", code, "--source", "demo", "--engine", "geometry"]

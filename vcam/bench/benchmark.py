@@ -283,7 +283,7 @@ class _Paced:
 
     def __init__(self, relighter: Relighter, source: _Clip, sink: "_NullCamera", log: _Log) -> None:
         self.timer: StageTimer = relighter.timer
-        self.effort = FULL
+        self.effort, self.runs_on = FULL, relighter.runs_on
         self._relighter, self._source, self._sink, self._log = relighter, source, sink, log
 
     def process(

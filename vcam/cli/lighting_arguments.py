@@ -59,7 +59,13 @@ def add_control_arguments(parser: argparse.ArgumentParser) -> None:
             )
 
 
-def add_engine_arguments(parser: argparse.ArgumentParser, *, saved: bool = False) -> None:
+DEVICES = ("auto", "cpu", "cuda")
+"""What `--device` may be."""
+
+
+def add_engine_arguments(
+    parser: argparse.ArgumentParser, *, saved: bool = False, devices: tuple[str, ...] = DEVICES
+) -> None:
     """Adds `--engine` and `--device`; where the engine is `saved`, None means: none was given."""
     parser.add_argument(
         "--engine",
@@ -69,9 +75,9 @@ def add_engine_arguments(parser: argparse.ArgumentParser, *, saved: bool = False
     )
     parser.add_argument(
         "--device",
-        choices=("auto", "cpu", "cuda"),
+        choices=devices,
         default="auto",
-        help="where neural engines run (default: the GPU if there is one)",
+        help="where neural engines run (default: an NVIDIA GPU if there is one)",
     )
 
 

@@ -1,8 +1,10 @@
-"""The graphics card, its driver, and whether torch uses it."""
+"""The graphics card, its driver, and whether the program uses it."""
 
 import re
 
-from vcam_relight.vcam.doctor.check import Check, one_line
+from vcam_relight.pipeline.cuda.choose import card_of
+from vcam_relight.pipeline.cuda.driver import CudaError, NoCardError
+from vcam_relight.vcam.doctor.check import Check
 from vcam_relight.vcam.doctor.system import System
 
 _NVIDIA = "0x10de"
@@ -11,29 +13,27 @@ _DISPLAY = "0x03"
 
 
 def check_gpu(system: System) -> Check:
-    """Torch computes on the graphics card, where there is one that it could use."""
+    """The default engine's kernels can run on the graphics card, where there is an NVIDIA one."""
     name = "gpu"
-    try:
-        import torch
-    except Exception as error:  # a broken native library raises what it likes
-        return Check("fail", name, f"torch does not load ({one_line(error)})", "pip install torch")
     driver = _driver(system)
-    if torch.cuda.is_available():
-        card = torch.cuda.get_device_name(0)
-        return Check("ok", name, f"{card}, driver {driver or 'unknown'}, torch {torch.__version__}")
-    if not driver and not _has_card(system):
-        detail = f"none for torch {torch.__version__}; only the engine paper is in need of one"
-        return Check("ok", name, detail)
-    if not driver:
-        hint = f"{system.distribution.install_driver}, restart; the CPU does its work till then"
-        return Check("warn", name, "an NVIDIA card without NVIDIA's driver", hint)
-    if torch.version.cuda is None:
-        problem = f"torch {torch.__version__} is built without CUDA, so the NVIDIA card is not used"
-        hint = "install its CUDA build (pytorch.org/get-started); the CPU does its work till then"
-        return Check("warn", name, problem, hint)
-    problem = f"torch's CUDA {torch.version.cuda} cannot use the card with driver {driver}"
-    hint = f"update the driver ({system.distribution.install_driver}) and restart"
-    return Check("warn", name, problem, hint)
+    try:
+        card = card_of("cuda")
+    except NoCardError as error:
+        if not driver and not _has_card(system):
+            return Check("ok", name, "no NVIDIA card: the CPU does all of the work")
+        if not driver:
+            hint = f"{system.distribution.install_driver}, restart; the CPU does its work till then"
+            return Check("warn", name, "an NVIDIA card without NVIDIA's driver", hint)
+        hint = f"update the driver ({system.distribution.install_driver}) and restart"
+        return Check("warn", name, f"{error}; driver {driver}, the CPU does the work", hint)
+    except CudaError as error:
+        detail, _, hint = str(error).partition(": ")
+        return Check("warn", name, f"the CPU does the work: {detail}", hint)
+    if card is None:
+        raise ValueError("`card_of` gives a card or raises")
+    capability = ".".join(map(str, card.capability))
+    detail = f"{card.name}, compute capability {capability}, driver {driver or 'unknown'}"
+    return Check("ok", name, detail)
 
 
 def _driver(system: System) -> str:

@@ -50,6 +50,8 @@ class EngineHost:
         """Whether the engine has relit a frame, or failed to."""
         self.stages_ms: dict[str, float] = {}
         """Milliseconds of each stage of the last frame; empty when it passed through."""
+        self.runs_on = ""
+        """What does the engine's work; empty before its first frame."""
 
     def process(
         self, frame: Frame, generation: int, snapshot: Snapshot, effort: Effort = FULL
@@ -113,6 +115,7 @@ class EngineHost:
         _check_image(image, frame.image)
         self.warm = True
         self.stages_ms = relighter.timer.ms
+        self.runs_on = relighter.runs_on
         if self.problem:
             log.info("engine %s works again", self._engine)
             self.problem = ""

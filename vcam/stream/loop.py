@@ -58,6 +58,8 @@ class Status:
     """Width and height of the newest image in pixels."""
     stats: dict[str, Any]
     effort: EffortStatus
+    runs_on: str
+    """What does the engine's work, as of `Engine.runs_on`; empty before its first frame."""
 
 
 class FrameLoop:
@@ -104,6 +106,7 @@ class FrameLoop:
         self._source_problem = ""
         self._inference_problem = ""
         self._applied = 0
+        self._runs_on = ""
         self._size: tuple[int, int] | None = None
         self._threads = [
             threading.Thread(target=self._run_source, name="source", daemon=True),
@@ -167,7 +170,7 @@ class FrameLoop:
         if self._governor is not None:
             level, reason = self._governor.level, self._governor.reason
         effort = EffortStatus(level, EFFORTS[level].name, reason)
-        return Status(state, problem, self._applied, self._size, stats, effort)
+        return Status(state, problem, self._applied, self._size, stats, effort, self._runs_on)
 
     def _run_source(self) -> None:
         backoff = Backoff()
@@ -261,6 +264,7 @@ class FrameLoop:
                 if self._governor is not None:
                     self._govern(self._governor, begin, relit=bool(engine.stages_ms))
                 self._inference_problem = engine.problem
+                self._runs_on = engine.runs_on
                 if idle:  # it was relit so that who looks first need not wait for models
                     continue
                 self._applied = snapshot.id

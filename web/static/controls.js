@@ -31,6 +31,7 @@ export function buildControls(settings) {
     if (!settings.current) return;
     mirror.ariaPressed = String(settings.current.mirror);
     engine.value = settings.current.engine;
+    $("runs-on").textContent = settings.state?.runs_on ? `Runs on: ${settings.state.runs_on}` : "";
   };
   for (const type of ["hello", "change", "state"]) settings.addEventListener(type, refresh);
   refresh();

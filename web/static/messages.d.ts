@@ -116,6 +116,7 @@ export interface StateMessage {
   unsupported_controls: ControlName[];
   stats: StatsInfo;
   effort: EffortInfo;
+  runs_on: string;
 }
 
 /** The answer to `GET /api/state`. */
@@ -132,6 +133,7 @@ export interface ServerState {
   unsupported_controls: ControlName[];
   stats: StatsInfo;
   effort: EffortInfo;
+  runs_on: string;
   peers: number;
   ice_servers: string[];
 }

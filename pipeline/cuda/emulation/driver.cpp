@@ -25,7 +25,8 @@ Block::Block(Index size, std::function<void()> body, int order)
   fibers_.resize(count), warps.resize((count + 31) / 32), turns_.resize(count);
   stacks_.reset(new char[count * STACK]);
   all.count = count;
-  for (unsigned w = 0; w < warps.size(); ++w) warps[w].barrier.count = std::min(32u, count - 32 * w);
+  for (unsigned w = 0; w < warps.size(); ++w)
+    warps[w].barrier.count = std::min(32u, count - 32 * w);
   for (unsigned i = 0; i < count; ++i) turns_[i] = order == 1 ? count - 1 - i : i;
   unsigned random = 2654435761u * unsigned(order);
   for (unsigned i = count - 1; order > 1 && i > 0; --i) {
@@ -94,7 +95,9 @@ struct Stream {
   }
 };
 
-struct Event { Clock::time_point time; };
+struct Event {
+  Clock::time_point time;
+};
 
 std::mutex streams_mutex;
 std::set<Stream*> streams;
@@ -105,7 +108,10 @@ void finish_all() {
 }
 
 // Memory whose last byte, or one of the 15 before it, is the last that may be touched.
-struct Area { char* pages; size_t size; };
+struct Area {
+  char* pages;
+  size_t size;
+};
 std::mutex areas_mutex;
 std::map<uint64_t, Area> areas;
 
@@ -134,7 +140,8 @@ void run(const Kernel& kernel, Index grid, Index size, const std::vector<void*>&
   std::atomic<unsigned> next{0};
   const unsigned count = grid.x * grid.y * grid.z;
   const auto work = [&] {
-    Block mine(size, [&] { kernel.call(arguments.data()); }, order);
+    Block mine(
+        size, [&] { kernel.call(arguments.data()); }, order);
     emulation::block = &mine;
     for (unsigned i; (i = next++) < count;)
       mine.run({i % grid.x, i / grid.x % grid.y, i / grid.x / grid.y});
@@ -156,7 +163,6 @@ API emulation_order(int wanted) { return order = wanted, OK; }
 
 API cuInit(unsigned) { return OK; }
 API cuDriverGetVersion(int* version) { return *version = 13000, OK; }
-API cuDeviceGetCount(int* count) { return *count = 1, OK; }
 API cuDeviceGet(int* device, int) { return *device = 0, OK; }
 API cuDeviceGetName(char* name, int size, int) {
   return snprintf(name, size_t(size), "emulated"), OK;
@@ -203,9 +209,9 @@ API cuMemcpyDtoHAsync_v2(void* to, uint64_t from, size_t bytes, Stream* stream) 
   return stream->add([=] { memcpy(to, reinterpret_cast<void*>(from), bytes); }), OK;
 }
 API cuMemcpyDtoDAsync_v2(uint64_t to, uint64_t from, size_t bytes, Stream* stream) {
-  return stream->add([=] {
-    memcpy(reinterpret_cast<void*>(to), reinterpret_cast<void*>(from), bytes);
-  }), OK;
+  return stream->add(
+             [=] { memcpy(reinterpret_cast<void*>(to), reinterpret_cast<void*>(from), bytes); }),
+         OK;
 }
 API cuMemsetD8Async(uint64_t to, unsigned char value, size_t bytes, Stream* stream) {
   return stream->add([=] { memset(reinterpret_cast<void*>(to), value, bytes); }), OK;
@@ -237,7 +243,10 @@ API cuGraphInstantiateWithFlags(void** ready, const std::vector<Work>* graph, ui
 API cuGraphDestroy(std::vector<Work>* graph) { return delete graph, OK; }
 API cuGraphExecDestroy(std::vector<Work>* graph) { return finish_all(), delete graph, OK; }
 API cuGraphLaunch(const std::vector<Work>* graph, Stream* stream) {
-  return stream->add([=] { for (const Work& work : *graph) work(); }), OK;
+  return stream->add([=] {
+    for (const Work& work : *graph) work();
+  }),
+         OK;
 }
 API cuEventCreate(void** event, unsigned) { return *event = new Event, OK; }
 API cuEventDestroy_v2(Event* event) { return delete event, OK; }

@@ -26,16 +26,28 @@
 #define threadIdx (emulation::block->thread)
 #define blockIdx (emulation::block->index)
 
-struct float2 { float x, y; };
-struct alignas(16) float4 { float x, y, z, w; };
-struct alignas(8) uint2 { unsigned x, y; };
-struct alignas(16) uint4 { unsigned x, y, z, w; };
+struct float2 {
+  float x, y;
+};
+struct alignas(16) float4 {
+  float x, y, z, w;
+};
+struct alignas(8) uint2 {
+  unsigned x, y;
+};
+struct alignas(16) uint4 {
+  unsigned x, y, z, w;
+};
 
 namespace emulation {
 
-struct Index { unsigned x, y, z; };
+struct Index {
+  unsigned x, y, z;
+};
 
-struct Barrier { unsigned arrived = 0, round = 0, count = 0; };
+struct Barrier {
+  unsigned arrived = 0, round = 0, count = 0;
+};
 
 struct Warp {
   Barrier barrier;
@@ -146,7 +158,9 @@ inline void multiply(Warp& warp) {
 
 #define KERNEL(name) static const emulation::Registered registered_##name(#name, name);
 
-inline void __syncthreads() { emulation::block->meet(emulation::block->all, [] {}); }
+inline void __syncthreads() {
+  emulation::block->meet(emulation::block->all, [] {});
+}
 inline void __syncwarp(unsigned = ~0u) { emulation::shuffled(0, 0); }
 template <class T> T __shfl_xor_sync(unsigned, T value, int mask, int = 32) {
   return emulation::shuffled(value, emulation::block->now % 32 ^ unsigned(mask));

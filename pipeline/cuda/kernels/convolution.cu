@@ -20,8 +20,11 @@ ON_BOTH void convolve(const uint2* input, const uint2* weight, const float* bias
   const int image = place / side / side, first = blockIdx.y * TILES;  // group of 8 outputs
 
   const int from_side = side * stride + 2, words = inputs / 4, border = 1 - kernel / 2;
-  const uint2* corner = input + ((image * from_side + y * stride + border) * from_side +
-                                 (x + pixel) * stride + border) * words + t;
+  const uint2* corner =
+      input +
+      ((image * from_side + y * stride + border) * from_side + (x + pixel) * stride + border) *
+          words +
+      t;
   const int steps = inputs / 16, all = kernel * kernel * steps, lower = 8 * stride * words;
   const int begin = all * part / split, end = all * (part + 1) / split;
   const uint2* of_weight = weight + (first * all + begin) * 32 + lane;
@@ -74,9 +77,9 @@ ON_BOTH void convolve(const uint2* input, const uint2* weight, const float* bias
 // weight: (outputs / 8, kernel^2 inputs / 16, 32 lanes, 4) halves; add: of the output's shape;
 // film: scale less 1 and shift of each output. split: 1, 2 or 4 warps share a piece of 16 pixels.
 extern "C" __global__ void __launch_bounds__(128)
-convolve_16(const uint2* input, const uint2* weight, const float* bias, const Half2* add,
-            const float* film, Half2* output, int count, int side, int inputs, int outputs,
-            int kernel, int stride, int split, int flags) {
+    convolve_16(const uint2* input, const uint2* weight, const float* bias, const Half2* add,
+                const float* film, Half2* output, int count, int side, int inputs, int outputs,
+                int kernel, int stride, int split, int flags) {
   __shared__ float partial[4][8][32];
   convolve<2>(input, weight, bias, add, film, output, count, side, inputs, outputs, kernel, stride,
               split, flags, partial);
@@ -85,9 +88,9 @@ KERNEL(convolve_16)
 
 // The same, of 32 outputs a warp.
 extern "C" __global__ void __launch_bounds__(128)
-convolve_32(const uint2* input, const uint2* weight, const float* bias, const Half2* add,
-            const float* film, Half2* output, int count, int side, int inputs, int outputs,
-            int kernel, int stride, int split, int flags) {
+    convolve_32(const uint2* input, const uint2* weight, const float* bias, const Half2* add,
+                const float* film, Half2* output, int count, int side, int inputs, int outputs,
+                int kernel, int stride, int split, int flags) {
   __shared__ float partial[4][16][32];
   convolve<4>(input, weight, bias, add, film, output, count, side, inputs, outputs, kernel, stride,
               split, flags, partial);
@@ -97,8 +100,8 @@ KERNEL(convolve_32)
 // Bilinear enlargement to twice the side, plus `add` where there is any: (N, S + 2, S + 2, C) to
 // (N, 2 S + 2, 2 S + 2, C).
 extern "C" __global__ void __launch_bounds__(256)
-enlarge(const Half2* input, const Half2* add, Half2* output, int count, int side, int channels,
-        int added) {
+    enlarge(const Half2* input, const Half2* add, Half2* output, int count, int side, int channels,
+            int added) {
   const int words = channels / 2, i = blockIdx.x * 256 + threadIdx.x, big = 2 * side;
   if (i >= count * big * big * words) return;
   const int c = i % words, x = i / words % big, y = i / words / big % big;

@@ -1,14 +1,14 @@
-// What is done to every pixel of a frame: noise that is about to be lifted taken out, light changed.
-// pipeline/native/denoise.cpp and composition.cpp say the same for a CPU. Frames are (H, W, 3) BGR;
-// half-size images are planar, (3, h, w): Y, Cr and Cb.
+// What is done to every pixel of a frame: noise that is about to be lifted taken out, light
+// changed. pipeline/native/denoise.cpp and composition.cpp say the same for a CPU. Frames are (H,
+// W, 3) BGR; half-size images are planar, (3, h, w): Y, Cr and Cb.
 #include "device.h"
 
 // What differs from frame to frame; `_Uniforms` in pipeline/compositing/cuda.py writes it.
 struct Uniforms {
-  float before, moving;            // 1: there is a frame before; it has moved
-  float patches;                   // how many count
-  float window[4];                 // left, top, right, bottom of what changes, in half-size pixels
-  float place[2][3];               // of each patch: left, top, pixels of the half-size frame a cell
+  float before, moving;  // 1: there is a frame before; it has moved
+  float patches;         // how many count
+  float window[4];       // left, top, right, bottom of what changes, in half-size pixels
+  float place[2][3];     // of each patch: left, top, pixels of the half-size frame a cell
 };
 
 ON_BOTH int within(int i, int count) { return i < 0 ? 0 : i < count ? i : count - 1; }
@@ -29,7 +29,9 @@ ON_BOTH Place placed(int i, int fine, int coarse) {
 }
 
 // Of a pixel of a frame, its neighbours in the half-size one: the near one has three quarters.
-struct Pair { int near_, far_; };
+struct Pair {
+  int near_, far_;
+};
 ON_BOTH Pair pair_of(int i, int low, int high) {
   const int near_ = i / 2, other = near_ + (i % 2 ? 1 : -1);
   const auto bounded = [&](int one) { return one < low ? low : one > high ? high : one; };
@@ -37,13 +39,14 @@ ON_BOTH Pair pair_of(int i, int low, int high) {
 }
 
 extern "C" __global__ void __launch_bounds__(256)
-halve(const Byte* frame, Byte* half, int height, int width) {
+    halve(const Byte* frame, Byte* half, int height, int width) {
   const int h = halved(height), w = halved(width), i = blockIdx.x * 256 + threadIdx.x;
   if (i >= h * w) return;
   const int x = i % w, y = i / w;
   float sum[3] = {};
   for (int n = 0; n < 4; ++n) {
-    const Byte* p = frame + (within(2 * y + n / 2, height) * width + within(2 * x + n % 2, width)) * 3;
+    const Byte* p =
+        frame + (within(2 * y + n / 2, height) * width + within(2 * x + n % 2, width)) * 3;
     for (int c = 0; c < 3; ++c) sum[c] += p[c];
   }
   const Ycc of = ycc_of_sums(sum[0], sum[1], sum[2]);
@@ -54,7 +57,7 @@ KERNEL(halve)
 // Adds to histogram (511) how often |2 b - a - c| of three neighbours' luma in every `every`th row
 // has each value. A block for each of these rows.
 extern "C" __global__ void __launch_bounds__(256)
-count_roughness(const Byte* frame, int* histogram, int height, int width, int every) {
+    count_roughness(const Byte* frame, int* histogram, int height, int width, int every) {
   __shared__ int counts[512];
   for (int i = threadIdx.x; i < 512; i += 256) counts[i] = 0;
   __syncthreads();
@@ -75,7 +78,7 @@ KERNEL(count_roughness)
 // The noise's standard deviation (1,) of a histogram of half its roughness, at least `quiet`; see
 // `LiftDenoiser`. One block.
 extern "C" __global__ void __launch_bounds__(512)
-tell_noise(const int* histogram, float* noise, float quiet) {
+    tell_noise(const int* histogram, float* noise, float quiet) {
   __shared__ int counts[512], sums[512];
   const int i = threadIdx.x, count = i < 511 ? histogram[i] : 0;
   float mean = 1e6f;
@@ -96,8 +99,8 @@ KERNEL(tell_noise)
 
 // An image (3, h, w) where its things have moved by a flow (rows, columns, 2) in its pixels.
 extern "C" __global__ void __launch_bounds__(256)
-move(const Byte* image, const float* flow, const float* uniforms, Byte* moved, int h, int w,
-     int rows, int columns) {
+    move(const Byte* image, const float* flow, const float* uniforms, Byte* moved, int h, int w,
+         int rows, int columns) {
   const int i = blockIdx.x * 256 + threadIdx.x;
   if (i >= h * w) return;
   int x = i % w, y = i / w, u = 0, v = 0;
@@ -124,11 +127,12 @@ move(const Byte* image, const float* flow, const float* uniforms, Byte* moved, i
 KERNEL(move)
 
 // Averages now (3, h, w) with the frame before where they agree: means of nine pixels' luma, over
-// the noise. amount (h, w): 255 for all of it. Writes clean (3, h, w) and share (h, w), of 255, what
-// of it is from before.
+// the noise. amount (h, w): 255 for all of it. Writes clean (3, h, w) and share (h, w), of 255,
+// what of it is from before.
 extern "C" __global__ void __launch_bounds__(256)
-average(const Byte* now, const Byte* before, const Byte* amount, const float* noise,
-        const float* uniforms, Byte* clean, Byte* share, int h, int w, float agree, float keep) {
+    average(const Byte* now, const Byte* before, const Byte* amount, const float* noise,
+            const float* uniforms, Byte* clean, Byte* share, int h, int w, float agree,
+            float keep) {
   const int i = blockIdx.x * 256 + threadIdx.x;
   if (i >= h * w) return;
   const int x = i % w, y = i / w;
@@ -153,9 +157,9 @@ KERNEL(average)
 
 // Shrinks details of clean (3, h, w) around means of 5 x 5 pixels: `denoise_filter` in denoise.cpp.
 extern "C" __global__ void __launch_bounds__(256)
-shrink(const Byte* clean, const Byte* now, const Byte* share, const Byte* amount,
-       const float* noise, short* change, int h, int w, float of_luma, float of_chroma,
-       float averaged) {
+    shrink(const Byte* clean, const Byte* now, const Byte* share, const Byte* amount,
+           const float* noise, short* change, int h, int w, float of_luma, float of_chroma,
+           float averaged) {
   const int i = blockIdx.x * 256 + threadIdx.x, area = h * w;
   if (i >= area) return;
   const int x = i % w, y = i / w;
@@ -188,16 +192,16 @@ template <class T> ON_BOTH float enlarged(const T* image, int w, Pair across, Pa
 // The frame with its luma, less the noise in what the half-size luma (h, w) does not show, and
 // `change` (3, h, w) on it: `denoise_finish` in denoise.cpp.
 extern "C" __global__ void __launch_bounds__(256)
-clean_frame(const Byte* frame, const Byte* half, const short* change, const Byte* amount,
-            const float* noise, Byte* output, int height, int width, float detail) {
+    clean_frame(const Byte* frame, const Byte* half, const short* change, const Byte* amount,
+                const float* noise, Byte* output, int height, int width, float detail) {
   const int h = halved(height), w = halved(width), i = blockIdx.x * 256 + threadIdx.x;
   if (i >= height * width) return;
   const Pair across = pair_of(i % width, 0, w - 1), down = pair_of(i / width, 0, h - 1);
   const Byte* p = frame + 3 * i;
   const int share = amount[within(i / width / 2, h) * w + within(i % width / 2, w)];
   const float luma = luma_of(p[0], p[1], p[2]), limit = detail * *noise;
-  const float kept =
-      luma - noise_of(luma - enlarged(half, w, across, down), limit * limit) * (share * (1 / 255.0f));
+  const float kept = luma - noise_of(luma - enlarged(half, w, across, down), limit * limit) *
+                                (share * (1 / 255.0f));
   for (int c = 0; c < 3; ++c) {
     const float other = kept + enlarged(change + c * h * w, w, across, down) * (1 / 16.0f);
     output[3 * i + c] = share ? level(other) : p[c];
@@ -209,8 +213,8 @@ KERNEL(clean_frame)
 // values of the person and of everything else, RGB; patches (2, count, count, 3) RGB: what is added
 // to the person's. A block makes 64 x 16 pixels: first the gains of 34 x 10 of the half-size frame.
 extern "C" __global__ void __launch_bounds__(256)
-compose(const Byte* frame, const float* grid, const float* patches, const float* uniforms,
-        Byte* output, int height, int width, int rows, int columns, int count) {
+    compose(const Byte* frame, const float* grid, const float* patches, const float* uniforms,
+            Byte* output, int height, int width, int rows, int columns, int count) {
   __shared__ float gains[10][34][3];
   const Uniforms& of = *(const Uniforms*)uniforms;
   const int half_h = halved(height), half_w = halved(width);
@@ -264,8 +268,10 @@ compose(const Byte* frame, const float* grid, const float* patches, const float*
     Byte value[4];
     const int bytes = row - byte < 4 ? row - byte : 4;
     const bool words = row % 4 == 0;
-    if (words) *(unsigned*)value = *(const unsigned*)(frame + y * row + byte);
-    else for (int n = 0; n < bytes; ++n) value[n] = frame[y * row + byte + n];
+    if (words)
+      *(unsigned*)value = *(const unsigned*)(frame + y * row + byte);
+    else
+      for (int n = 0; n < bytes; ++n) value[n] = frame[y * row + byte + n];
     const bool inside = y >= 2 * top && y < last_y;
     for (int n = 0; n < bytes; ++n) {
       const int x = (byte + n) / 3, c = (byte + n) % 3;
@@ -276,8 +282,10 @@ compose(const Byte* frame, const float* grid, const float* patches, const float*
       const float there = mixed(gains[near_y][far_x][c], gains[far_y][far_x][c], 0.25f);
       value[n] = lit(value[n], mixed(here, there, 0.25f));
     }
-    if (words) *(unsigned*)(output + y * row + byte) = *(unsigned*)value;
-    else for (int n = 0; n < bytes; ++n) output[y * row + byte + n] = value[n];
+    if (words)
+      *(unsigned*)(output + y * row + byte) = *(unsigned*)value;
+    else
+      for (int n = 0; n < bytes; ++n) output[y * row + byte + n] = value[n];
   }
 }
 KERNEL(compose)

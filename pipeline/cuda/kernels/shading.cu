@@ -4,28 +4,37 @@
 
 struct Lobe {  // a light with edges
   float towards[3], rgb[3];
-  float widest;          // tangent of the half-angle that its shadows are made for
-  float half[3];         // between it and the camera
-  float square[2], k[2], share[2];  // of GGX in two roughnesses: alpha^2, alpha / 2, how much of each
-  float mirrored;        // Fresnel's reflectance times pi / 4
+  float widest;   // tangent of the half-angle that its shadows are made for
+  float half[3];  // between it and the camera
+  float square[2], k[2],
+      share[2];    // of GGX in two roughnesses: alpha^2, alpha / 2, how much of each
+  float mirrored;  // Fresnel's reflectance times pi / 4
 };
 
 // What differs from gain to gain; `_uniforms` in cuda_shading.py writes it. SH of order 2 are RGB,
 // with what makes irradiance (or a blurred reflection) of radiance multiplied in.
 struct Uniforms {
   float even[9][3], gloss[9][3], source[9][3];
-  float floor[3], dark;                // keep the target's irradiance from darkness
-  float source_floor[3], source_dark;  // and the source's
-  float shadows, highlights, colour;   // amounts
+  float floor[3], dark;                           // keep the target's irradiance from darkness
+  float source_floor[3], source_dark;             // and the source's
+  float shadows, highlights, colour;              // amounts
   float least_albedo, reflectance, rise, facing;  // of skin
-  float difference, lobes, scale;      // of the lights; how many lobes; half crop sides a dm
+  float difference, lobes, scale;  // of the lights; how many lobes; half crop sides a dm
   Lobe lobe[16];
 };
 
 // Maps of a crop, n pixels each: normal 3, albedo 3, present 3, occlusion, mask, linear RGB 3,
 // removable shading's level 3 and colour 3.
-enum { NORMAL = 0, ALBEDO = 3, PRESENT = 6, OCCLUSION = 9, MASK = 10, LINEAR = 11, LEVEL = 14,
-       COLOUR = 17 };
+enum {
+  NORMAL = 0,
+  ALBEDO = 3,
+  PRESENT = 6,
+  OCCLUSION = 9,
+  MASK = 10,
+  LINEAR = 11,
+  LEVEL = 14,
+  COLOUR = 17
+};
 
 ON_BOTH float smooth_step(float low, float high, float value) {
   const float t = clamped((value - low) / (high - low), 0, 1);
@@ -39,7 +48,7 @@ ON_BOTH int mirrored(int i, int count) {  // beyond the edges, as cv2.BORDER_REF
 
 // Gaussian blur of (count, side, side), weights (7,); blockIdx.y: which.
 extern "C" __global__ void __launch_bounds__(256)
-blur(const float* image, const float* weights, float* output, int side) {
+    blur(const float* image, const float* weights, float* output, int side) {
   const int i = blockIdx.x * 256 + threadIdx.x, area = side * side;
   if (i >= area) return;
   const int x = i % side, y = i / side;
@@ -58,9 +67,9 @@ KERNEL(blur)
 // How much of each light (blockIdx.y) the points of a head see past the rest of it: (K, S, S).
 // depth and opacity (S, S); surface: depth, blurred; ways (steps,) dm along a ray.
 extern "C" __global__ void __launch_bounds__(256)
-hide(const float* depth, const float* opacity, const float* surface, const float* ways,
-     const float* uniforms, float* seen, int side, int steps, float opaque, float bias,
-     float bias_each) {
+    hide(const float* depth, const float* opacity, const float* surface, const float* ways,
+         const float* uniforms, float* seen, int side, int steps, float opaque, float bias,
+         float bias_each) {
   const Uniforms& of = *(const Uniforms*)uniforms;
   const int i = blockIdx.x * 256 + threadIdx.x;
   if (i >= side * side || int(blockIdx.y) >= int(of.lobes)) return;
@@ -113,7 +122,7 @@ ON_BOTH float mean_present(const float* maps, int area, int i) {
 // Sums over the person, of each block of 256 pixels: of what is not explained (all channels), of
 // the source shading, and of the person. partial (blocks, 3).
 extern "C" __global__ void __launch_bounds__(256)
-weigh(const float* maps, float* partial, int area, float black) {
+    weigh(const float* maps, float* partial, int area, float black) {
   __shared__ float shared[8];
   const int i = blockIdx.x * 256 + threadIdx.x;
   float values[3] = {};
@@ -130,7 +139,9 @@ weigh(const float* maps, float* partial, int area, float black) {
 KERNEL(weigh)
 
 // The nine polynomials of SH of order 2, see `basis_terms` in pipeline/lighting/sh.py.
-struct Terms { float of[9]; };
+struct Terms {
+  float of[9];
+};
 ON_BOTH Terms terms_of(const float* n) {
   const float x = n[0], y = -n[2], z = n[1];
   return {{1, y, z, x, y * x, y * z, 3 * z * z - 1, x * z, x * x - y * y}};
@@ -149,10 +160,11 @@ ON_BOTH void log_irradiance(float* light, const float* floor, float dark) {
 ON_BOTH float gray_of(const float* rgb) { return (rgb[0] + rgb[1] + rgb[2]) / 3; }
 
 // What a light change puts into a pixel, logarithms: `shading_terms` in shading.py.
-struct Shaded { float fresh[3], shadows, cast, shine; };
-ON_BOTH Shaded shaded(const Uniforms& of, const float* maps, const float* tables,
-                      const float* seen, const float* n, int i, int side, float shadows,
-                      float highlights) {
+struct Shaded {
+  float fresh[3], shadows, cast, shine;
+};
+ON_BOTH Shaded shaded(const Uniforms& of, const float* maps, const float* tables, const float* seen,
+                      const float* n, int i, int side, float shadows, float highlights) {
   const int area = side * side, small = side / 2;
   const Terms terms = terms_of(n);
   float bare[3], direct[3], shine[3] = {};
@@ -166,7 +178,8 @@ ON_BOTH Shaded shaded(const Uniforms& of, const float* maps, const float* tables
     const Lobe& lobe = of.lobe[k];
     const float* from = seen + k * small * small;
     const float upper = 0.75f * from[y / 2 * small + x / 2] + 0.25f * from[y / 2 * small + next_x];
-    const float lower = 0.75f * from[next_y * small + x / 2] + 0.25f * from[next_y * small + next_x];
+    const float lower =
+        0.75f * from[next_y * small + x / 2] + 0.25f * from[next_y * small + next_x];
     const float sees = 1 - (1 - (0.75f * upper + 0.25f * lower)) * shadows;
     const float towards = n[0] * lobe.towards[0] + n[1] * lobe.towards[1] + n[2] * lobe.towards[2];
     const float share = tables[k * 4096 + int((clamped(towards, -1, 1) + 1) * 2047.5f + 0.5f)];
@@ -223,9 +236,9 @@ ON_BOTH Shaded shaded(const Uniforms& of, const float* maps, const float* tables
 // squares of two by two (S/2 + 2, S/2 + 2, 96): channel 4 f + 2 row + column of feature f of 21,
 // then zeros. tables (K, 4096): irradiance by cosine. seen (K, S/2, S/2). partial: of `weigh`.
 extern "C" __global__ void __launch_bounds__(128)
-shade_head(const float* maps, const float* tables, const float* seen, const float* partial,
-           const float* uniforms, float* gain, Half* features, int side, int partials,
-           float black) {
+    shade_head(const float* maps, const float* tables, const float* seen, const float* partial,
+               const float* uniforms, float* gain, Half* features, int side, int partials,
+               float black) {
   __shared__ float sums[3];
   if (threadIdx.x < 3) {
     float all = 0;
@@ -269,7 +282,9 @@ shade_head(const float* maps, const float* tables, const float* seen, const floa
 KERNEL(shade_head)
 
 // The refiner's residual of a pixel, RGB, of what it puts out (S/2 + 2, S/2 + 2, 16).
-struct Residual { float of[3]; };
+struct Residual {
+  float of[3];
+};
 ON_BOTH Residual residual_of(const Half2* refined, int i, int side, float gray, float color) {
   const int x = i % side, y = i / side, small = side / 2, part = y % 2 * 2 + x % 2;
   const Half2* from = refined + ((y / 2 + 1) * (small + 2) + x / 2 + 1) * 8 + part / 2;
@@ -286,8 +301,8 @@ ON_BOTH Residual residual_of(const Half2* refined, int i, int side, float gray, 
 
 // Sums of it over the person, and of the person, of each block of 256 pixels: partial (blocks, 4).
 extern "C" __global__ void __launch_bounds__(256)
-weigh_residual(const float* maps, const Half2* refined, float* partial, int side, float gray,
-               float color) {
+    weigh_residual(const float* maps, const Half2* refined, float* partial, int side, float gray,
+                   float color) {
   __shared__ float shared[8];
   const int i = blockIdx.x * 256 + threadIdx.x;
   float values[4] = {};
@@ -306,9 +321,9 @@ KERNEL(weigh_residual)
 // The gain of linear light (S, S, 3) of its logarithm (3, S, S) and the residual, bent by
 // `soft_limit` of pipeline/compositing/gain.py.
 extern "C" __global__ void __launch_bounds__(128)
-finish_gain(const float* logarithm, const Half2* refined, const float* partial,
-            const float* uniforms, float* gain, int side, int partials, float gray, float color,
-            float limit) {
+    finish_gain(const float* logarithm, const Half2* refined, const float* partial,
+                const float* uniforms, float* gain, int side, int partials, float gray, float color,
+                float limit) {
   __shared__ float sums[4];
   if (threadIdx.x < 4) {
     float all = 0;
@@ -321,8 +336,7 @@ finish_gain(const float* logarithm, const Half2* refined, const float* partial,
   const Residual residual = residual_of(refined, i, side, gray, color);
   for (int c = 0; c < 3; ++c) {
     const float own = residual.of[c] - sums[c] / (sums[3] + 1);
-    const float value =
-        (logarithm[c * area + i] + own) * ((const Uniforms*)uniforms)->difference;
+    const float value = (logarithm[c * area + i] + own) * ((const Uniforms*)uniforms)->difference;
     const float lift = most(value, 0) / limit, square = lift * lift;
     gain[3 * i + c] = expf(value / sqrtf(sqrtf(1 + square * square)));
   }

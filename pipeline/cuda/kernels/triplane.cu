@@ -13,7 +13,7 @@ struct Uniforms {
 // (256, 256, 3) BGR to (130, 130, 16): of each square of four pixels RGB one after the other, then
 // zeros.
 extern "C" __global__ void __launch_bounds__(256)
-squares(const Byte* image, Half2* output, int side) {
+    squares(const Byte* image, Half2* output, int side) {
   const int i = blockIdx.x * 256 + threadIdx.x;
   if (i >= side * side) return;
   const int x = i % side, y = i / side;
@@ -30,7 +30,7 @@ KERNEL(squares)
 // Adds to all pixels of (S + 2, S + 2, C) what a fully connected layer and a ReLU make of their
 // mean; weight (C, C) and bias (C,). One block; C is 128 at most.
 extern "C" __global__ void __launch_bounds__(512)
-add_context(Half2* image, const float* weight, const float* bias, int side, int channels) {
+    add_context(Half2* image, const float* weight, const float* bias, int side, int channels) {
   __shared__ float sums[8][128];
   __shared__ float mean[128];
   const int words = channels / 2, word = threadIdx.x % 64, part = threadIdx.x / 64;
@@ -88,8 +88,8 @@ template <class F> ON_BOTH void around(float x, float y, int side, F f) {
 // of a cell's line see, 64 each, and how much each faces the camera. anchors: (3, 2, S^2, 6) points
 // and normals. A warp for each end.
 extern "C" __global__ void __launch_bounds__(128)
-unproject(const Half2* features, const float* anchors, const float* uniforms, Half2* planes,
-          int side) {
+    unproject(const Half2* features, const float* anchors, const float* uniforms, Half2* planes,
+              int side) {
   const Uniforms& u = *(const Uniforms*)uniforms;
   const int lane = threadIdx.x % 32, i = blockIdx.x * 4 + threadIdx.x / 32, cells = side * side;
   if (i >= 6 * cells) return;
@@ -103,8 +103,7 @@ unproject(const Half2* features, const float* anchors, const float* uniforms, Ha
     const float2 both = floats(features[at * 32 + lane]);
     one += share * both.x, two += share * both.y;
   });
-  Half2* to =
-      planes + ((plane * (side + 2) + cell / side + 1) * (side + 2) + cell % side + 1) * 72;
+  Half2* to = planes + ((plane * (side + 2) + cell / side + 1) * (side + 2) + cell % side + 1) * 72;
   to[32 * end + lane] = halves(one, two);
   if (end == 0 && lane == 0) {
     const float *near_ = p + 3, *other = p + 6 * cells + 3;
@@ -117,8 +116,8 @@ KERNEL(unproject)
 // What the temporal gate decides by: of each cell the new, the old, and how far they are apart.
 // mixed_planes (3, S + 2, S + 2, C); place and state (3, S, S, C); joined (3, S + 2, S + 2, 3 C).
 extern "C" __global__ void __launch_bounds__(256)
-join(const Half2* mixed_planes, const float* place, const float* state, const float* uniforms,
-     Half2* joined, int side, int channels) {
+    join(const Half2* mixed_planes, const float* place, const float* state, const float* uniforms,
+         Half2* joined, int side, int channels) {
   const int words = channels / 2, i = blockIdx.x * 256 + threadIdx.x;
   if (i >= 3 * side * side * words) return;
   const int c = i % words, x = i / words % side, y = i / words / side % side;
@@ -134,8 +133,8 @@ KERNEL(join)
 
 // The next state, in place, and its image (3, S + 2, S + 2, C); gate (3, S + 2, S + 2, C) logits.
 extern "C" __global__ void __launch_bounds__(256)
-remember(const Half2* mixed_planes, const float* place, const Half2* gate, const float* uniforms,
-         float* state, Half2* planes, int side, int channels) {
+    remember(const Half2* mixed_planes, const float* place, const Half2* gate,
+             const float* uniforms, float* state, Half2* planes, int side, int channels) {
   const int words = channels / 2, i = blockIdx.x * 256 + threadIdx.x;
   if (i >= 3 * side * side * words) return;
   const int c = i % words, x = i / words % side, y = i / words / side % side;
@@ -156,9 +155,8 @@ KERNEL(remember)
 template <class F> ON_BOTH void cells_around(const float* point, int side, F f) {
   const float places[3][2] = {{point[0], -point[1]}, {point[2], -point[1]}, {point[0], -point[2]}};
   for (int n = 0; n < 3; ++n)
-    around(places[n][0], places[n][1], side, [&](float share, int cell) {
-      f(share, n * (side + 2) * (side + 2) + cell);
-    });
+    around(places[n][0], places[n][1], side,
+           [&](float share, int cell) { f(share, n * (side + 2) * (side + 2) + cell); });
 }
 ON_BOTH float softplus(float value) { return value > 20 ? value : log1pf(expf(value)); }
 
@@ -167,8 +165,9 @@ ON_BOTH float softplus(float value) { return value > 20 ? value : log1pf(expf(va
 // the features of one of 4 fine ones. Writes to each of `rays`^2 36 numbers: 16 of albedo, 16 of
 // shading, depth, coarse depth, opacity, 0.
 extern "C" __global__ void __launch_bounds__(128)
-render(const uint4* albedo, const uint4* shading, const float* uniforms, float* output, int side,
-       int rays, float nearest, float farthest, float spread, float half, float bias) {
+    render(const uint4* albedo, const uint4* shading, const float* uniforms, float* output,
+           int side, int rays, float nearest, float farthest, float spread, float half,
+           float bias) {
   const Uniforms& of = *(const Uniforms*)uniforms;
   const unsigned id = blockIdx.x * 128 + threadIdx.x, lane = id % 8, ray = id / 8;
   const float u = ((2 * (ray % rays) + 1.0f) / rays - 1 - of.shift[0]) / of.scale;
@@ -179,9 +178,8 @@ render(const uint4* albedo, const uint4* shading, const float* uniforms, float* 
   };
   float point[3], depth = nearest + lane * ((farthest - nearest) / 7), value = bias;
   lifted(depth, point);
-  cells_around(point, side, [&](float share, int cell) {
-    value += share * floats(albedo[2 * cell + 1].z).x;
-  });
+  cells_around(point, side,
+               [&](float share, int cell) { value += share * floats(albedo[2 * cell + 1].z).x; });
   float own = softplus(value) * (10 * (nearest - farthest) / 7), sum = own;
   for (int by = 1; by < 8; by *= 2) {
     const float before = __shfl_up_sync(~0u, sum, by, 8);
@@ -236,8 +234,8 @@ KERNEL(render)
 // (16, 12) of shading, (16, 5) of normal, depth and opacity, (16,) biases; (3, 12) of the normal
 // and (3,) biases.
 extern "C" __global__ void __launch_bounds__(128)
-begin_maps(const float* rendered, const float* weight, const float* uniforms, float4* normals,
-           Half2* maps, int side) {
+    begin_maps(const float* rendered, const float* weight, const float* uniforms, float4* normals,
+               Half2* maps, int side) {
   __shared__ float w[519];
   for (int i = threadIdx.x; i < 519; i += 128) w[i] = weight[i];
   __syncthreads();
@@ -270,11 +268,11 @@ begin_maps(const float* rendered, const float* weight, const float* uniforms, fl
 }
 KERNEL(begin_maps)
 
-// The maps (11, S, S) of the last layer's (S + 2, S + 2, 32) and the volume's normals (S/2, S/2, 4):
-// normal 3, albedo 3, present 3, occlusion, mask.
+// The maps (11, S, S) of the last layer's (S + 2, S + 2, 32) and the volume's normals (S/2, S/2,
+// 4): normal 3, albedo 3, present 3, occlusion, mask.
 extern "C" __global__ void __launch_bounds__(128)
-finish_maps(const Half2* layer, const float4* normals, const float* uniforms, float* maps,
-            int side) {
+    finish_maps(const Half2* layer, const float4* normals, const float* uniforms, float* maps,
+                int side) {
   const Uniforms& of = *(const Uniforms*)uniforms;
   const int i = blockIdx.x * 128 + threadIdx.x, area = side * side, small = side / 2;
   if (i >= area) return;

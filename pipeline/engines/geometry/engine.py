@@ -30,6 +30,7 @@ class GeometryEngine:
     """Ratio relighting with MediaPipe's face geometry; CPU only."""
 
     name = "geometry"
+    runs_on = "CPU"
     needs_faces = True
 
     def __init__(self) -> None:

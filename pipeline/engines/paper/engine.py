@@ -61,6 +61,7 @@ class PaperEngine:
     """
 
     name = "paper"
+    runs_on = "CPU"
     needs_faces = True
 
     def __init__(

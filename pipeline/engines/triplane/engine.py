@@ -84,6 +84,7 @@ class TriplaneEngine:
             CudaError: the card cannot be used.
         """
         self._network, self._refiner, self._card = network, refiner, card
+        self.runs_on = "CPU" if card is None else f"CUDA, {card.name}"
         self._worker = InferenceWorker(network, refiner, card)
 
     def open_stream(self, timer: StageTimer) -> "TriplaneStream":

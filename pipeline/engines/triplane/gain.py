@@ -1,16 +1,16 @@
-"""The gain of a head under a light: made on the CPU or on a card, and made anew only when needed."""
+"""The gain of a head under a light, made on the CPU or on a card, and only when it is needed."""
 
 from collections.abc import Callable
 
 from vcam_relight.pipeline.core.image import RgbGain
 from vcam_relight.pipeline.cuda.device import Card
+from vcam_relight.pipeline.engines.triplane.cuda_shading import MOST_LOBES, CudaShading
 from vcam_relight.pipeline.engines.triplane.head_estimate import (
     HeadEstimate,
     LightOfGain,
     PreparedGain,
 )
 from vcam_relight.pipeline.engines.triplane.network.refiner import Refiner
-from vcam_relight.pipeline.engines.triplane.runtime.cuda_shading import MOST_LOBES, CudaShading
 from vcam_relight.pipeline.engines.triplane.shading import head_gain
 
 GainMaker = Callable[[HeadEstimate, LightOfGain], RgbGain]

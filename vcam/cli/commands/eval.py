@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from vcam_relight.pipeline.engines.registry import ENGINES
+from vcam_relight.vcam.cli.lighting_arguments import DEVICES
 from vcam_relight.vcam.core.errors import InputError, VcamError
 
 if TYPE_CHECKING:
@@ -36,9 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="NAME",
         help=f"engines to measure: {', '.join(measured)} (default: all that load)",
     )
-    parser.add_argument(
-        "--device", choices=("auto", "cpu", "cuda"), default="auto", help="where they run"
-    )
+    parser.add_argument("--device", choices=DEVICES, default="auto", help="where they run")
     parser.add_argument(
         "--subset", choices=_SUBSETS, default="standard", help="how much is measured (standard)"
     )

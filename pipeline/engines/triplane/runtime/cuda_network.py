@@ -1,7 +1,6 @@
 """`network.model` on the kernels of `pipeline/cuda`: the same parts by the same names."""
 
 import weakref
-from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -124,8 +123,10 @@ class CudaNetwork:
         following = self._kept_state()
         self._stream.copy(following.features, self._state)
         self._stream.synchronize()
-        return *self._program.results(self._features), following, self._program.planes(
-            self._features
+        return (
+            *self._program.results(self._features),
+            following,
+            self._program.planes(self._features),
         )
 
     def _kept_state(self) -> DeviceState:
@@ -189,7 +190,12 @@ class _Unprojection:
         channels = convolution.in_channels // 2 - 1
         weight = convolution.weight.detach()
         # How cells face the camera comes last here, after what both of their ends see.
-        order = [*range(channels), *range(channels + 1, 2 * channels + 1), channels, 2 * channels + 1]
+        order = [
+            *range(channels),
+            *range(channels + 1, 2 * channels + 1),
+            channels,
+            2 * channels + 1,
+        ]
         mix = nn.Conv2d(convolution.in_channels, convolution.out_channels, 1)
         mix.weight.data, mix.bias = weight[:, order], nn.Parameter(bias_of(convolution))
         self._mix = CudaConv(stream, mix, self._side, 3)
@@ -330,7 +336,7 @@ class _Program:
     def results(self, features: int) -> tuple[Maps, Volume]:
         """For keeps."""
         rendered, maps, _ = (torch.from_numpy(array.copy()) for array in self._here)
-        parts = maps[None].split([count for _, count in _MAPS], dim=1)
+        parts = torch.split(maps[None], [count for _, count in _MAPS], dim=1)
         side = round(len(rendered) ** 0.5)
         seen = rendered.T.view(1, _RENDERED, side, side)
         volume = Volume(
@@ -365,5 +371,3 @@ def _uniforms(pose: HeadPose, light: Tensor, *, fresh: bool) -> FloatArray:
         [float(fresh)], floor, own, own * LAMBERT * BASIS_FACTORS,
     )  # fmt: skip
     return np.concatenate(parts).astype(np.float32)
-
-

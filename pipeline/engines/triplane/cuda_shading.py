@@ -153,7 +153,12 @@ class CudaShading:
             self._radii = radii
 
     def _work(self) -> None:
-        there, launch, half, params = self._there, self._stream.launch, OUTPUT // 2, self._visibility
+        there, launch, half, params = (
+            self._there,
+            self._stream.launch,
+            OUTPUT // 2,
+            self._visibility,
+        )
         for name in ("maps", "volume", "uniforms", "tables"):
             self._stream.upload(there[name], self._here[name])
         depth, opacity = (there["volume"].part(index) for index in range(2))
@@ -197,12 +202,8 @@ class _Refiner:
         self._half = [
             CudaConv(stream, layer.convolution, half) for layer in (refiner.enter, refiner.to_half)
         ]
-        self._quarter = [
-            CudaConv(stream, layer.convolution, quarter) for layer in refiner.quarter
-        ]
-        self._eighth = [
-            CudaConv(stream, layer.convolution, eighth) for layer in refiner.eighth
-        ]
+        self._quarter = [CudaConv(stream, layer.convolution, quarter) for layer in refiner.quarter]
+        self._eighth = [CudaConv(stream, layer.convolution, eighth) for layer in refiner.eighth]
         self._context = (
             uploaded(stream, refiner.context.weight), uploaded(stream, bias_of(refiner.context)),
         )  # fmt: skip
