@@ -1,15 +1,17 @@
 // Arithmetic of single pixels: what the kernels in C++ and those in CUDA have in common.
 #pragma once
 
-#ifdef __CUDACC__  // one instruction of a GPU each; on a CPU a comparison is, and fminf is a call
+// One instruction of a GPU each; on a CPU comparisons are, and fminf is a call. What is no number
+// (the first one alone may be) gives the other.
+#ifdef __CUDACC__
 ON_BOTH float least(float a, float b) { return fminf(a, b); }
 ON_BOTH float most(float a, float b) { return fmaxf(a, b); }
 #else
 #ifndef ON_BOTH
 #define ON_BOTH static inline
 #endif
-ON_BOTH float least(float a, float b) { return b < a ? b : a; }
-ON_BOTH float most(float a, float b) { return a < b ? b : a; }
+ON_BOTH float least(float a, float b) { return a < b ? a : b; }
+ON_BOTH float most(float a, float b) { return a > b ? a : b; }
 #endif
 
 ON_BOTH float clamped(float value, float low, float high) { return least(most(value, low), high); }

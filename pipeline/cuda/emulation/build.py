@@ -33,18 +33,32 @@ def emulated_card() -> Card:
     Raises:
         CudaError: it cannot be built, or this processor cannot run it.
     """
+    return card_by(_library())
+
+
+def card_by(library: ctypes.CDLL) -> Card:
+    """The card that an emulation, which was built, makes of the CPU."""
+    return Card(Driver(library), _nothing)
+
+
+def set_order(order: int) -> None:
+    """In which order the threads of a block have their turns from now on.
+
+    Args:
+        order: 0 as they are numbered, 1 backwards, 2 shuffled; others shuffled, each in its own
+            way, and one warp after the other goes as far as it can.
+    """
+    _library().emulation_order(ctypes.c_int(order))
+
+
+@cache
+def _library() -> ctypes.CDLL:
     try:
         content = [path.read_bytes() for path in _sources()]
         name = f"emulated_{fingerprint(content, headers(), _flags())}.so"
-        library = load_library(name, build, lambda path: ctypes.CDLL(str(path)))
+        return load_library(name, build, lambda path: ctypes.CDLL(str(path)))
     except BUILD_ERRORS as error:
         raise CudaError(f"the emulation cannot be built ({error})") from error
-    return emulated(library)
-
-
-def emulated(library: ctypes.CDLL) -> Card:
-    """The card of an emulation that was built."""
-    return Card(Driver(library), _nothing)
 
 
 def build(library: Path, kernels: Sequence[Path] = (), more_flags: Sequence[str] = ()) -> None:

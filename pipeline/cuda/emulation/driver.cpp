@@ -28,6 +28,7 @@ Block::Block(Index size, std::function<void()> body, int order)
   for (unsigned w = 0; w < warps.size(); ++w)
     warps[w].barrier.count = std::min(32u, count - 32 * w);
   for (unsigned i = 0; i < count; ++i) turns_[i] = order == 1 ? count - 1 - i : i;
+  hasty_ = order > 2;
   unsigned random = 2654435761u * unsigned(order);
   for (unsigned i = count - 1; order > 1 && i > 0; --i) {
     random = random * 1664525u + 1013904223u;
@@ -44,27 +45,37 @@ void Block::enter() {
 }
 
 void Block::run(Index at) {
-  index = at;
+  index = at, left_ = unsigned(fibers_.size());
   for (Fiber& fiber : fibers_) fiber.ended = false;
-  for (unsigned left = fibers_.size(); left;) {
+  while (left_) {
     const unsigned before = progress_;
-    for (const unsigned i : turns_) {
-      Fiber& fiber = fibers_[i];
-      if (fiber.ended) continue;
-      now = i, thread = {i % size_.x, i / size_.x % size_.y, i / size_.x / size_.y};
-      if (!_setjmp(home_)) {
-        if (fiber.begun) _longjmp(fiber.here, 1);
-        fiber.begun = true;
-        getcontext(&fiber.start);
-        fiber.start.uc_stack.ss_sp = &stacks_[i * STACK], fiber.start.uc_stack.ss_size = STACK;
-        makecontext(&fiber.start, enter, 0);
-        swapcontext(&unused_, &fiber.start);
-      }
-      left -= fiber.ended;
-    }
+    if (!hasty_)
+      for (const unsigned i : turns_) turn(i);
+    else
+      for (unsigned warp = 0; warp < warps.size(); ++warp)
+        for (unsigned reached = ~progress_; reached != progress_;) {
+          reached = progress_;
+          for (const unsigned i : turns_)
+            if (i / 32 == warp) turn(i);
+        }
     if (progress_ == before)
       fputs("threads of a block wait for ones that never come\n", stderr), abort();
   }
+}
+
+void Block::turn(unsigned i) {
+  Fiber& fiber = fibers_[i];
+  if (fiber.ended) return;
+  now = i, thread = {i % size_.x, i / size_.x % size_.y, i / size_.x / size_.y};
+  if (!_setjmp(home_)) {
+    if (fiber.begun) _longjmp(fiber.here, 1);
+    fiber.begun = true;
+    getcontext(&fiber.start);
+    fiber.start.uc_stack.ss_sp = &stacks_[i * STACK], fiber.start.uc_stack.ss_size = STACK;
+    makecontext(&fiber.start, enter, 0);
+    swapcontext(&unused_, &fiber.start);
+  }
+  left_ -= fibers_[i].ended;
 }
 
 }  // namespace emulation
@@ -158,7 +169,8 @@ void run(const Kernel& kernel, Index grid, Index size, const std::vector<void*>&
 #define API extern "C" __attribute__((visibility("default"))) int
 
 // Of the emulation alone: in which order threads of a block have their turns: 0 as they are
-// numbered, 1 backwards, others shuffled.
+// numbered, 1 backwards, 2 shuffled; 3 and others shuffled, and each warp goes as far as it can
+// before another has its turn.
 API emulation_order(int wanted) { return order = wanted, OK; }
 
 API cuInit(unsigned) { return OK; }

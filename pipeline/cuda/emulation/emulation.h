@@ -90,7 +90,10 @@ class Block {
   std::vector<unsigned> turns_;
   jmp_buf home_;
   ucontext_t unused_;
-  unsigned progress_ = 0;
+  unsigned progress_ = 0, left_ = 0;  // barriers and ends; threads that have not ended
+  bool hasty_ = false;
+
+  void turn(unsigned thread);
 
   static void enter();
   void others() {

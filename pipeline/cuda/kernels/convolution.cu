@@ -1,22 +1,21 @@
 // Convolutions on tensor cores. Images are (N, H + 2, W + 2, C) halves, channels last in multiples
-// of 16, with a border of zeros; sides of outputs are multiples of 16.
+// of 16, with a border of zeros; sides of outputs are multiples of 16, so that blocks have all of
+// their pixels.
 #include "device.h"
 
 enum { ADD = 1, POSITIVE = 2, FILM = 4 };
 
 // Multiplies 16 pixels of a row, TILES groups of 8 outputs, by a warp. A lane's four channels of a
 // step lie side by side: which of a step's 16 channels is which row of the fragments is free, as
-// long as the weights agree (`packed_halves` in pipeline/cuda/layers.py).
+// long as the weights agree (`packed_halves` in cuda_layers.py).
 template <int TILES>
 ON_BOTH void convolve(const uint2* input, const uint2* weight, const float* bias, const Half2* add,
-                      const float* film, Half2* output, int count, int side, int inputs,
-                      int outputs, int kernel, int stride, int split, int flags,
+                      const float* film, Half2* output, int side, int inputs, int outputs,
+                      int kernel, int stride, int split, int flags,
                       float (*partial)[4 * TILES][32]) {
   const int lane = threadIdx.x % 32, warp = threadIdx.x / 32, pixel = lane / 4, t = lane % 4;
-  const int part = warp % split, pieces = count * side * side / 16;
-  const int piece = blockIdx.x * (4 / split) + warp / split;
-  const bool inside = piece < pieces;
-  const int place = inside ? 16 * piece : 0, x = place % side, y = place / side % side;
+  const int part = warp % split, place = 16 * (blockIdx.x * (4 / split) + warp / split);
+  const int x = place % side, y = place / side % side;
   const int image = place / side / side, first = blockIdx.y * TILES;  // group of 8 outputs
 
   const int from_side = side * stride + 2, words = inputs / 4, border = 1 - kernel / 2;
@@ -53,7 +52,6 @@ ON_BOTH void convolve(const uint2* input, const uint2* weight, const float* bias
 #pragma unroll
       for (int n = 0; n < 4 * TILES; ++n) sum[n / 4][n % 4] += partial[warp + other][n][lane];
   }
-  if (!inside) return;
   Half2* row = output + ((image * (side + 2) + y + 1) * (side + 2) + x + 1) * (outputs / 2);
 #pragma unroll
   for (int n = 0; n < TILES; ++n)
@@ -78,22 +76,22 @@ ON_BOTH void convolve(const uint2* input, const uint2* weight, const float* bias
 // film: scale less 1 and shift of each output. split: 1, 2 or 4 warps share a piece of 16 pixels.
 extern "C" __global__ void __launch_bounds__(128)
     convolve_16(const uint2* input, const uint2* weight, const float* bias, const Half2* add,
-                const float* film, Half2* output, int count, int side, int inputs, int outputs,
-                int kernel, int stride, int split, int flags) {
+                const float* film, Half2* output, int side, int inputs, int outputs, int kernel,
+                int stride, int split, int flags) {
   __shared__ float partial[4][8][32];
-  convolve<2>(input, weight, bias, add, film, output, count, side, inputs, outputs, kernel, stride,
-              split, flags, partial);
+  convolve<2>(input, weight, bias, add, film, output, side, inputs, outputs, kernel, stride, split,
+              flags, partial);
 }
 KERNEL(convolve_16)
 
 // The same, of 32 outputs a warp.
 extern "C" __global__ void __launch_bounds__(128)
     convolve_32(const uint2* input, const uint2* weight, const float* bias, const Half2* add,
-                const float* film, Half2* output, int count, int side, int inputs, int outputs,
-                int kernel, int stride, int split, int flags) {
+                const float* film, Half2* output, int side, int inputs, int outputs, int kernel,
+                int stride, int split, int flags) {
   __shared__ float partial[4][16][32];
-  convolve<4>(input, weight, bias, add, film, output, count, side, inputs, outputs, kernel, stride,
-              split, flags, partial);
+  convolve<4>(input, weight, bias, add, film, output, side, inputs, outputs, kernel, stride, split,
+              flags, partial);
 }
 KERNEL(convolve_32)
 

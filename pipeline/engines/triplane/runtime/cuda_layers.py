@@ -44,7 +44,7 @@ class CudaConv:
             film: `(2 C,)` floats: scale less 1 and shift of the outputs, after the ReLU.
         """
         weight, bias = packed_halves(conv.weight, bias_of(conv))
-        self._stream, self._count, self._side = stream, count, side
+        self._stream, self._side = stream, side
         self._kernel, self._stride = conv.kernel_size[0], conv.stride[0]
         self._inputs = -(-conv.in_channels // LANES) * LANES
         self.channels = len(bias)
@@ -62,7 +62,7 @@ class CudaConv:
         self._stream.launch(
             "convolve_32" if self._wide else "convolve_16", (*self._blocks, 1), 128,
             x, self._weight, self._bias, add or self._output, self._film or self._bias,
-            self._output, self._count, self._side, self._inputs, self.channels, self._kernel,
+            self._output, self._side, self._inputs, self.channels, self._kernel,
             self._stride, self._split, self._flags + _ADD * (add is not None),
         )  # fmt: skip
         return self._output

@@ -92,12 +92,10 @@ class CudaNetwork:
             card.pinned(self._uniforms.shape, np.float32),
             card.pinned(self._film.shape, np.float32),
         )
-        for array in self._here:
-            array[:] = 0
+        front = HeadPose(torch.eye(3)[None], torch.ones(1), torch.zeros(1, 2))
+        self._describe(np.zeros(self._image.shape, np.uint8), front, torch.zeros(1, 9), fresh=True)
         self._program = _Program(stream, parts, (self._image, self._uniforms, self._film))
         self._graph = self._program.record(self._here)
-        front = HeadPose(torch.eye(3)[None], torch.ones(1), torch.zeros(1, 2))
-        self.forward(np.zeros((INPUT, INPUT, 3), np.uint8), front, torch.zeros(1, 9), None)
 
     @property
     def graph(self) -> Graph:
@@ -113,10 +111,7 @@ class CudaNetwork:
         self, image: BgrImage, pose: HeadPose, light: Tensor, state: DeviceState | None
     ) -> tuple[Maps, Volume, DeviceState, Tensor]:
         """See `TriplaneNetwork.forward`; for a batch of one, image `(256, 256, 3)`."""
-        pixels, uniforms, film = self._here
-        pixels[:] = image
-        uniforms[:] = _uniforms(pose, light, fresh=state is None)
-        film[:] = self._light(light)[0].numpy()
+        self._describe(image, pose, light, fresh=state is None)
         if state is not None:
             self._stream.copy(self._state, state.features)
         self._graph.launch()
@@ -128,6 +123,12 @@ class CudaNetwork:
             following,
             self._program.planes(self._features),
         )
+
+    def _describe(self, image: BgrImage, pose: HeadPose, light: Tensor, *, fresh: bool) -> None:
+        pixels, uniforms, film = self._here
+        pixels[:] = image
+        uniforms[:] = _uniforms(pose, light, fresh=fresh)
+        film[:] = self._light(light)[0].numpy()
 
     def _kept_state(self) -> DeviceState:
         buffer = self._free.pop() if self._free else None

@@ -1,0 +1,301 @@
+"""What kernels must say, on the emulation and on a card alike: each case compares one file's
+kernels with torch or with the kernels in C++, and gives what came out.
+
+Inputs are random, and others in every run: a case is told its seed, which pytest prints where it
+fails.
+"""
+
+from collections.abc import Callable
+from dataclasses import astuple, replace
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from vcam_relight.pipeline.compositing.apply import CpuApplier
+from vcam_relight.pipeline.compositing.base import LightChange, LocalGainPatch
+from vcam_relight.pipeline.compositing.cuda import CudaApplier
+from vcam_relight.pipeline.core.image import BgrImage, FloatArray
+from vcam_relight.pipeline.core.timing import StageTimer
+from vcam_relight.pipeline.cuda.device import AnyArray, Buffer, Card, Stream
+from vcam_relight.pipeline.engines.triplane.cuda_shading import CudaShading
+from vcam_relight.pipeline.engines.triplane.head_estimate import (
+    HeadEstimate,
+    LightOfGain,
+    ShadingAmounts,
+)
+from vcam_relight.pipeline.engines.triplane.network.model import (
+    Maps,
+    TriplaneNetwork,
+    Volume,
+)
+from vcam_relight.pipeline.engines.triplane.network.refiner import shipped_refiner
+from vcam_relight.pipeline.engines.triplane.runtime.cuda_layers import (
+    CudaConv,
+    CudaUpsample,
+    uploaded,
+)
+from vcam_relight.pipeline.engines.triplane.runtime.cuda_network import CudaNetwork
+from vcam_relight.pipeline.engines.triplane.shading import head_gain
+from vcam_relight.pipeline.engines.triplane.source_light import RemovableShading
+from vcam_relight.pipeline.head.space import HeadPose
+from vcam_relight.pipeline.lighting.lights import Light
+from vcam_relight.pipeline.lighting.lobes import DistantLight, Lobes
+
+HALVES = 4e-3
+"""Of the largest value: sums in float32 of products of halves, rounded to halves once; a layer's
+worst of thousands was 1.1e-3."""
+NETWORK = 0.03
+"""Of the largest value, after 30 such layers; 0.008 was measured."""
+GAIN = 0.02
+"""Natural logarithm, the worst of all pixels: the refiner's nine layers in halves; 0.008 was
+measured."""
+LEVELS = 1
+"""Of 255. One more pixel in a thousand may differ by more: a place may be rounded to another
+sixteenth of a pixel."""
+ODD_ONES = 1e-3
+
+Case = Callable[[Card, int], list[AnyArray]]
+
+
+def convolutions(card: Card, seed: int) -> list[AnyArray]:
+    """`convolution.cu` against torch: kernels, strides, missing channels, every epilogue."""
+    torch.manual_seed(seed)
+    stream, results = Stream(card), []
+    for inputs, outputs, side, kernel, stride, count in (
+        (16, 16, 16, 1, 1, 1),
+        (12, 19, 32, 3, 1, 1),
+        (48, 64, 16, 3, 2, 1),
+        (96, 32, 32, 1, 1, 3),
+        (16, 32, 128, 3, 1, 1),
+        (32, 13, 64, 3, 1, 3),
+    ):
+        conv = nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2)
+        filled = -(-outputs // 16) * 16
+        x = torch.randn(count, inputs, side * stride, side * stride).half().float()
+        add = torch.randn(count, filled, side, side).half().float()
+        film = torch.randn(2, filled) * 0.3
+        plain = functional.conv2d(x, conv.weight.half().float(), conv.bias, stride, kernel // 2)
+        plain = functional.pad(plain, (0, 0, 0, 0, 0, filled - outputs)).detach()
+        tuned = functional.relu(plain) * (1 + film[0, :, None, None]) + film[1, :, None, None]
+        for expected, positive, added, filmed in (
+            (plain, False, False, False),
+            (functional.relu(plain + add), True, True, False),
+            (tuned, True, False, True),
+        ):
+            layer = CudaConv(
+                stream, conv, side, count, positive, uploaded(stream, film) if filmed else None
+            )
+            out = layer(_image(stream, x), add=_image(stream, add) if added else None)
+            results.append(_close(stream, out, expected, HALVES))
+    for channels, side, count in ((16, 16, 1), (48, 17, 3), (32, 1, 1)):
+        x, add = (
+            torch.randn(count, channels, size, size).half().float() for size in (side, 2 * side)
+        )
+        doubled = functional.interpolate(x, scale_factor=2.0, mode="bilinear")
+        for expected, more in ((doubled, None), (doubled + add, add)):
+            enlarge = CudaUpsample(stream, 2 * side, channels, count)
+            out = enlarge(_image(stream, x), add=None if more is None else _image(stream, more))
+            results.append(_close(stream, out, expected, HALVES))
+    return results
+
+
+def network(card: Card, seed: int) -> list[AnyArray]:
+    """`triplane.cu` against torch: a fresh start, what is remembered, and a fresh start again."""
+    torch.manual_seed(seed)
+    made = TriplaneNetwork().eval().requires_grad_(False)
+    made.renderer.density.bias.fill_(-5.0)  # leaves some rays half open
+    made.unprojection.place.normal_(std=0.5)
+    results: list[AnyArray] = []
+    with torch.inference_mode():
+        there, state, own = CudaNetwork(made, card), None, None
+        for forget in (True, False, True):
+            image, pose, light = _look()
+            if forget:
+                state = own = None
+            maps, volume, state, planes = there.forward(image, pose, light, state)
+            rgb = torch.from_numpy(np.ascontiguousarray(image[..., ::-1].transpose(2, 0, 1)))
+            expected, seen, own, all_planes = made(rgb.float()[None] / 127.5 - 1, pose, light, own)
+            # Where a normal has hardly a length its direction is anything.
+            off = (maps.normal - expected.normal).abs().amax(1)
+            assert float(off.quantile(0.98)) < NETWORK
+            pairs = [*zip(astuple(maps)[1:], astuple(expected)[1:], strict=True)]
+            pairs += [*zip(astuple(volume), astuple(seen), strict=True), (planes, all_planes)]
+            for got, wanted in pairs:
+                assert got.shape == wanted.shape
+                assert float((got - wanted).abs().max()) < NETWORK * float(wanted.abs().max() + 1)
+            features = np.empty(state.features.shape, np.float32)
+            there.stream.download(features, state.features)
+            there.stream.synchronize()
+            own_features = own.features.permute(0, 2, 3, 1).numpy()
+            assert np.abs(features - own_features).max() < NETWORK * np.abs(own_features).max()
+            results += [maps.normal.numpy(), volume.albedo.numpy(), planes.numpy(), features]
+    return results
+
+
+def gains(card: Card, seed: int) -> list[AnyArray]:
+    """`shading.cu` against the CPU's: no light with an edge and several, all of it and less."""
+    rng = np.random.default_rng(seed)
+    torch.manual_seed(seed)
+    refiner = shipped_refiner()
+    shading, results = CudaShading(card, refiner), []
+    for count, amounts in (
+        (3, ShadingAmounts(1.0, 1.0, 1.0)),
+        (1, ShadingAmounts(0.4, 0.0, 0.3)),
+        (0, ShadingAmounts(1.0, 0.5, 1.0)),
+    ):
+        estimate, light = _estimate(rng), LightOfGain(_light(rng, count), amounts)
+        with torch.inference_mode():
+            got, expected = shading.gain(estimate, light), head_gain(estimate, light, refiner)
+        assert expected.std() > 0.05
+        assert np.abs(np.log(got) - np.log(expected)).max() < GAIN
+        results.append(got)
+    return results
+
+
+def frames(card: Card, seed: int) -> list[AnyArray]:
+    """`frame.cu` against the kernels in C++: odd and tiny sizes, dark rooms, nobody there."""
+    rng, results = np.random.default_rng(seed), []
+    for size in ((97, 61), (128, 72), (17, 3), (2, 2), (1, 1)):
+        there, here = CudaApplier(card, StageTimer()), CpuApplier(StageTimer())
+        clip = _clip(rng, size)
+        for index, (frame, change, lift) in enumerate(clip):
+            if index == 4:  # a new source
+                there.reset(), here.reset()
+            there.begin(frame)
+            got, expected = there.apply(frame, change, lift), here.apply(frame, change, lift)
+            apart = np.abs(got.astype(int) - expected)
+            assert (apart > LEVELS).mean() <= ODD_ONES, (size, index, apart.max())
+            results.append(got)
+    return results
+
+
+CASES: dict[str, Case] = {
+    "convolution": convolutions, "triplane": network, "shading": gains, "frame": frames,
+}  # fmt: skip
+"""By the file of the kernels that they are about."""
+
+
+def _image(stream: Stream, x: Tensor) -> Buffer:
+    """`(N, C, S, S)` as kernels want it."""
+    x = functional.pad(x, (1, 1, 1, 1, 0, -x.shape[1] % 16)).permute(0, 2, 3, 1)
+    return uploaded(stream, x.contiguous().half())
+
+
+def _close(stream: Stream, out: Buffer, expected: Tensor, tolerance: float) -> AnyArray:
+    got = np.empty(out.shape, np.float16)
+    stream.download(got, out)
+    stream.synchronize()
+    border = got.copy()
+    border[:, 1:-1, 1:-1] = 0
+    assert not border.any(), "a border is written to"
+    inner = torch.from_numpy(got[:, 1:-1, 1:-1].astype(np.float32)).permute(0, 3, 1, 2)
+    assert float((inner - expected).abs().max()) < tolerance * float(expected.abs().max())
+    return got
+
+
+def _look() -> tuple[BgrImage, HeadPose, Tensor]:
+    coarse = torch.rand(1, 3, 20, 20)
+    fine = functional.interpolate(coarse, size=(256, 256), mode="bilinear")
+    image = (fine * 255).byte()[0].permute(1, 2, 0).numpy()
+    turn, _ = torch.linalg.qr(torch.eye(3) + 0.2 * torch.randn(3, 3))
+    turn = turn * torch.sign(turn.diagonal())
+    light = torch.randn(1, 9) * 0.3
+    light[:, 0] = 1.0
+    pose = HeadPose(turn[None], torch.tensor([0.55]), torch.randn(1, 2) * 0.1)
+    return np.ascontiguousarray(image), pose, light
+
+
+def _smooth(rng: np.random.Generator, channels: int, size: int, cells: int = 6) -> Tensor:
+    few = rng.normal(0, 1, (cells, cells, channels)).astype(np.float32)
+    large = cv2.resize(few, (size, size), interpolation=cv2.INTER_CUBIC).reshape(size, size, -1)
+    return torch.from_numpy(np.ascontiguousarray(large.transpose(2, 0, 1)))[None]
+
+
+def _estimate(rng: np.random.Generator) -> HeadEstimate:
+    """Of a head that nobody has: smooth maps of every kind."""
+    normal = _smooth(rng, 3, 128) + torch.tensor([0.0, 0.0, 2.0])[:, None, None]
+    maps = Maps(
+        functional.normalize(normal, dim=1),
+        torch.sigmoid(_smooth(rng, 3, 128)),
+        0.4 * _smooth(rng, 3, 128),
+        0.4 * _smooth(rng, 1, 128),
+        3 * _smooth(rng, 1, 128),
+    )
+    linear = torch.sigmoid(_smooth(rng, 3, 128))
+    y, x = np.mgrid[-1:1:64j, -1:1:64j].astype(np.float32)
+    depth = torch.from_numpy(1.2 - x * x - y * y)[None, None] + 0.2 * _smooth(rng, 1, 64)
+    opacity = torch.sigmoid(8 * (0.8 - torch.from_numpy(np.hypot(x, y))))[None, None]
+    volume = Volume(depth, None, depth, depth, opacity)
+    source = np.zeros((9, 3), np.float32)
+    source[0], source[1:] = 1.1, rng.normal(0, 0.3, (8, 3))
+    shading = RemovableShading(0.3 * _smooth(rng, 3, 128), 0.1 * _smooth(rng, 3, 128))
+    pose = HeadPose(
+        torch.eye(3)[None], torch.tensor([float(rng.uniform(0.4, 0.7))]), torch.zeros(1, 2)
+    )
+    known = {
+        "time": 0.0, "luma": np.zeros((128, 128), np.uint8), "target": source, "pose": pose,
+        "state": None, "maps": maps, "linear": linear, "shading": shading, "volume": volume,
+        "planes": depth, "source": source,
+    }  # fmt: skip
+    return HeadEstimate(**known)  # type: ignore[arg-type]
+
+
+def _light(rng: np.random.Generator, count: int) -> DistantLight:
+    lobes = Lobes.of_lights(
+        [
+            Light(
+                float(rng.uniform(-150, 150)),
+                float(rng.uniform(-60, 60)),
+                tuple(rng.uniform(0.3, 2, 3)),
+                float(rng.uniform(0, 0.8)),
+            )
+            for _ in range(count)
+        ]
+    )
+    sh = np.zeros((9, 3), np.float32)
+    sh[0], sh[1:] = 0.6, rng.normal(0, 0.1, (8, 3))
+    return DistantLight(sh + lobes.sh, lobes)
+
+
+def _clip(
+    rng: np.random.Generator, size: tuple[int, int]
+) -> list[tuple[BgrImage, LightChange, float]]:
+    """Frames that move and are dark, with what changes their light and how much it is lifted."""
+    width, height = size
+    still = cv2.resize(rng.integers(0, 160, (5, 8, 3), np.uint8), (width + 8, height + 8))
+    grid = (48, 27)
+    y, x = np.mgrid[-1:1:27j, -1:1:48j].astype(np.float32)
+    person = np.clip(2.5 - 4 * np.hypot(x - 0.2, y), 0, 1)
+    fade = np.outer(np.hanning(32), np.hanning(32)).astype(np.float32)[..., None]
+
+    def gain(low: float, high: float, shape: tuple[int, int]) -> FloatArray:
+        few = rng.uniform(low, high, (3, 3, 3)).astype(np.float32)
+        return np.asarray(cv2.resize(few, shape), np.float32)
+
+    clip = []
+    for index in range(6):
+        at = (index + 1) // 2  # some frames move, others do not
+        frame = still[at : at + height, at : at + width]
+        frame = np.clip(frame + rng.normal(0, 4, frame.shape), 0, 255).astype(np.uint8)
+        gray = cv2.cvtColor(frame, cv2.COLOR_BGR2GRAY)
+        patches = [
+            LocalGainPatch(
+                gain(0.3, 3, (32, 32)), gain(0.3, 3, (32, 32)), fade,
+                np.array(size, np.float32) * np.float32(place), float(max(min(size) / 2, 1)),
+            )
+            for place in ([0.5, 0.5], [0.1, 0.9])
+        ]  # fmt: skip
+        change = LightChange(
+            gain(1, 6, grid), person, np.asarray(cv2.resize(gray, grid)), gain(0.5, 3, grid),
+            patches, 0.9,
+        )  # fmt: skip
+        lift = 1.0 if index == 3 else 4.0  # a light that comes on
+        if index == 2:
+            change = replace(change, background=None, patches=patches[:1])
+        if index == 4:
+            change = replace(change, mask=np.zeros_like(person), patches=())
+        clip.append((frame, change, lift))
+    return clip
