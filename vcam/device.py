@@ -26,7 +26,7 @@ def check_device(wish: str, engine: str) -> None:
         log.info("the engine %s runs on the CPU: --device cuda changes nothing", engine)
         return
     try:
-        _check_cuda(engine)
+        _check_cuda(engine, "cuda")
     except CudaError as error:
         raise VcamError(_sentence(error), "use --device cpu, and see `vcam doctor`") from error
 
@@ -49,11 +49,10 @@ def engine_on(name: str, wish: str, load: Callable[[str, str], Engine] = load_en
     try:
         if wish == "cpu" or not ENGINES[name].cuda:
             return load(name, "cpu")
-        if wish == "emulated":
-            return load(name, wish)
+        device = "emulated" if wish == "emulated" else "cuda"
         try:
-            _check_cuda(name)
-            return load(name, "cuda")
+            _check_cuda(name, device)
+            return load(name, device)
         except RuntimeError as error:
             if wish != "auto" and not isinstance(error, FailedCardError):
                 raise
@@ -71,10 +70,10 @@ def engine_on(name: str, wish: str, load: Callable[[str, str], Engine] = load_en
         ) from error
 
 
-def _check_cuda(engine: str) -> None:
+def _check_cuda(engine: str, device: str) -> None:
     """Raises CudaError where there is no CUDA of the kind that an engine needs."""
     if ENGINES[engine].cuda == "kernels":
-        card_of("cuda")
+        card_of(device)
         return
     import torch  # takes seconds, so only where an engine needs it
 

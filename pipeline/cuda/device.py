@@ -102,6 +102,12 @@ class Card:
         """
         return Buffer(self, shape, np.dtype(dtype))
 
+    def free_memory(self) -> int:
+        """Bytes that nobody has taken."""
+        free, total = ctypes.c_size_t(), ctypes.c_size_t()
+        self.call("cuMemGetInfo_v2", ctypes.byref(free), ctypes.byref(total))
+        return free.value
+
     def pinned(self, shape: tuple[int, ...], dtype: type[np.generic]) -> AnyArray:
         """An array in memory of the machine that copies to and from the card go to straight away.
 

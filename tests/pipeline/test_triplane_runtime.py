@@ -3,10 +3,12 @@
 from dataclasses import astuple
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
+from vcam_relight.pipeline.core.image import BgrImage
 from vcam_relight.pipeline.engines.triplane.network.model import (
     Maps,
     TemporalState,
@@ -35,15 +37,27 @@ def network() -> TriplaneNetwork:
     return network
 
 
-def _frame(seed: int) -> tuple[Tensor, HeadPose, Tensor]:
+def _frame(seed: int) -> tuple[BgrImage, HeadPose, Tensor]:
     numbers = torch.Generator().manual_seed(seed)
     turn, _ = torch.linalg.qr(torch.eye(3) + 0.2 * torch.randn(3, 3, generator=numbers))
     turn = turn * torch.sign(turn.diagonal())
     light = torch.randn(1, 9, generator=numbers) * 0.3
     light[:, 0] = 1.0
-    image = torch.rand(1, 3, 256, 256, generator=numbers) * 2 - 1
+    image = torch.randint(0, 256, (256, 256, 3), generator=numbers, dtype=torch.uint8).numpy()
     pose = HeadPose(turn[None], torch.tensor([0.55]), torch.tensor([[0.08, -0.03]]))
     return image, pose, light
+
+
+def _said(network: TriplaneNetwork, seed: int, state: TemporalState | None) -> Result:
+    """What the network itself says."""
+    image, pose, light = _frame(seed)
+    with torch.inference_mode():
+        return network(_rgb(image), pose, light, state)
+
+
+def _rgb(image: BgrImage) -> Tensor:
+    rgb = torch.from_numpy(np.ascontiguousarray(image[..., ::-1].transpose(2, 0, 1)))
+    return rgb.float()[None] / 127.5 - 1
 
 
 def _tensors(result: Result) -> list[Tensor]:
@@ -62,41 +76,6 @@ def _two_frames(network: Runtime) -> tuple[Result, Result]:
     return first, network.run(*_frame(2), first[2])
 
 
-_CUDA = pytest.param(
-    "cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA")
-)
-
-
-@pytest.mark.parametrize("device", ["cpu:0", _CUDA])
-def test_another_device_says_what_the_network_says(
-    network: TriplaneNetwork, device: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """`cpu:0` goes the way of another device on this one."""
-    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", False)
-    expected = network(*_frame(1), None)
-    following = network(*_frame(2), expected[2])
-    got, got_following = _two_frames(Runtime(network, device))
-    for one, other in ((got, expected), (got_following, following)):
-        _assert_same([tensor.cpu() for tensor in _tensors(one)], _tensors(other))
-    maps, volume, _, planes = got
-    assert {tensor.device.type for tensor in (*astuple(maps), *astuple(volume), planes)} == {"cpu"}
-
-
-def test_a_device_that_fails_says_so_before_the_first_frame(
-    network: TriplaneNetwork, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    if not torch.cuda.is_available():
-        with pytest.raises(RuntimeError, match="CUDA"):
-            Runtime(network, "cuda")
-
-    def fails(self: TriplaneNetwork, *args: object) -> None:
-        raise RuntimeError("out of memory")
-
-    monkeypatch.setattr(TriplaneNetwork, "forward", fails)
-    with pytest.raises(RuntimeError, match="out of memory"):
-        Runtime(network, "cpu:0")
-
-
 def _compiled() -> None:
     if network_kernels() is None:
         pytest.skip("the kernels need a C++ compiler")
@@ -106,9 +85,8 @@ def test_kernels_agree_with_the_network_and_leave_earlier_results_alone(
     network: TriplaneNetwork,
 ) -> None:
     _compiled()
-    with torch.inference_mode():
-        first = network(*_frame(1), None)
-        second = network(*_frame(2), first[2])
+    first = _said(network, 1, None)
+    second = _said(network, 2, first[2])
     assert first[1].opacity.min() < 0.9 * first[1].opacity.max()  # there is something to get wrong
     got_first, got_second = _two_frames(Runtime(network, threads=2))
     _assert_same(_tensors(got_first), _tensors(first))
@@ -127,8 +105,7 @@ def test_without_kernels_the_network_runs(
 ) -> None:
     monkeypatch.setattr(runtime, "network_kernels", lambda: None)
     _, got = _two_frames(Runtime(network))
-    with torch.inference_mode():
-        expected = network(*_frame(2), network(*_frame(1), None)[2])
+    expected = _said(network, 2, _said(network, 1, None)[2])
     _assert_same(_tensors(got), _tensors(expected))
 
 
@@ -143,9 +120,9 @@ def test_onnx_file_agrees_with_the_network(network: TriplaneNetwork, tmp_path: P
     state = TemporalState(torch.randn(3, 32, 32, 32, generator=torch.Generator().manual_seed(3)))
     image, pose, light = _frame(1)
     for known in (0.0, 1.0):
-        inputs = (image, *astuple(pose), light, state.features, torch.tensor([known]))
+        inputs = (_rgb(image), *astuple(pose), light, state.features, torch.tensor([known]))
         named = {name: value.numpy() for name, value in zip(INPUTS, inputs, strict=True)}
         got = [torch.from_numpy(array) for array in session.run(None, named)]
         with torch.inference_mode():
-            expected = network(image, pose, light, state if known else None)
+            expected = network(_rgb(image), pose, light, state if known else None)
         _assert_same(got, _tensors(expected))

@@ -6,6 +6,7 @@ fails.
 """
 
 from collections.abc import Callable
+from contextlib import ExitStack, closing
 from dataclasses import astuple, replace
 
 import cv2
@@ -14,12 +15,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from support.demo import demo_frames
 from vcam_relight.pipeline.compositing.apply import CpuApplier
 from vcam_relight.pipeline.compositing.base import LightChange, LocalGainPatch
 from vcam_relight.pipeline.compositing.cuda import CudaApplier
+from vcam_relight.pipeline.controls import RelightSettings
 from vcam_relight.pipeline.core.image import BgrImage, FloatArray
 from vcam_relight.pipeline.core.timing import StageTimer
 from vcam_relight.pipeline.cuda.device import AnyArray, Buffer, Card, Stream
+from vcam_relight.pipeline.engines.registry import load_engine
 from vcam_relight.pipeline.engines.triplane.cuda_shading import CudaShading
 from vcam_relight.pipeline.engines.triplane.head_estimate import (
     HeadEstimate,
@@ -43,6 +47,8 @@ from vcam_relight.pipeline.engines.triplane.source_light import RemovableShading
 from vcam_relight.pipeline.head.space import HeadPose
 from vcam_relight.pipeline.lighting.lights import Light
 from vcam_relight.pipeline.lighting.lobes import DistantLight, Lobes
+from vcam_relight.pipeline.lighting.presets import load_presets
+from vcam_relight.pipeline.relighter import Relighter
 
 HALVES = 4e-3
 """Of the largest value: sums in float32 of products of halves, rounded to halves once; a layer's
@@ -299,3 +305,37 @@ def _clip(
             change = replace(change, mask=np.zeros_like(person), patches=())
         clip.append((frame, change, lift))
     return clip
+
+
+def assert_engine_agrees(device: str) -> None:
+    """The whole engine on a device shows what it shows on the CPU.
+
+    Ten frames: a light that changes, a room that darkens, a second face, another size, a reset.
+    """
+    presets, _ = load_presets()
+    small = [cv2.resize(frame, (640, 360)) for frame in demo_frames(10)]
+    pairs = [np.hstack([frame, frame[:, ::-1]])[:-3, :-2] for frame in small]
+    dark = [(frame * np.float32(0.2)).astype(np.uint8) for frame in small]
+    clip = [*small[:3], *dark[3:5], *pairs[5:8], *small[8:]]
+    lights = ["key-left"] * 2 + ["rim"] + ["auto"] * 3 + ["rim"] * 2 + ["window"] * 2
+    turned = RelightSettings(yaw=8.0)
+    with ExitStack() as stack:
+        shown = []
+        for where in ("cpu", device):
+            engine = stack.enter_context(closing(load_engine("triplane", where)))
+            relighter = stack.enter_context(Relighter(engine))
+            images = []
+            for index, (frame, light) in enumerate(zip(clip, lights, strict=True)):
+                if index == 8:
+                    relighter.reset()
+                settings = turned if index == 9 else RelightSettings()
+                lighting = presets[light].lighting()
+                images.append(
+                    relighter.process(np.ascontiguousarray(frame), index / 15, lighting, settings)
+                )
+            shown.append(images)
+    for index, (frame, one, other) in enumerate(zip(clip, *shown, strict=True)):
+        changed = np.abs(one.astype(int) - frame).mean()
+        assert changed > 1, f"frame {index} is hardly relit"
+        apart = np.abs(one.astype(int) - other)
+        assert (apart > LEVELS).mean() <= ODD_ONES, f"frame {index}: up to {apart.max()} apart"

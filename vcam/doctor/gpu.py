@@ -20,7 +20,7 @@ def check_gpu(system: System) -> Check:
         card = card_of("cuda")
     except NoCardError as error:
         if not driver and not _has_card(system):
-            return Check("ok", name, "no NVIDIA card: the CPU does all of the work")
+            return Check("ok", name, "no NVIDIA card: all of the work is the CPU's")
         if not driver:
             hint = f"{system.distribution.install_driver}, restart; the CPU does its work till then"
             return Check("warn", name, "an NVIDIA card without NVIDIA's driver", hint)

@@ -33,7 +33,7 @@ def emulated_card() -> Card:
     Raises:
         CudaError: it cannot be built, or this processor cannot run it.
     """
-    return card_by(_library())
+    return card_by(emulation())
 
 
 def card_by(library: ctypes.CDLL) -> Card:
@@ -48,11 +48,12 @@ def set_order(order: int) -> None:
         order: 0 as they are numbered, 1 backwards, 2 shuffled; others shuffled, each in its own
             way, and one warp after the other goes as far as it can.
     """
-    _library().emulation_order(ctypes.c_int(order))
+    emulation().emulation_order(ctypes.c_int(order))
 
 
 @cache
-def _library() -> ctypes.CDLL:
+def emulation() -> ctypes.CDLL:
+    """The library of this process; raises as `emulated_card` does."""
     try:
         content = [path.read_bytes() for path in _sources()]
         name = f"emulated_{fingerprint(content, headers(), _flags())}.so"

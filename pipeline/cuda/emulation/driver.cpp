@@ -197,6 +197,12 @@ API cuModuleGetFunction(void** function, void*, const char* name) {
 API cuMemAlloc_v2(uint64_t* address, size_t bytes) {
   return (*address = allocated(bytes)) ? OK : OUT_OF_MEMORY;
 }
+API cuMemGetInfo_v2(size_t* free, size_t* total) {
+  *total = size_t(1) << 30, *free = *total;
+  const std::lock_guard<std::mutex> lock(areas_mutex);
+  for (const auto& [address, area] : areas) *free -= std::min(*free, area.size);
+  return OK;
+}
 API cuMemFree_v2(uint64_t address) { return finish_all(), freed(address), OK; }
 API cuMemHostAlloc(void** address, size_t bytes, unsigned) {
   return (*address = reinterpret_cast<void*>(allocated(bytes))) ? OK : OUT_OF_MEMORY;

@@ -1,0 +1,78 @@
+"""The whole engine on a card that the CPU emulates: its pictures, and what happens as it fails."""
+
+import pytest
+
+from support.cuda_cases import assert_engine_agrees
+from support.demo import demo_frames
+from vcam_relight.pipeline.controls import RelightSettings
+from vcam_relight.pipeline.cuda.driver import CudaError, Driver, NoCardError
+from vcam_relight.pipeline.cuda.emulation import build
+from vcam_relight.pipeline.engines.pool import EnginePool
+from vcam_relight.pipeline.lighting.presets import load_presets
+from vcam_relight.pipeline.relighter import Relighter
+from vcam_relight.vcam import device
+from vcam_relight.vcam.core.errors import VcamError
+from vcam_relight.vcam.device import engine_on
+
+
+def test_ten_frames_are_those_of_the_cpu() -> None:
+    assert_engine_agrees("emulated")
+
+
+def test_a_card_that_is_lost_leaves_the_cpu_to_go_on(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    card = build.card_by(build.emulation())
+    monkeypatch.setattr(build, "emulated_card", lambda: card)
+    lighting, settings = load_presets()[0]["key-left"].lighting(), RelightSettings()
+    frame = demo_frames(1)[0]
+    with EnginePool() as pool:
+        engine = engine_on("triplane", "emulated", pool.get)
+        assert engine.runs_on == "CUDA, emulated"
+        with Relighter(engine, failed=pool.discard) as relighter:
+            relighter.process(frame, 0.0, lighting, settings)
+            call = Driver.call
+
+            def lost(self: Driver, name: str, *arguments: object) -> None:
+                if name == "cuGraphLaunch":
+                    raise CudaError("cuGraphLaunch: the launch timed out (702)")
+                call(self, name, *arguments)
+
+            monkeypatch.setattr(Driver, "call", lost)
+            with pytest.raises(CudaError, match="timed out"):
+                for index in range(1, 9):
+                    relighter.process(frame, float(index), lighting, settings)
+        following = engine_on("triplane", "emulated", pool.get)
+        assert following.runs_on.startswith("CPU, as CUDA fails (emulated has failed: cuGraph")
+        assert caplog.messages[-1] == f"the engine triplane runs on the {following.runs_on}"
+        with Relighter(following, failed=pool.discard) as relighter:
+            assert (relighter.process(frame, 0.0, lighting, settings) != frame).any()
+
+
+def test_a_card_that_says_something_else_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("vcam_relight.pipeline.engines.triplane.runtime.runtime._AGREES", 0.0)
+    with pytest.raises(VcamError, match="its results differ from the CPU's"):
+        engine_on("triplane", "emulated")
+
+
+@pytest.mark.parametrize(
+    ("failure", "words"),
+    [
+        (NoCardError("NVIDIA's driver is not installed"), "CPU"),
+        (CudaError("there is no NVRTC"), "CPU, as CUDA fails (there is no NVRTC)"),
+    ],
+)
+def test_without_a_card_the_cpu_says_why_only_where_something_is_amiss(
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    failure: CudaError,
+    words: str,
+) -> None:
+    def refuse(name: str) -> None:
+        raise failure
+
+    monkeypatch.setattr(device, "card_of", refuse)
+    assert engine_on("triplane", "auto").runs_on == words
+    assert bool(caplog.messages) == (words != "CPU")
+    with pytest.raises(VcamError, match=r"use --device cpu"):
+        engine_on("triplane", "cuda")
