@@ -2,10 +2,11 @@
 
 from typing import Protocol
 
-from vcam_relight.pipeline.compositing.base import LightChange
+from vcam_relight.pipeline.compositing.base import LightRequest
 from vcam_relight.pipeline.compositing.choose import fastest_compositor
 from vcam_relight.pipeline.compositing.cuda import CudaApplier
 from vcam_relight.pipeline.compositing.denoise import LiftDenoiser
+from vcam_relight.pipeline.compositing.displace import Displacement, displaced
 from vcam_relight.pipeline.core.image import BgrImage
 from vcam_relight.pipeline.core.timing import StageTimer
 from vcam_relight.pipeline.cuda.device import Card
@@ -17,13 +18,15 @@ class ChangeApplier(Protocol):
     def begin(self, frame: BgrImage) -> None:
         """Takes the frame that the next change is for, so that it may be on its way."""
 
-    def apply(self, frame: BgrImage, change: LightChange, lift: float) -> BgrImage:
-        """The frame with its light changed, and as little noise as that needs.
+    def apply(
+        self, frame: BgrImage, request: LightRequest | None, displacement: Displacement | None
+    ) -> BgrImage:
+        """The frame with its light changed, then a part of it moved.
 
         Args:
             frame: `(H, W, 3)`, the one begun with; not written to.
-            change: what its linear light is multiplied by.
-            lift: as of `DenoiseRequests.of`.
+            request: what its light becomes; None: it stays.
+            displacement: what moves; None: nothing.
 
         Returns:
             `(H, W, 3)`, a new image, or `frame` itself where nothing changes.
@@ -49,12 +52,19 @@ class CpuApplier:
     def begin(self, frame: BgrImage) -> None:
         """Nothing is on its way here."""
 
-    def apply(self, frame: BgrImage, change: LightChange, lift: float) -> BgrImage:
+    def apply(
+        self, frame: BgrImage, request: LightRequest | None, displacement: Displacement | None
+    ) -> BgrImage:
         """See `ChangeApplier`."""
-        with self._timer.stage("denoise"):
-            frame = self._denoiser.apply(frame, change, lift)
-        with self._timer.stage("composition"):
-            return self._compositor.apply(frame, change)
+        if request is not None:
+            with self._timer.stage("denoise"):
+                frame = self._denoiser.apply(frame, request.change, request.lift)
+            with self._timer.stage("composition"):
+                frame = self._compositor.apply(frame, request.change)
+        if displacement is not None:
+            with self._timer.stage("view"):
+                frame = displaced(frame, displacement)
+        return frame
 
     def reset(self) -> None:
         """See `ChangeApplier`."""

@@ -47,6 +47,16 @@ class LightChange:
     """0..1, the power that all gains are raised to."""
 
 
+@dataclass(frozen=True, slots=True)
+class LightRequest:
+    """A light change, and how much it lifts the camera's noise."""
+
+    change: LightChange
+    lift: float
+    """How much brighter than its room a dark face is made, in all: in a good light (1) a new light
+    lifts no noise that is worth the work of taking it out."""
+
+
 class Compositor(Protocol):
     """Applies light changes to the frames of one stream; for one thread at a time."""
 

@@ -1,11 +1,13 @@
 """Denoising and composition on a card: a frame goes there once and comes back once."""
 
 from dataclasses import dataclass
+from itertools import compress
+from typing import NamedTuple
 
 import cv2
 import numpy as np
 
-from vcam_relight.pipeline.compositing.base import Composition, LightChange
+from vcam_relight.pipeline.compositing.base import Composition, LightChange, LightRequest
 from vcam_relight.pipeline.compositing.denoise import (
     PARAMS,
     DenoiseParams,
@@ -14,6 +16,7 @@ from vcam_relight.pipeline.compositing.denoise import (
     half_size,
     motion_size,
 )
+from vcam_relight.pipeline.compositing.displace import Displacement
 from vcam_relight.pipeline.compositing.guided_filter import MatteParams
 from vcam_relight.pipeline.core.image import BgrImage, FloatArray
 from vcam_relight.pipeline.core.resample import resize
@@ -22,7 +25,7 @@ from vcam_relight.pipeline.cuda.device import AnyArray, Buffer, Card, Graph, Str
 
 _PATCHES = 2
 """That a frame has at most."""
-_UNIFORMS = 13
+_UNIFORMS = 20
 """Floats of `Uniforms` in frame.cu."""
 _THREADS = 256
 
@@ -40,7 +43,9 @@ class _Sizes:
     grid: tuple[int, ...]
     """`(h, w)` of the mask and of gains."""
     patch: int
-    """Side."""
+    """Side of those of a light change."""
+    field: int
+    """Side of a displacement's."""
 
 
 class CudaApplier:
@@ -63,30 +68,54 @@ class CudaApplier:
             self._plan.take(frame)
             self._arrived = frame
 
-    def apply(self, frame: BgrImage, change: LightChange, lift: float) -> BgrImage:
+    def apply(
+        self, frame: BgrImage, request: LightRequest | None, displacement: Displacement | None
+    ) -> BgrImage:
         """See `ChangeApplier`; raises CudaError where the card fails."""
         with self._timer.stage("cuda"):
-            request = self._requests.of(half_size(frame), change, lift)
-            composition = Composition.of(frame, change, MatteParams())
-            if composition is None and request is None:
+            noise, composition, change = None, None, request.change if request else None
+            if request is not None:
+                noise = self._requests.of(half_size(frame), request.change, request.lift)
+                composition = Composition.of(frame, request.change, MatteParams())
+            steps = _Steps(noise is not None, composition is not None, displacement is not None)
+            if not any(steps):
                 return frame
-            sizes = _Sizes(frame.shape, change.mask.shape, self._patch_side(change))
-            if self._plan is None or self._plan.sizes != sizes:
-                self._plan, self._arrived = _Plan(self._stream, sizes, self._params), None
+            plan = self._plan_for(frame, change, displacement)
             if self._arrived is not frame:
-                self._plan.take(frame)
+                plan.take(frame)
             self._arrived = None
-            self._plan.describe(composition, request)
-            return self._plan.run(denoise=request is not None)
+            plan.describe(noise, composition, displacement)
+            return plan.run(steps)
 
     def reset(self) -> None:
         """See `ChangeApplier`."""
         self._requests.reset()
 
-    def _patch_side(self, change: LightChange) -> int:
-        if change.patches:
-            return len(change.patches[0].gain)
-        return 1 if self._plan is None else self._plan.sizes.patch
+    def _plan_for(
+        self, frame: BgrImage, change: LightChange | None, displacement: Displacement | None
+    ) -> "_Plan":
+        """The one there is, if its sizes will do; what is not there now has any."""
+        last = self._plan.sizes if self._plan else _Sizes(frame.shape, (1, 1), 1, 1)
+        sizes = _Sizes(
+            frame.shape,
+            change.mask.shape if change else last.grid,
+            len(change.patches[0].gain) if change and change.patches else last.patch,
+            len(displacement.field) if displacement else last.field,
+        )
+        if self._plan is None or sizes != last:
+            before, self._arrived = self._plan, None
+            self._plan = _Plan(self._stream, sizes, self._params)
+            if before is not None:
+                self._plan.go_on_from(before)
+        return self._plan
+
+
+class _Steps(NamedTuple):
+    """What is done to a frame."""
+
+    denoise: bool
+    light: bool
+    move: bool
 
 
 class _Plan:
@@ -108,10 +137,12 @@ class _Plan:
             ("patches", (_PATCHES, sizes.patch, sizes.patch, 3), np.float32),
             ("amount", half, np.uint8),
             ("flow", (*motion, 2), np.float32),
+            ("field", (sizes.field, sizes.field, 2), np.float32),
             ("shown", sizes.frame, np.uint8),
         )
         kept: tuple[_Named, ...] = (
             ("clean", sizes.frame, np.uint8),
+            ("lit", sizes.frame, np.uint8),
             ("half", (3, *half), np.uint8),
             ("before", (3, *half), np.uint8),
             ("moved", (3, *half), np.uint8),
@@ -127,9 +158,14 @@ class _Plan:
             self._there[name] = card.empty(shape, dtype)
         for name, shape, dtype in kept:
             self._there[name] = card.empty(shape, dtype)
-        self._graphs: dict[bool, Graph] = {}
+        self._graphs: dict[_Steps, Graph] = {}
         self._averaged = False
         """Whether there is a frame before in this memory."""
+
+    def go_on_from(self, other: "_Plan") -> None:
+        """Takes over the frame before, where it has the same size."""
+        if (other.sizes.frame, other.sizes.grid) == (self.sizes.frame, self.sizes.grid):
+            self._there["before"], self._averaged = other._there["before"], other._averaged
 
     def take(self, frame: BgrImage) -> None:
         """Sends a frame on its way."""
@@ -137,57 +173,86 @@ class _Plan:
         self._here["frame"][:] = frame
         self._stream.upload(self._there["frame"], self._here["frame"])
 
-    def describe(self, composition: Composition | None, request: DenoiseRequest | None) -> None:
+    def describe(
+        self,
+        noise: DenoiseRequest | None,
+        composition: Composition | None,
+        displacement: Displacement | None,
+    ) -> None:
         """Writes what is to be done to the frame."""
-        uniforms, grid = self._here["uniforms"], self._here["grid"]
+        uniforms = self._here["uniforms"]
         uniforms[:] = 0
-        uniforms[9], uniforms[12] = 1, 1  # patches that are not there have a size
-        if request is not None:
+        uniforms[[9, 12, 19]] = 1  # what is not there has a size
+        if noise is not None:
             amount = self._here["amount"]
-            amount[:] = resize(request.amount, amount.shape[::-1])
-            uniforms[0] = request.before and self._averaged
+            amount[:] = resize(noise.amount, amount.shape[::-1])
+            uniforms[0] = noise.before and self._averaged
             self._averaged = True
-            if request.flow is not None:
+            if noise.flow is not None:
                 uniforms[1] = 1
-                self._here["flow"][:] = request.flow
-        if composition is None:
-            return
+                self._here["flow"][:] = noise.flow
+        if composition is not None:
+            self._describe_light(composition, uniforms)
+        if displacement is not None:
+            window, side = displacement.window, displacement.side
+            uniforms[13:17] = window.left, window.top, window.right, window.bottom
+            uniforms[17:19] = displacement.middle - side / 2
+            uniforms[19] = side / self.sizes.field
+            self._here["field"][:] = displacement.field
+
+    def run(self, steps: _Steps) -> BgrImage:
+        """The frame that was taken, as it was described; a new image."""
+        if steps in self._graphs:
+            self._graphs[steps].launch()
+            self._stream.synchronize()
+        else:  # the first time compiles kernels, which a recording must not
+            self._work(steps)
+            self._stream.synchronize()
+            words = ("noise taken out", "lit", "moved")
+            name = " ".join(["frame", ", ".join(compress(words, steps))])
+            self._graphs[steps] = self._stream.record(name, lambda: self._work(steps))
+        return self._here["shown"].copy()
+
+    def _describe_light(self, composition: Composition, uniforms: AnyArray) -> None:
         window, matte = composition.window, composition.matte
         uniforms[3:7] = window.left, window.top, window.right, window.bottom
         size = (self.sizes.grid[1], self.sizes.grid[0])
         person = resize(composition.person, size)
         around = composition.background
         around = np.ones_like(person) if around is None else resize(around, size)
-        cv2.merge([matte.a, matte.b, *cv2.split(person), *cv2.split(around)], grid)
+        planes = [matte.a, matte.b, *cv2.split(person), *cv2.split(around)]
+        cv2.merge(planes, self._here["grid"])
         uniforms[2] = len(composition.residuals)
         for index, patch in enumerate(composition.residuals):
             self._here["patches"][index] = patch.values
             place: FloatArray = uniforms[7 + 3 * index : 10 + 3 * index]
             place[:] = patch.left, patch.top, patch.side / self.sizes.patch
 
-    def run(self, *, denoise: bool) -> BgrImage:
-        """The frame that was taken, as it was described; a new image."""
-        if denoise in self._graphs:
-            self._graphs[denoise].launch()
-            self._stream.synchronize()
-        else:  # the first time compiles kernels, which a recording must not
-            self._work(denoise)
-            self._stream.synchronize()
-            self._graphs[denoise] = self._stream.record(lambda: self._work(denoise))
-        return self._here["shown"].copy()
-
-    def _work(self, denoise: bool) -> None:
-        for name in ("uniforms", "grid", "patches", *(("amount", "flow") if denoise else ())):
-            self._stream.upload(self._there[name], self._here[name])
-        if denoise:
-            self._denoise()
+    def _work(self, steps: _Steps) -> None:
         there, (height, width, _) = self._there, self.sizes.frame
-        self._stream.launch(
-            "compose", (-(-width // 64), -(-height // 16), 1), _THREADS,
-            there["clean" if denoise else "frame"], there["grid"], there["patches"],
-            there["uniforms"], there["shown"], height, width, *self.sizes.grid, self.sizes.patch,
-        )  # fmt: skip
-        self._stream.download(self._here["shown"], there["shown"])
+        needed = ["uniforms"]
+        needed += ["amount", "flow"] * steps.denoise + ["grid", "patches"] * steps.light
+        for name in needed + ["field"] * steps.move:
+            self._stream.upload(there[name], self._here[name])
+        image = there["frame"]
+        if steps.denoise:
+            self._denoise()
+            image = there["clean"]
+        if steps.light:
+            self._stream.launch(
+                "compose", (-(-width // 64), -(-height // 16), 1), _THREADS,
+                image, there["grid"], there["patches"], there["uniforms"], there["lit"],
+                height, width, *self.sizes.grid, self.sizes.patch,
+            )  # fmt: skip
+            image = there["lit"]
+        if steps.move:
+            self._stream.launch(
+                "displace", (-(-height * width // _THREADS), 1, 1), _THREADS,
+                image, there["field"], there["uniforms"], there["shown"], height, width,
+                self.sizes.field,
+            )  # fmt: skip
+            image = there["shown"]
+        self._stream.download(self._here["shown"], image)
 
     def _denoise(self) -> None:
         there, params, launch = self._there, self._params, self._stream.launch

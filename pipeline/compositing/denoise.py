@@ -79,8 +79,7 @@ class DenoiseRequests:
         Args:
             half: height and width of the half-size frame.
             change: what the frame's light is going to be multiplied by.
-            lift: how much brighter than its room a dark face is made, in all: in a good light (1)
-                a new light lifts no noise that is worth the work.
+            lift: as of `LightRequest`.
         """
         wanted = self._amount(change) if lift >= self._params.least else None
         if wanted is None or not wanted.any():
@@ -143,7 +142,7 @@ class LiftDenoiser:
         Args:
             frame: `(H, W, 3)`; not written to.
             change: as of `DenoiseRequests.of`.
-            lift: as of `DenoiseRequests.of`.
+            lift: as of `LightRequest`.
 
         Returns:
             `(H, W, 3)`; `frame` itself where nothing is lifted.

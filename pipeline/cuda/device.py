@@ -59,6 +59,8 @@ class Card:
         self._modules: dict[str, ctypes.c_void_p] = {}
         """By the file name of their sources."""
         self._functions: dict[str, ctypes.c_void_p] = {}
+        self.graphs: weakref.WeakValueDictionary[str, Graph] = weakref.WeakValueDictionary()
+        """The newest of each name, to be measured."""
 
     def call(self, name: str, *arguments: object) -> None:
         """Calls a function of the driver on this card, from any thread.
@@ -156,23 +158,36 @@ Argument = Buffer | BufferPart | float
 
 @dataclass(frozen=True, slots=True)
 class Launch:
-    """One kernel of a graph, as it was recorded."""
+    """One kernel that was begun."""
 
     kernel: str
     blocks: tuple[int, int, int]
-    threads: int
+    arguments: tuple[Argument, ...]
+    milliseconds: float
+    """That it took alone, by the card's clock."""
 
 
 class Graph:
     """Work that was recorded and is done again at each launch, with the same memory."""
 
-    def __init__(self, stream: "Stream", ready: ctypes.c_void_p, kept: list[object]) -> None:
-        self._stream, self._ready, self._kept = stream, ready, kept
+    def __init__(
+        self,
+        stream: "Stream",
+        work: Callable[[], None],
+        ready: ctypes.c_void_p,
+        kept: list[object],
+    ) -> None:
+        self.stream, self.work = stream, work
+        self._ready, self._kept = ready, kept
         _freed_with(self, stream.card, "cuGraphExecDestroy", ready)
 
     def launch(self) -> None:
         """Begins it on the stream that it was recorded on."""
-        self._stream.card.call("cuGraphLaunch", self._ready, self._stream.handle)
+        self.stream.card.call("cuGraphLaunch", self._ready, self.stream.handle)
+
+    def timed(self) -> list[Launch]:
+        """Does its work kernel by kernel, and says what each took."""
+        return self.stream.timed(self.work)
 
 
 class Stream:
@@ -185,8 +200,7 @@ class Stream:
     def __init__(self, card: Card) -> None:
         self.card = card
         self.handle = ctypes.c_void_p()
-        self.launches: list[Launch] | None = None
-        """Where launches are listed, if anybody wants to know."""
+        self._timed: list[Launch] | None = None
         self._kept: list[object] = []
         flags = ctypes.c_uint(_NON_BLOCKING)
         card.call("cuStreamCreate", ctypes.byref(self.handle), flags)
@@ -213,13 +227,28 @@ class Stream:
         values = [_passed(kernel, *pair) for pair in zip(parameters, arguments, strict=True)]
         pointers = (ctypes.c_void_p * len(values))(*map(ctypes.addressof, values))
         function = self.card.function(kernel)
-        self.card.call(
-            "cuLaunchKernel", function, *map(ctypes.c_uint, blocks), ctypes.c_uint(threads),
-            ctypes.c_uint(1), ctypes.c_uint(1), _flags(), self.handle, pointers, None,
-        )  # fmt: skip
-        if self.launches is not None:
-            self.launches.append(Launch(kernel, blocks, threads))
+
+        def begin() -> None:
+            self.card.call(
+                "cuLaunchKernel", function, *map(ctypes.c_uint, blocks), ctypes.c_uint(threads),
+                ctypes.c_uint(1), ctypes.c_uint(1), _flags(), self.handle, pointers, None,
+            )  # fmt: skip
+
+        if self._timed is None:
+            begin()
+        else:
+            self._timed.append(Launch(kernel, blocks, arguments, Stopwatch(self).time(begin)))
         self._kept.extend(one for one in arguments if isinstance(one, Buffer | BufferPart))
+
+    def timed(self, work: Callable[[], None]) -> list[Launch]:
+        """Does what `work` begins kernel by kernel, and says what each took."""
+        self._timed = []
+        try:
+            work()
+            self.synchronize()
+            return self._timed
+        finally:
+            self._timed = None
 
     def upload(self, to: Buffer, source: AnyArray) -> None:
         """Copies to the card; pinned memory goes without a stop."""
@@ -255,8 +284,12 @@ class Stream:
         self.card.call("cuStreamSynchronize", self.handle)
         self._kept.clear()
 
-    def record(self, work: Callable[[], None]) -> Graph:
+    def record(self, name: str, work: Callable[[], None]) -> Graph:
         """Records what `work` begins on this stream, without doing it.
+
+        Args:
+            name: under which `Card.graphs` has it, as long as there is somebody who does.
+            work: may copy and launch; its kernels have run before.
 
         Raises:
             CudaError: the driver refuses.
@@ -277,7 +310,9 @@ class Stream:
         finally:
             card.call("cuGraphDestroy", graph)
         kept, self._kept = self._kept, []
-        return Graph(self, ready, kept)
+        recorded = Graph(self, work, ready, kept)
+        self.card.graphs[name] = recorded
+        return recorded
 
     def _copy(
         self,

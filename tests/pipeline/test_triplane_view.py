@@ -1,13 +1,16 @@
 """A head turned in the frame, on heads whose other views are known."""
 
+from typing import Any
+
 import cv2
 import numpy as np
 import pytest
 
+from vcam_relight.pipeline.compositing.displace import displaced
 from vcam_relight.pipeline.controls import CONTROLS
 from vcam_relight.pipeline.core.image import BgrImage, FloatArray
 from vcam_relight.pipeline.engines.triplane.novel_view import NovelView, ViewParams
-from vcam_relight.pipeline.engines.triplane.view_synthesis import RenderedVolume, warp_to_view
+from vcam_relight.pipeline.engines.triplane.view_synthesis import RenderedVolume, ViewWarp
 from vcam_relight.pipeline.head.crop import HeadCrop
 from vcam_relight.pipeline.head.pose import Head, pose_in_crop
 from vcam_relight.pipeline.lightstage.camera.framing import orbit, source_camera
@@ -81,7 +84,16 @@ def turn(view: NovelView, frame: BgrImage) -> BgrImage:
     source, novel = seen(view, turn=False)[1], seen(view, turn=True)[1]
     mask = cv2.resize(source.opacity, (128, 128))
     colour = np.full((64, 64, 3), 0.4, np.float32)
-    return warp_to_view(frame, CROP, view, source, novel, np.asarray(mask, np.float32), colour)
+    return shown(frame, CROP, view, source, novel, np.asarray(mask, np.float32), colour)
+
+
+def shown(frame: BgrImage, crop: HeadCrop, *known: Any) -> BgrImage:
+    """The frame as a `ViewWarp` of what is known shows it."""
+    warp = ViewWarp.of(frame.shape[:2], crop, *known)
+    assert warp is not None
+    moved = displaced(frame, warp.displacement)
+    warp.fill(moved)
+    return moved
 
 
 def view_of(yaw: float, pitch: float) -> NovelView:
@@ -159,7 +171,7 @@ def test_a_head_that_the_frame_cuts_off() -> None:
     crop = HeadCrop(CROP.middle - np.float32([0, 200]), CROP.side)
     source, novel = seen(view, turn=False)[1], seen(view, turn=True)[1]
     mask = np.asarray(cv2.resize(source.opacity, (128, 128)), np.float32)
-    result = warp_to_view(cut, crop, view, source, novel, mask, np.ones((64, 64, 3), np.float32))
+    result = shown(cut, crop, view, source, novel, mask, np.ones((64, 64, 3), np.float32))
     assert np.abs(result[0].astype(int) - cut[0]).mean() < VIEW_EDGE
     assert (result != cut).any()
 

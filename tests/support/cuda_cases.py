@@ -17,11 +17,13 @@ from torch.nn import functional
 
 from support.demo import demo_frames
 from vcam_relight.pipeline.compositing.apply import CpuApplier
-from vcam_relight.pipeline.compositing.base import LightChange, LocalGainPatch
+from vcam_relight.pipeline.compositing.base import LightChange, LightRequest, LocalGainPatch
 from vcam_relight.pipeline.compositing.cuda import CudaApplier
+from vcam_relight.pipeline.compositing.displace import Displacement
 from vcam_relight.pipeline.controls import RelightSettings
 from vcam_relight.pipeline.core.image import BgrImage, FloatArray
 from vcam_relight.pipeline.core.timing import StageTimer
+from vcam_relight.pipeline.core.window import Window
 from vcam_relight.pipeline.cuda.device import AnyArray, Buffer, Card, Stream
 from vcam_relight.pipeline.engines.registry import load_engine
 from vcam_relight.pipeline.engines.triplane.cuda_shading import CudaShading
@@ -133,8 +135,9 @@ def network(card: Card, seed: int) -> list[AnyArray]:
                 assert got.shape == wanted.shape
                 assert float((got - wanted).abs().max()) < NETWORK * float(wanted.abs().max() + 1)
             features = np.empty(state.features.shape, np.float32)
-            there.stream.download(features, state.features)
-            there.stream.synchronize()
+            stream = Stream(card)
+            stream.download(features, state.features)
+            stream.synchronize()
             own_features = own.features.permute(0, 2, 3, 1).numpy()
             assert np.abs(features - own_features).max() < NETWORK * np.abs(own_features).max()
             results += [maps.normal.numpy(), volume.albedo.numpy(), planes.numpy(), features]
@@ -167,19 +170,33 @@ def frames(card: Card, seed: int) -> list[AnyArray]:
     for size in ((97, 61), (128, 72), (17, 3), (2, 2), (1, 1)):
         there, here = CudaApplier(card, StageTimer()), CpuApplier(StageTimer())
         clip = _clip(rng, size)
-        for index, (frame, change, lift) in enumerate(clip):
+        for index, (frame, request, moves) in enumerate(clip):
             if index == 4:  # a new source
                 there.reset(), here.reset()
             there.begin(frame)
-            got, expected = there.apply(frame, change, lift), here.apply(frame, change, lift)
+            got, expected = (one.apply(frame, request, moves) for one in (there, here))
             apart = np.abs(got.astype(int) - expected)
             assert (apart > LEVELS).mean() <= ODD_ONES, (size, index, apart.max())
             results.append(got)
     return results
 
 
+def products(card: Card, seed: int) -> list[AnyArray]:
+    """`measure.cu`: as many products as it is asked for."""
+    stream, sums = Stream(card), []
+    for rounds in (1, 3):
+        out = card.empty((256,), np.float32)
+        stream.launch("multiply", (1, 1, 1), 256, out, rounds)
+        sums.append(np.empty(256, np.float32))
+        stream.download(sums[-1], out)
+    stream.synchronize()
+    assert np.array_equal(3 * sums[0], sums[1]) and sums[0].all()
+    return sums
+
+
 CASES: dict[str, Case] = {
     "convolution": convolutions, "triplane": network, "shading": gains, "frame": frames,
+    "measure": products,
 }  # fmt: skip
 """By the file of the kernels that they are about."""
 
@@ -268,8 +285,8 @@ def _light(rng: np.random.Generator, count: int) -> DistantLight:
 
 def _clip(
     rng: np.random.Generator, size: tuple[int, int]
-) -> list[tuple[BgrImage, LightChange, float]]:
-    """Frames that move and are dark, with what changes their light and how much it is lifted."""
+) -> list[tuple[BgrImage, LightRequest | None, Displacement | None]]:
+    """Frames that move and are dark, with what changes their light, and what moves of them."""
     width, height = size
     still = cv2.resize(rng.integers(0, 160, (5, 8, 3), np.uint8), (width + 8, height + 8))
     grid = (48, 27)
@@ -303,7 +320,12 @@ def _clip(
             change = replace(change, background=None, patches=patches[:1])
         if index == 4:
             change = replace(change, mask=np.zeros_like(person), patches=())
-        clip.append((frame, change, lift))
+        request = None if index == 5 else LightRequest(change, lift)
+        field = cv2.resize(rng.normal(0, 3, (4, 4, 2)).astype(np.float32), (24, 24))
+        window = Window(width // 5, height // 5, max(width - 2, 1), height)
+        middle = np.array(size, np.float32) * np.float32([0.6, 0.4])
+        moves = Displacement(field, middle, float(max(size)), window) if index % 3 == 2 else None
+        clip.append((frame, request, moves))
     return clip
 
 

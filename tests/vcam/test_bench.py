@@ -86,3 +86,19 @@ def test_an_engine_that_fails_is_no_measurement(
     assert main(["bench", "--frames", "5", "--size", "320x180"]) == 1
     said = capsys.readouterr()
     assert "out of order" in said.err and not said.out
+
+
+def test_a_card_is_measured_kernel_by_kernel(capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["--frames", "2", "--size", "320x180", "--device", "emulated"]
+    assert main(["bench", *arguments, "--json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert report["runs_on"] == "CUDA, emulated" and "triplane on the CPU" in report["results"]
+    steps = report["card"]["steps"]
+    assert {"network", "gain", "frame, noise taken out"} <= set(steps)
+    convolutions = [steps["network"]["kernels"][f"convolve_{width}"] for width in (16, 32)]
+    # 1.47 GFLOP as torch counts them, and channels that are there to fill sixteens.
+    assert 1.4 < sum(one["gigaflop"] for one in convolutions) < 1.7
+    for step in steps.values():
+        kernels = step["kernels"].values()
+        assert step["launches"] == sum(one["launches"] for one in kernels) and step["ms"] > 0
+        assert all(one["ms"] > 0 and one["megabytes"] >= 0 for one in kernels)

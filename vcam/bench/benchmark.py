@@ -97,6 +97,11 @@ def encoded_clip(size: tuple[int, int], most: int) -> list[Jpeg]:
     return jpegs
 
 
+def decoded(jpeg: Jpeg) -> BgrImage:
+    """The image in one of a clip's JPEGs."""
+    return np.asarray(cv2.imdecode(jpeg, cv2.IMREAD_COLOR), np.uint8)
+
+
 def measure(
     engine: Engine,
     clip: Sequence[Jpeg],

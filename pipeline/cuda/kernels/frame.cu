@@ -7,8 +7,10 @@
 struct Uniforms {
   float before, moving;  // 1: there is a frame before; it has moved
   float patches;         // how many count
-  float window[4];       // left, top, right, bottom of what changes, in half-size pixels
+  float window[4];       // left, top, right, bottom of what is lit, in half-size pixels
   float place[2][3];     // of each patch: left, top, pixels of the half-size frame a cell
+  float moves[4];        // left, top, right, bottom of what moves
+  float square[3];       // that moves: left, top, pixels a cell
 };
 
 ON_BOTH int within(int i, int count) { return i < 0 ? 0 : i < count ? i : count - 1; }
@@ -289,3 +291,54 @@ extern "C" __global__ void __launch_bounds__(256)
   }
 }
 KERNEL(compose)
+
+// Weights of four neighbours (Keys 1981, a = -0.75, as OpenCV has it).
+struct Weights {
+  float of[4];
+};
+ON_BOTH Weights cubic(float t) {
+  const float a = -0.75f, far_ = t + 1, rest = 1 - t;
+  const float first = ((a * far_ - 5 * a) * far_ + 8 * a) * far_ - 4 * a;
+  const float second = ((a + 2) * t - (a + 3)) * t * t + 1;
+  const float third = ((a + 2) * rest - (a + 3)) * rest * rest + 1;
+  return {{first, second, third, 1 - first - second - third}};
+}
+
+// The frame with the pixels of its window from where a field (side, side, 2) of a square says:
+// `displaced` in pipeline/compositing/displace.py.
+extern "C" __global__ void __launch_bounds__(256)
+    displace(const Byte* frame, const float* field, const float* uniforms, Byte* output, int height,
+             int width, int side) {
+  const Uniforms& of = *(const Uniforms*)uniforms;
+  const int i = blockIdx.x * 256 + threadIdx.x;
+  if (i >= height * width) return;
+  const int x = i % width, y = i / width;
+  if (x < of.moves[0] || y < of.moves[1] || x >= of.moves[2] || y >= of.moves[3]) {
+    for (int c = 0; c < 3; ++c) output[3 * i + c] = frame[3 * i + c];
+    return;
+  }
+  const float u = (x + 0.5f - of.square[0]) / of.square[2] - 0.5f;
+  const float v = (y + 0.5f - of.square[1]) / of.square[2] - 0.5f;
+  const int left = int(floorf(u)), top = int(floorf(v));
+  float by[2] = {};
+  for (int n = 0; n < 4; ++n) {
+    const int column = left + n % 2, row = top + n / 2;
+    if (column < 0 || row < 0 || column >= side || row >= side) continue;
+    const float share = (n % 2 ? u - left : left + 1 - u) * (n / 2 ? v - top : top + 1 - v);
+    for (int axis = 0; axis < 2; ++axis)
+      by[axis] += share * field[(row * side + column) * 2 + axis];
+  }
+  const float from_x = x + by[0], from_y = y + by[1];
+  const int first_x = int(floorf(from_x)), first_y = int(floorf(from_y));
+  const Weights across = cubic(from_x - first_x), down = cubic(from_y - first_y);
+  float sum[3] = {};
+  for (int n = 0; n < 16; ++n) {
+    const int row = within(first_y + n / 4 - 1, height),
+              column = within(first_x + n % 4 - 1, width);
+    const float share = across.of[n % 4] * down.of[n / 4];
+    const Byte* p = frame + (row * width + column) * 3;
+    for (int c = 0; c < 3; ++c) sum[c] += share * p[c];
+  }
+  for (int c = 0; c < 3; ++c) output[3 * i + c] = level(sum[c]);
+}
+KERNEL(displace)

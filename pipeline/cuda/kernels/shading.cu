@@ -82,11 +82,10 @@ extern "C" __global__ void __launch_bounds__(256)
   float closest = 1;
   for (int n = 0; n < steps; ++n) {
     const float way = ways[n], step = way * cells;
-    // cv2.remap knows places to 1/32.
-    const int px = int(rintf((i % side + step * lobe.towards[0]) * 32));
-    const int py = int(rintf((i / side - step * lobe.towards[1]) * 32));
-    const int x = px >> 5, y = py >> 5;
-    const float u = (px & 31) / 32.0f, v = (py & 31) / 32.0f;
+    const float across = i % side + step * lobe.towards[0];
+    const float down = i / side - step * lobe.towards[1];
+    const int x = int(floorf(across)), y = int(floorf(down));
+    const float u = across - x, v = down - y;
     const float there = solid(x, y) * ((1 - u) * (1 - v)) + solid(x + 1, y) * (u * (1 - v)) +
                         solid(x, y + 1) * ((1 - u) * v) + solid(x + 1, y + 1) * (u * v);
     const float clear = surface[i] + way * lobe.towards[2] - there + bias + bias_each * way;

@@ -6,7 +6,7 @@ import torch
 
 from vcam_relight.pipeline.compositing.gain import GainParams
 from vcam_relight.pipeline.core.image import FloatArray, RgbGain
-from vcam_relight.pipeline.cuda.device import AnyArray, Buffer, Card, Graph, Stream
+from vcam_relight.pipeline.cuda.device import AnyArray, Buffer, Card, Stream
 from vcam_relight.pipeline.engines.triplane.head_estimate import HeadEstimate, LightOfGain
 from vcam_relight.pipeline.engines.triplane.highlights import HighlightParams
 from vcam_relight.pipeline.engines.triplane.network.model import OUTPUT
@@ -90,17 +90,7 @@ class CudaShading:
         self._estimate: HeadEstimate | None = None
         self._work()  # compiles kernels, which a recording must not
         self._stream.synchronize()
-        self._graph = self._stream.record(self._work)
-
-    @property
-    def graph(self) -> Graph:
-        """All kernels of a gain, with the copies before and after; to be measured."""
-        return self._graph
-
-    @property
-    def stream(self) -> Stream:
-        """That it runs on."""
-        return self._stream
+        self._graph = self._stream.record("gain", self._work)
 
     def gain(self, estimate: HeadEstimate, light: LightOfGain) -> RgbGain:
         """What `head_gain` says, for `MOST_LOBES` lights with edges at most.

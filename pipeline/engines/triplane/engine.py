@@ -8,7 +8,7 @@ import torch
 
 from vcam_relight.pipeline.compositing.apply import make_applier
 from vcam_relight.pipeline.compositing.background import background_gain
-from vcam_relight.pipeline.compositing.base import LightChange
+from vcam_relight.pipeline.compositing.base import LightChange, LightRequest
 from vcam_relight.pipeline.compositing.face_exposure import FaceExposure
 from vcam_relight.pipeline.compositing.gain import highlight_rolloff, soft_limit
 from vcam_relight.pipeline.controls import RelightSettings
@@ -45,7 +45,7 @@ from vcam_relight.pipeline.engines.triplane.trust import (
     pose_trust,
     without_color,
 )
-from vcam_relight.pipeline.engines.triplane.view_synthesis import ViewSynthesizer
+from vcam_relight.pipeline.engines.triplane.view_synthesis import ViewSynthesizer, ViewWarp
 from vcam_relight.pipeline.face.frame_context import FrameContext
 from vcam_relight.pipeline.face.types import Face, FaceState
 from vcam_relight.pipeline.head.body_normals import body_normals
@@ -172,13 +172,19 @@ class TriplaneStream:
             with self._timer.stage("grid"):
                 context = FrameContext(frame, faces, self.effort.analysis_side)
             heads = self._find_heads(context, _shadow_lighting(lighting, settings))
-            relit = frame
+            request = None
             if lighting.mode != "off":
-                relit = self._relit(context, heads, lighting, settings)
+                request = self._request(context, heads, lighting, settings)
+            warp = None
             if settings.yaw or settings.pitch:
                 with self._timer.stage("view"):
-                    relit = self._turned(relit, heads[0], settings)
-            return relit
+                    warp = self._turned(context, heads[0], settings)
+            if warp is None:
+                return self._applier.apply(frame, request, None)
+            shown = self._applier.apply(frame, request, warp.displacement)
+            with self._timer.stage("view"):
+                warp.fill(shown)
+            return shown
 
     def source_lighting(self, context: FrameContext) -> FloatArray:
         """`(9, 3)` of the largest face in the first frame, with the colours that are believed."""
@@ -252,17 +258,17 @@ class TriplaneStream:
         )
         return _HeadInFrame(face, crop, luma, pose, estimate, pose_trust(found))
 
-    def _relit(
+    def _request(
         self,
         context: FrameContext,
         heads: list[_HeadInFrame],
         lighting: Lighting,
         settings: RelightSettings,
-    ) -> BgrImage:
+    ) -> LightRequest | None:
         faces = context.faces
         strength = max(face.weight for face in faces.faces) * settings.strength
         if strength == 0.0:
-            return context.frame
+            return None
         with self._timer.stage("shading"):
             color = color_trust(context.small)
             needed = self._adapter.lift(context)
@@ -297,7 +303,7 @@ class TriplaneStream:
                 [light.patch(lift) for light in lights],
                 strength,
             )
-        return self._applier.apply(context.frame, change, luminance(asked.lift))
+        return LightRequest(change, luminance(asked.lift))
 
     def _light(
         self,
@@ -316,10 +322,12 @@ class TriplaneStream:
         alpha = self._feather * person * np.float32(head.face.weight * head.trust)
         return HeadLight.of(context, head.crop, flow.warp(gain), body, alpha)
 
-    def _turned(self, relit: BgrImage, head: _HeadInFrame, settings: RelightSettings) -> BgrImage:
-        alpha = head.face.weight  # it turns as it fades in and out
+    def _turned(
+        self, context: FrameContext, head: _HeadInFrame, settings: RelightSettings
+    ) -> ViewWarp | None:
+        size, alpha = context.frame.shape[:2], head.face.weight  # it turns as it fades in and out
         return self._views.turn(
-            relit, head.crop, head.pose, head.estimate, settings.yaw * alpha, settings.pitch * alpha
+            size, head.crop, head.pose, head.estimate, settings.yaw * alpha, settings.pitch * alpha
         )
 
 

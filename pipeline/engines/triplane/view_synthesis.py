@@ -8,12 +8,12 @@ and the edges of crop and frame, so that the background and the rest of the pers
 
 import math
 from dataclasses import dataclass
-from typing import TypeVar
 
 import cv2
 import numpy as np
 import torch
 
+from vcam_relight.pipeline.compositing.displace import Displacement, enlarged
 from vcam_relight.pipeline.core.image import BgrImage, FloatArray, Map
 from vcam_relight.pipeline.core.mathx import smoothstep
 from vcam_relight.pipeline.core.resample import resize
@@ -23,8 +23,6 @@ from vcam_relight.pipeline.engines.triplane.network.model import TriplaneNetwork
 from vcam_relight.pipeline.engines.triplane.novel_view import NovelView
 from vcam_relight.pipeline.head.crop import HeadCrop
 from vcam_relight.pipeline.head.space import HeadPose
-
-A = TypeVar("A", bound=np.ndarray)  # any shape and dtype, the same out
 
 _GRID = 128
 """Side of the field of displacements over the crop."""
@@ -98,33 +96,30 @@ class ViewSynthesizer:
     @torch.inference_mode()
     def turn(
         self,
-        frame: BgrImage,
+        size: tuple[int, int],
         crop: HeadCrop,
         pose: HeadPose,
         estimate: HeadEstimate,
         yaw: float,
         pitch: float,
-    ) -> BgrImage:
-        """The frame with one head turned.
+    ) -> "ViewWarp | None":
+        """How a frame changes as one head turns; None where nothing does.
 
         Args:
-            frame: `(H, W, 3)`.
+            size: height and width of the frame.
             crop: of the head.
             pose: of the head in the crop.
             estimate: what is known of the head.
             yaw: degrees, see `NovelView.of`.
             pitch: likewise.
-
-        Returns:
-            `(H, W, 3)`; `frame` itself for no turn.
         """
         view = NovelView.of(pose, yaw, pitch)
         if view is None:
-            return frame
+            return None
         novel = self._network.renderer(estimate.planes, None, view.pose)
         albedo_bgr = self._network.head.albedo_of(novel)[0].flip(0).permute(1, 2, 0)
-        return warp_to_view(
-            frame,
+        return ViewWarp.of(
+            size,
             crop,
             view,
             RenderedVolume.of(estimate.volume),
@@ -134,60 +129,90 @@ class ViewSynthesizer:
         )
 
 
-def warp_to_view(
-    frame: BgrImage,
-    crop: HeadCrop,
-    view: NovelView,
-    source: RenderedVolume,
-    novel: RenderedVolume,
-    mask: Map,
-    colour: FloatArray,
-) -> BgrImage:
-    """The frame with the head as the view shows it.
+@dataclass(frozen=True, slots=True)
+class ViewWarp:
+    """How a frame changes to show a head from elsewhere."""
 
-    Args:
-        frame: `(H, W, 3)` BGR.
-        crop: of the head; the maps below are of its square.
-        view: how the head is turned.
-        source: the volume in the frame's pose.
-        novel: the volume in the view's pose.
-        mask: `(128, 128)` 0..1, the person's in the frame.
-        colour: `(n, n, 3)` BGR linear light of the volume in the view's pose, in any exposure and
-            white balance, of which the filling takes the pattern: lit or albedo alone.
+    displacement: Displacement
+    """Where its pixels come from."""
+    crop: HeadCrop
+    hidden: Map
+    """`(128, 128)` 0..1, what the frame does not show: to be filled."""
+    opaque: Map
+    """`(128, 128)` 0..1."""
+    behind: Map
+    """`(128, 128)` dm behind the surface that the frame shows."""
+    colour: FloatArray
+    """As of `of`."""
 
-    Returns:
-        `(H, W, 3)`, a new image; the same bytes outside the crop.
-    """
-    surface = _surface(novel, _PARAMS.ramp + _PARAMS.ramp_growth * view.degrees) + np.float32(
-        view.nearer
-    )
-    there, here = view.points(surface)
-    opaque = resize(novel.opacity, (_GRID, _GRID))
-    fade = _fade(frame.shape[:2], crop, view, np.maximum(mask, opaque), there)
-    flow = (here - there)[..., :2] * fade[..., None]  # dm
-    cells = float(view.source.scale[0]) * (_GRID / 2)
-    flow = _blur(flow, _PARAMS.smooth) * np.array([cells, -cells], np.float32)
-    behind = _sampled(_surface(source, _PARAMS.smooth), flow) - here[..., 2]
-    hidden = (
-        smoothstep(_PARAMS.visible, _PARAMS.hidden, behind)
-        * smoothstep(0.5, 0.9, opaque)
-        * smoothstep(*_PARAMS.inner, fade)
-    )
-    window = _window(frame.shape[:2], crop, fade)
-    if window is None:
-        return frame.copy()
-    x, y = (
-        _upsampled(np.ascontiguousarray(part), crop, window)
-        for part in np.moveaxis(flow * np.float32(crop.side / _GRID), 2, 0)
-    )
-    x += np.arange(window.left, window.right, dtype=np.float32)
-    y += np.arange(window.top, window.bottom, dtype=np.float32)[:, None]
-    # Cubic: at small angles every pixel lands between others, and a linear mix would blur faces.
-    part = cv2.remap(frame, x, y, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE)
-    out = frame.copy()
-    out[window.slices] = part
-    _fill(out, crop, hidden, opaque, behind, colour)
-    return out
+    @staticmethod
+    def of(
+        size: tuple[int, int],
+        crop: HeadCrop,
+        view: NovelView,
+        source: RenderedVolume,
+        novel: RenderedVolume,
+        mask: Map,
+        colour: FloatArray,
+    ) -> "ViewWarp | None":
+        """Of a view of a head; None where nothing of it lies in the frame.
+
+        Args:
+            size: height and width of the frame.
+            crop: of the head; the maps below are of its square.
+            view: how the head is turned.
+            source: the volume in the frame's pose.
+            novel: the volume in the view's pose.
+            mask: `(128, 128)` 0..1, the person's in the frame.
+            colour: `(n, n, 3)` BGR linear light of the volume in the view's pose, in any exposure
+                and white balance, of which the filling takes the pattern: lit or albedo alone.
+        """
+        surface = _surface(novel, _PARAMS.ramp + _PARAMS.ramp_growth * view.degrees) + np.float32(
+            view.nearer
+        )
+        there, here = view.points(surface)
+        opaque = resize(novel.opacity, (_GRID, _GRID))
+        fade = _fade(size, crop, view, np.maximum(mask, opaque), there)
+        flow = (here - there)[..., :2] * fade[..., None]  # dm
+        cells = float(view.source.scale[0]) * (_GRID / 2)
+        flow = _blur(flow, _PARAMS.smooth) * np.array([cells, -cells], np.float32)
+        behind = _sampled(_surface(source, _PARAMS.smooth), flow) - here[..., 2]
+        hidden = (
+            smoothstep(_PARAMS.visible, _PARAMS.hidden, behind)
+            * smoothstep(0.5, 0.9, opaque)
+            * smoothstep(*_PARAMS.inner, fade)
+        )
+        window = _window(size, crop, fade)
+        if window is None:
+            return None
+        field = flow * np.float32(crop.side / _GRID)
+        displacement = Displacement(field, crop.middle, crop.side, window)
+        return ViewWarp(displacement, crop, hidden, opaque, behind, colour)
+
+    def fill(self, moved: BgrImage) -> None:
+        """Paints what was hidden, where the displacement moved a frame `(H, W, 3)`, in place.
+
+        The volume's colours are toned as what is seen around them.
+        """
+        crop, alpha = self.crop, _blur(self.hidden, _PARAMS.smooth)
+        shown = np.where(alpha > _PARAMS.faint, alpha, np.float32(0))
+        window = _window(moved.shape[:2], crop, shown)
+        if window is None:
+            return
+        # The tone is smooth: a fourth of the grid is fine enough for it.
+        small = (_GRID // 4, _GRID // 4)
+        around = np.square(crop.cut(moved, small[0]) * np.float32(1 / 255))  # nearly linear light
+        visible = smoothstep(_PARAMS.visible, 0, self.behind) * smoothstep(0.8, 1, self.opaque)
+        # Far from all that is seen, the mean tone.
+        sure = resize(visible, small)[..., None] + np.float32(1e-4)
+        tone = _blur(around * sure, _PARAMS.colour / 4)
+        tone /= _blur(resize(self.colour, small) * sure, _PARAMS.colour / 4) + np.float32(1e-6)
+        pattern, tone = resize(self.colour, (_GRID, _GRID)), resize(tone, (_GRID, _GRID))
+        painted = np.sqrt(np.clip(pattern * tone, 0, 1)) * 255
+        alpha = enlarged(alpha, crop.middle, crop.side, window)
+        layer = enlarged(painted.astype(np.uint8), crop.middle, crop.side, window)
+        part = moved[window.slices]
+        part[...] = cv2.blendLinear(part, layer, 1 - alpha, alpha)
 
 
 def _surface(rendered: RenderedVolume, reach: float) -> Map:
@@ -209,7 +234,7 @@ def _fade(
 
     Args:
         size: of the frame, height and width.
-        crop: as of `warp_to_view`.
+        crop: as of `ViewWarp.of`.
         view: likewise.
         mask: `(128, 128)` 0..1 where the person is, or comes to be.
         points: `(128, 128, 3)` in the axes of the view.
@@ -246,50 +271,6 @@ def _window(size: tuple[int, int], crop: HeadCrop, fade: Map) -> Window | None:
         spans.append((max(low, 0), min(high, pixels)))
     (left, right), (top, bottom) = spans
     return Window(left, top, right, bottom) if left < right and top < bottom else None
-
-
-def _upsampled(values: A, crop: HeadCrop, window: Window) -> A:
-    """`(128, 128, ...)` of the crop for each pixel of a window of the frame.
-
-    It is for what is smooth: OpenCV rounds places to 1/32 of a cell.
-    """
-    scale = _GRID / crop.side
-    corner = crop.middle - crop.side / 2 - (window.left, window.top)
-    matrix = np.array(
-        [[scale, 0, (0.5 - corner[0]) * scale - 0.5], [0, scale, (0.5 - corner[1]) * scale - 0.5]]
-    )
-    size = (window.right - window.left, window.bottom - window.top)
-    return cv2.warpAffine(  # type: ignore[return-value]
-        values, matrix, size, flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    )
-
-
-def _fill(
-    out: BgrImage,
-    crop: HeadCrop,
-    hidden: Map,
-    opaque: Map,
-    behind: Map,
-    colour: FloatArray,
-) -> None:
-    """Paints what was hidden with the volume's colours, toned as what is seen around it."""
-    alpha = _blur(hidden, _PARAMS.smooth)
-    window = _window(out.shape[:2], crop, np.where(alpha > _PARAMS.faint, alpha, np.float32(0)))
-    if window is None:
-        return
-    # The tone is smooth: a fourth of the grid is fine enough for it.
-    small = (_GRID // 4, _GRID // 4)
-    around = np.square(crop.cut(out, small[0]) * np.float32(1 / 255))  # nearly linear light
-    sure = resize(smoothstep(_PARAMS.visible, 0, behind) * smoothstep(0.8, 1, opaque), small)
-    sure = sure[..., None] + np.float32(1e-4)  # far from all that is seen, the mean tone
-    tone = _blur(around * sure, _PARAMS.colour / 4)
-    tone /= _blur(resize(colour, small) * sure, _PARAMS.colour / 4) + np.float32(1e-6)
-    pattern, tone = resize(colour, (_GRID, _GRID)), resize(tone, (_GRID, _GRID))
-    painted = np.sqrt(np.clip(pattern * tone, 0, 1)) * 255
-    alpha = _upsampled(alpha, crop, window)
-    part = out[window.slices]
-    layer = _upsampled(painted.astype(np.uint8), crop, window)
-    part[...] = cv2.blendLinear(part, layer, 1 - alpha, alpha)
 
 
 def _sampled(values: Map, flow: FloatArray) -> Map:

@@ -7,7 +7,11 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from vcam_relight.vcam.cli.commands import size
-from vcam_relight.vcam.cli.lighting_arguments import DEFAULT_PRESET, add_engine_arguments
+from vcam_relight.vcam.cli.lighting_arguments import (
+    DEFAULT_PRESET,
+    DEVICES,
+    add_engine_arguments,
+)
 
 if TYPE_CHECKING:
     from vcam_relight.vcam.bench.benchmark import Result
@@ -43,7 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="meanwhile keep N other processes busy, as a meeting does",
     )
-    add_engine_arguments(parser)
+    add_engine_arguments(parser, devices=(*DEVICES, "emulated"))
 
 
 def run(args: argparse.Namespace) -> int:
@@ -55,11 +59,12 @@ def run(args: argparse.Namespace) -> int:
     from vcam_relight.pipeline.lighting.presets import load_presets
     from vcam_relight.vcam.bench.benchmark import (
         busy_processes,
+        decoded,
         encoded_clip,
         machine,
         measure,
     )
-    from vcam_relight.vcam.device import check_device, engine_on
+    from vcam_relight.vcam.device import card_on, check_device, engine_on
     from vcam_relight.vcam.settings.store import Settings
 
     check_device(args.device, args.engine)
@@ -67,12 +72,16 @@ def run(args: argparse.Namespace) -> int:
     clip = encoded_clip(args.size, args.frames)
     presets, _ = load_presets()
     results = {}
-    for made in (engine_on(BASELINE, "cpu"), engine):
+    measured = {BASELINE: engine_on(BASELINE, "cpu"), engine.name: engine}
+    card = card_on(engine, args.device)
+    if card is not None:  # beside what the same engine does without
+        measured[f"{engine.name} on the CPU"] = engine_on(engine.name, "cpu")
+    for name, made in measured.items():
         settings = Settings(
             preset=DEFAULT_PRESET, engine=made.name, relight=presets[DEFAULT_PRESET].controls
         )
         with busy_processes(args.busy):
-            results[made.name] = measure(made, clip, args.frames, presets, settings, pace=args.pace)
+            results[name] = measure(made, clip, args.frames, presets, settings, pace=args.pace)
     report = {
         "size": list(args.size),
         "frames": args.frames,
@@ -81,11 +90,18 @@ def run(args: argparse.Namespace) -> int:
         "busy": args.busy,
         "baseline": BASELINE,
         "engine": engine.name,
+        "runs_on": engine.runs_on,
         "results": {name: result.to_json() for name, result in results.items()},
         "fps_ratio": round(results[engine.name].fps / results[BASELINE].fps, 3),
         "machine": machine(),
     }
-    sys.stdout.write(json.dumps(report) + "\n" if args.json else _table(report, results))
+    text = _table(report, results)
+    if card is not None:
+        from vcam_relight.vcam.bench.cuda import measure_card, table
+
+        report["card"] = measure_card(card, engine, decoded(clip[0]))
+        text += table(report["card"])
+    sys.stdout.write(json.dumps(report) + "\n" if args.json else text)
     return 0
 
 
@@ -114,7 +130,8 @@ def _table(report: dict[str, Any], results: "dict[str, Result]") -> str:
         "Times are in ms. cpu: of all cores, over the frames that came out. frame: work on one,",
         "from camera's JPEG to virtual camera's I420. age: the same with waiting for free slots.",
         "interval: between two frames out. drops: frames that did not come out.",
-        f"{report['engine']} runs at {report['fps_ratio']:.2f} times the {BASELINE}'s frame rate.",
+        f"{report['engine']} runs at {report['fps_ratio']:.2f} times the {BASELINE}'s frame rate, "
+        f"on: {report['runs_on']}.",
     ]
     return "\n".join(lines) + "\n"
 

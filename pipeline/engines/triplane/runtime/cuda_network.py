@@ -97,16 +97,6 @@ class CudaNetwork:
         self._program = _Program(stream, parts, (self._image, self._uniforms, self._film))
         self._graph = self._program.record(self._here)
 
-    @property
-    def graph(self) -> Graph:
-        """All kernels of an inference, with the copies before and after; to be measured."""
-        return self._graph
-
-    @property
-    def stream(self) -> Stream:
-        """That it runs on."""
-        return self._stream
-
     def forward(
         self, image: BgrImage, pose: HeadPose, light: Tensor, state: DeviceState | None
     ) -> tuple[Maps, Volume, DeviceState, Tensor]:
@@ -332,7 +322,7 @@ class _Program:
         self._run(here)  # compiles kernels, which a recording must not
         pinned = self._stream.card.pinned
         self._here = tuple(pinned(one.shape, one.dtype.type) for one in self._there)
-        return self._stream.record(lambda: self._run(here))
+        return self._stream.record("network", lambda: self._run(here))
 
     def results(self, features: int) -> tuple[Maps, Volume]:
         """For keeps."""
