@@ -173,7 +173,7 @@ class Graph:
     def __init__(
         self,
         stream: "Stream",
-        work: Callable[[], None],
+        work: Callable[[], object],
         ready: ctypes.c_void_p,
         kept: list[object],
     ) -> None:
@@ -240,7 +240,7 @@ class Stream:
             self._timed.append(Launch(kernel, blocks, arguments, Stopwatch(self).time(begin)))
         self._kept.extend(one for one in arguments if isinstance(one, Buffer | BufferPart))
 
-    def timed(self, work: Callable[[], None]) -> list[Launch]:
+    def timed(self, work: Callable[[], object]) -> list[Launch]:
         """Does what `work` begins kernel by kernel, and says what each took."""
         self._timed = []
         try:
@@ -284,7 +284,7 @@ class Stream:
         self.card.call("cuStreamSynchronize", self.handle)
         self._kept.clear()
 
-    def record(self, name: str, work: Callable[[], None]) -> Graph:
+    def record(self, name: str, work: Callable[[], object]) -> Graph:
         """Records what `work` begins on this stream, without doing it.
 
         Args:

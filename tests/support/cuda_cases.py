@@ -44,8 +44,11 @@ from vcam_relight.pipeline.engines.triplane.runtime.cuda_layers import (
     uploaded,
 )
 from vcam_relight.pipeline.engines.triplane.runtime.cuda_network import CudaNetwork
+from vcam_relight.pipeline.engines.triplane.runtime.cuda_view import CudaView
 from vcam_relight.pipeline.engines.triplane.shading import head_gain
 from vcam_relight.pipeline.engines.triplane.source_light import RemovableShading
+from vcam_relight.pipeline.engines.triplane.temporal.optical_flow import FlowField
+from vcam_relight.pipeline.engines.triplane.temporal.smoothing import Motion, smooth_maps
 from vcam_relight.pipeline.head.space import HeadPose
 from vcam_relight.pipeline.lighting.lights import Light
 from vcam_relight.pipeline.lighting.lobes import DistantLight, Lobes
@@ -118,29 +121,34 @@ def network(card: Card, seed: int) -> list[AnyArray]:
     made.unprojection.place.normal_(std=0.5)
     results: list[AnyArray] = []
     with torch.inference_mode():
-        there, state, own = CudaNetwork(made, card), None, None
+        there, memory, own, before = CudaNetwork(made, card), None, None, None
+        view = CudaView(made, card)
         for forget in (True, False, True):
             image, pose, light = _look()
             if forget:
-                state = own = None
-            maps, volume, state, planes = there.forward(image, pose, light, state)
+                memory = own = before = None
+            motion = Motion(_flow(seed), 0.1)
+            maps, volume, memory, planes = there.forward(image, pose, light, memory, motion)
             rgb = torch.from_numpy(np.ascontiguousarray(image[..., ::-1].transpose(2, 0, 1)))
             expected, seen, own, all_planes = made(rgb.float()[None] / 127.5 - 1, pose, light, own)
+            before = expected = smooth_maps(before, expected, motion) if before else expected
             # Where a normal has hardly a length its direction is anything.
             off = (maps.normal - expected.normal).abs().amax(1)
             assert float(off.quantile(0.98)) < NETWORK
+            other = HeadPose(pose.rotation, pose.scale * 0.9, pose.shift + 0.1)
+            turned, from_there = view.render(planes, other), made.renderer(all_planes, None, other)
+            kept = _downloaded(card, planes.buffer)[:, 1:-1, 1:-1, : all_planes.shape[1]]
             pairs = [*zip(astuple(maps)[1:], astuple(expected)[1:], strict=True)]
-            pairs += [*zip(astuple(volume), astuple(seen), strict=True), (planes, all_planes)]
+            pairs += [*zip(astuple(volume), astuple(seen), strict=True)]
+            pairs += [(turned.albedo, from_there.albedo), (turned.depth, from_there.depth)]
+            pairs += [(torch.from_numpy(kept.transpose(0, 3, 1, 2).astype(np.float32)), all_planes)]
             for got, wanted in pairs:
                 assert got.shape == wanted.shape
                 assert float((got - wanted).abs().max()) < NETWORK * float(wanted.abs().max() + 1)
-            features = np.empty(state.features.shape, np.float32)
-            stream = Stream(card)
-            stream.download(features, state.features)
-            stream.synchronize()
+            features = _downloaded(card, memory.features.buffer)
             own_features = own.features.permute(0, 2, 3, 1).numpy()
             assert np.abs(features - own_features).max() < NETWORK * np.abs(own_features).max()
-            results += [maps.normal.numpy(), volume.albedo.numpy(), planes.numpy(), features]
+            results += [maps.normal.numpy(), volume.albedo.numpy(), kept, features]
     return results
 
 
@@ -219,6 +227,21 @@ def _close(stream: Stream, out: Buffer, expected: Tensor, tolerance: float) -> A
     return got
 
 
+def _downloaded(card: Card, buffer: Buffer) -> AnyArray:
+    stream, array = Stream(card), np.empty(buffer.shape, buffer.dtype)
+    stream.download(array, buffer)
+    stream.synchronize()
+    return array
+
+
+def _flow(seed: int) -> FlowField:
+    """Up to some cells, over the edges too."""
+    few = np.random.default_rng(seed).normal(0, 3, (4, 4, 2)).astype(np.float32)
+    flow = cv2.resize(few, (128, 128))
+    line = np.arange(128, dtype=np.float32)
+    return FlowField(flow[..., 0] + line, flow[..., 1] + line[:, None])
+
+
 def _look() -> tuple[BgrImage, HeadPose, Tensor]:
     coarse = torch.rand(1, 3, 20, 20)
     fine = functional.interpolate(coarse, size=(256, 256), mode="bilinear")
@@ -260,7 +283,7 @@ def _estimate(rng: np.random.Generator) -> HeadEstimate:
     )
     known = {
         "time": 0.0, "luma": np.zeros((128, 128), np.uint8), "target": source, "pose": pose,
-        "state": None, "maps": maps, "linear": linear, "shading": shading, "volume": volume,
+        "memory": None, "maps": maps, "linear": linear, "shading": shading, "volume": volume,
         "planes": depth, "source": source,
     }  # fmt: skip
     return HeadEstimate(**known)  # type: ignore[arg-type]

@@ -8,6 +8,7 @@ struct Uniforms {
   float fresh;                         // 1: there is no state
   float floor;                         // of the light's irradiance
   float light[9], bare[9];             // SH in head space, and times what makes it irradiance
+  float least;                         // share of a small change that is followed
 };
 
 // (256, 256, 3) BGR to (130, 130, 16): of each square of four pixels RGB one after the other, then
@@ -312,3 +313,42 @@ extern "C" __global__ void __launch_bounds__(128)
   maps[10 * area + i] = out[9];
 }
 KERNEL(finish_maps)
+
+// Follows small changes of the maps (11, S, S) slowly, those of a surface that has moved with it:
+// normals and source shading, in place; `smooth_maps` in temporal/smoothing.py. before and followed
+// (6, S, S): both, as they were and as they are. flow (2, S, S): where things were, x and y.
+extern "C" __global__ void __launch_bounds__(256)
+    follow(float* maps, const float* before, const float* flow, const float* uniforms,
+           float* followed, int side, float sure_normal, float sure_present) {
+  const Uniforms& of = *(const Uniforms*)uniforms;
+  const int i = blockIdx.x * 256 + threadIdx.x, area = side * side;
+  if (i >= area) return;
+  float last[6] = {};
+  if (of.fresh == 0) {
+    const float x = clamped(flow[i], 0, side - 1.0f), y = clamped(flow[area + i], 0, side - 1.0f);
+    const int left = int(x), top = int(y), right = left + 1 < side ? left + 1 : left;
+    const int below = top + 1 < side ? top + 1 : top;
+    for (int c = 0; c < 6; ++c) {
+      const float* from = before + c * area;
+      last[c] =
+          mixed(mixed(from[top * side + left], from[top * side + right], x - left),
+                mixed(from[below * side + left], from[below * side + right], x - left), y - top);
+    }
+  }
+  for (int part = 0; part < 2; ++part) {
+    float* fresh = maps + 6 * part * area + i;
+    float square = 0;
+    for (int c = 0; c < 3; ++c) {
+      const float step = fresh[c * area] - last[3 * part + c];
+      square += step * step;
+    }
+    const float sure = part ? sure_present : sure_normal;
+    float share = least(of.least + (1 - of.least) * square / (sure * sure), 1);
+    if (of.fresh != 0) share = 1;
+    for (int c = 0; c < 3; ++c) {
+      const float value = mixed(last[3 * part + c], fresh[c * area], share);
+      fresh[c * area] = followed[(3 * part + c) * area + i] = value;
+    }
+  }
+}
+KERNEL(follow)

@@ -145,7 +145,7 @@ class TriplaneStream:
         self._adapter = LightAdapter()
         self._finder = HeadFinder()
         self._flow = FlowEstimator()
-        self._views = ViewSynthesizer(network)
+        self._views = ViewSynthesizer(network, card)
         self._tracks: dict[int, _HeadTrack] = {}
         """By `Face.track_id`, of the heads selected in the last frame, in order."""
         self._frames = 0

@@ -6,7 +6,7 @@ from torch import Tensor
 
 from vcam_relight.pipeline.core.image import BgrImage, FloatArray, GrayImage, RgbGain
 from vcam_relight.pipeline.engines.triplane.network.model import Maps, Volume
-from vcam_relight.pipeline.engines.triplane.runtime.runtime import RuntimeState
+from vcam_relight.pipeline.engines.triplane.runtime.runtime import Planes, RuntimeMemory
 from vcam_relight.pipeline.engines.triplane.source_light import RemovableShading
 from vcam_relight.pipeline.head.space import HeadPose
 from vcam_relight.pipeline.lighting.lobes import DistantLight
@@ -77,7 +77,7 @@ class HeadEstimate:
     """`(9, 3)` the lighting whose cast shadows it has."""
     pose: HeadPose
     """Of the head in the crop."""
-    state: RuntimeState
+    memory: RuntimeMemory
     """The network's own, for the next inference."""
     maps: Maps
     """Smoothed over time."""
@@ -86,7 +86,7 @@ class HeadEstimate:
     shading: RemovableShading
     """The source lighting's."""
     volume: Volume
-    planes: Tensor
+    planes: Planes
     """Albedo planes."""
     source: FloatArray
     """`(9, 3)` radiance of the source lighting, smoothed over time, of exposure 1."""

@@ -26,7 +26,7 @@ from vcam_relight.pipeline.engines.triplane.source_light import (
     removable_shading,
 )
 from vcam_relight.pipeline.engines.triplane.temporal.optical_flow import FlowEstimator
-from vcam_relight.pipeline.engines.triplane.temporal.smoothing import smooth_maps
+from vcam_relight.pipeline.engines.triplane.temporal.smoothing import Motion
 from vcam_relight.pipeline.lighting.exposure import exposure
 from vcam_relight.pipeline.lighting.sh_torch import asked_light
 from vcam_relight.pipeline.lighting.temporal import smooth
@@ -70,18 +70,18 @@ class InferenceWorker:
     @torch.inference_mode()
     def _infer(self, observation: HeadObservation, last: HeadEstimate | None) -> HeadEstimate:
         image, luma, pose = observation.image, observation.luma, observation.pose
-        maps, volume, state, planes = self._runtime.run(
+        dt = observation.time - last.time if last else 0.0
+        motion = Motion(self._flow.estimate_flow(last.luma, luma), dt) if last else None
+        maps, volume, memory, planes = self._runtime.run(
             image,
             pose,
             asked_light(torch.from_numpy(observation.target)[None], pose.rotation),
-            last.state if last else None,
+            last.memory if last else None,
+            motion,
         )
-        dt = observation.time - last.time if last else 0.0
         # Images of 128 pixels are too small for torch to share out: its threads would wait for
         # one another whenever something else has a core.
         with torch_threads(1):
-            if last:
-                maps = smooth_maps(last.maps, maps, self._flow.estimate_flow(last.luma, luma), dt)
             fitted = fit_source(maps)
             level = np.maximum(exposure(fitted), np.float32(1e-4))
             source = smooth(last.source if last else None, np.asarray(fitted / level), dt)
@@ -92,7 +92,7 @@ class InferenceWorker:
                 luma=luma,
                 target=observation.target,
                 pose=pose,
-                state=state,
+                memory=memory,
                 maps=maps,
                 linear=linear,
                 shading=shading,

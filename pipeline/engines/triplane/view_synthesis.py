@@ -18,9 +18,13 @@ from vcam_relight.pipeline.core.image import BgrImage, FloatArray, Map
 from vcam_relight.pipeline.core.mathx import smoothstep
 from vcam_relight.pipeline.core.resample import resize
 from vcam_relight.pipeline.core.window import Window
+from vcam_relight.pipeline.cuda.device import Card
+from vcam_relight.pipeline.cuda.pool import Pooled
 from vcam_relight.pipeline.engines.triplane.head_estimate import HeadEstimate
 from vcam_relight.pipeline.engines.triplane.network.model import TriplaneNetwork, Volume
 from vcam_relight.pipeline.engines.triplane.novel_view import NovelView
+from vcam_relight.pipeline.engines.triplane.runtime.cuda_view import CudaView
+from vcam_relight.pipeline.engines.triplane.runtime.runtime import Planes
 from vcam_relight.pipeline.head.crop import HeadCrop
 from vcam_relight.pipeline.head.space import HeadPose
 
@@ -88,10 +92,12 @@ class RenderedVolume:
 
 
 class ViewSynthesizer:
-    """Shows the heads of a stream from elsewhere, by the network's volume. On the CPU."""
+    """Shows the heads of a stream from elsewhere, by the network's volume."""
 
-    def __init__(self, network: TriplaneNetwork) -> None:
-        self._network = network
+    def __init__(self, network: TriplaneNetwork, card: Card | None = None) -> None:
+        """Takes the network, and the card that its planes lie on, if any."""
+        self._network, self._card = network, card
+        self._on_card: CudaView | None = None
 
     @torch.inference_mode()
     def turn(
@@ -116,7 +122,7 @@ class ViewSynthesizer:
         view = NovelView.of(pose, yaw, pitch)
         if view is None:
             return None
-        novel = self._network.renderer(estimate.planes, None, view.pose)
+        novel = self._rendered(estimate.planes, view.pose)
         albedo_bgr = self._network.head.albedo_of(novel)[0].flip(0).permute(1, 2, 0)
         return ViewWarp.of(
             size,
@@ -127,6 +133,14 @@ class ViewSynthesizer:
             torch.sigmoid(estimate.maps.mask)[0, 0].numpy(),
             np.ascontiguousarray(albedo_bgr.numpy()),
         )
+
+    def _rendered(self, planes: Planes, pose: HeadPose) -> Volume:
+        if self._card is None or not isinstance(planes, Pooled):
+            volume: Volume = self._network.renderer(planes, None, pose)
+            return volume
+        if self._on_card is None:  # when it is needed: most streams turn nobody
+            self._on_card = CudaView(self._network, self._card)
+        return self._on_card.render(planes, pose)
 
 
 @dataclass(frozen=True, slots=True)

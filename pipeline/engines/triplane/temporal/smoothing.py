@@ -26,8 +26,23 @@ class MapSmoothingParams:
 _PARAMS = MapSmoothingParams()
 
 
+@dataclass(frozen=True, slots=True)
+class Motion:
+    """What happened to a head between two looks at it."""
+
+    flow: FlowField
+    """Of the crop's surfaces."""
+    dt: float
+    """Seconds."""
+
+    @property
+    def least(self) -> float:
+        """Share of the smallest change that is followed."""
+        return 1 - math.exp(-max(self.dt, 0.0) / _PARAMS.time_constant_s)
+
+
 def smooth_maps(
-    last: Maps, new: Maps, flow: FlowField, dt: float, params: MapSmoothingParams = _PARAMS
+    last: Maps, new: Maps, motion: Motion, params: MapSmoothingParams = _PARAMS
 ) -> Maps:
     """The maps of a crop, small changes followed slowly.
 
@@ -37,11 +52,10 @@ def smooth_maps(
     Args:
         last: the maps before.
         new: the maps now.
-        flow: of the crop's surfaces since.
-        dt: seconds since.
+        motion: since.
         params: how quickly.
     """
-    least = 1 - math.exp(-max(dt, 0.0) / params.time_constant_s)
+    flow, least = motion.flow, motion.least
     return replace(
         new,
         normal=_followed(_warped(last.normal, flow), new.normal, least, params.normal),
