@@ -13,6 +13,7 @@ from typing import (
     Annotated,
     Any,
     Literal,
+    NotRequired,
     Union,
     get_args,
     get_origin,
@@ -54,9 +55,15 @@ def _interface(
 ) -> str:
     summary = (inspect.getdoc(cls) or "").partition("\n")[0]
     hints = get_type_hints(cls, include_extras=True)
-    lines = [f"  {name}: {_type(hint)};" for name, hint in hints.items() if name not in leave_out]
+    lines = [f"  {_field(name, hint)};" for name, hint in hints.items() if name not in leave_out]
     body = "\n".join(lines)
     return f"/** {summary} */\nexport interface {head or cls.__name__} {{\n{body}\n}}\n"
+
+
+def _field(name: str, hint: Any) -> str:
+    if get_origin(hint) is NotRequired:
+        return f"{name}?: {_type(get_args(hint)[0])}"
+    return f"{name}: {_type(hint)}"
 
 
 def _type(hint: Any) -> str:

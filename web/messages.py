@@ -8,7 +8,7 @@ these types from `static/messages.d.ts`, which `web.declarations` makes of this 
 import json
 from collections.abc import Mapping
 from dataclasses import fields
-from typing import Annotated, Any, Literal, TypedDict
+from typing import Annotated, Any, Literal, NotRequired, TypedDict
 
 from vcam_relight.pipeline.lighting.presets import PresetSummary
 from vcam_relight.vcam.core.errors import InputError
@@ -114,11 +114,35 @@ class StateMessage(TypedDict):
     """What does the engine's work: the CPU or a card; empty before its first frame."""
 
 
-class ServerState(StateMessage):
+class IceServerInfo(TypedDict):
+    """One that connections ask, as of RTCIceServer in WebRTC."""
+
+    urls: str
+    username: NotRequired[str]
+    credential: NotRequired[str]
+
+
+class CameraInfo(TypedDict):
+    """What a browser's camera should send."""
+
+    width: int
+    height: int
+    fps: float
+
+
+class JoinState(TypedDict):
+    """What a page needs to send its camera."""
+
+    ice_servers: list[IceServerInfo]
+    camera: CameraInfo
+    guest: bool
+    """Whether the page is somebody else's, who has no panel."""
+
+
+class ServerState(StateMessage, JoinState):
     """The answer to `GET /api/state`."""
 
     peers: int
-    ice_servers: list[str]
 
 
 class AckMessage(TypedDict):
@@ -183,6 +207,8 @@ class OfferMessage(TypedDict):
     """The connection that the page had before, which is ended."""
     settings: ChangesJson | None
     """What a session of the page's own begins with; null: the program's."""
+    ticket: str | None
+    """Of a page that waits for a place; null: it has not waited yet."""
 
 
 class AnswerMessage(TypedDict):
@@ -194,7 +220,48 @@ class AnswerMessage(TypedDict):
     """An id that nobody else knows: what `replaces` names later."""
 
 
-ServerMessage = HelloMessage | StateMessage | AckMessage | ErrorMessage
+class BusyMessage(TypedDict):
+    """The answer where all places are taken (503): ask again after `Retry-After` seconds."""
+
+    error: str
+    ticket: str
+    """To ask again with."""
+    place: int
+    """In line."""
+
+
+class SessionInfo(TypedDict):
+    """One stream, for who runs the program."""
+
+    id: str
+    state: State
+    reason: str
+    fps: float
+    age_ms: float
+    minutes: float
+    """Since it was first seen on this page."""
+    engine: str
+    runs_on: str
+
+
+class HouseState(TypedDict):
+    """The answer to `GET /api/house`: who is in, for who runs the program."""
+
+    sessions: list[SessionInfo]
+    places: int
+    waiting: int
+    lag_ms: float
+    """How late the event loop runs its timers, p99."""
+
+
+class ByeMessage(TypedDict):
+    """The connection is about to end, and why; the page may come back."""
+
+    type: Literal["bye"]
+    reason: str
+
+
+ServerMessage = HelloMessage | StateMessage | AckMessage | ErrorMessage | ByeMessage
 PreviewMessage = ViewMessage | ShownMessage
 ClientMessage = SetMessage | PreviewMessage
 

@@ -7,11 +7,11 @@ nobody answers), and everything but the pages themselves needs the token of this
 lead to a page from anywhere: it holds no secret and lets nobody frame it.
 """
 
-import hmac
 import logging
 import re
 import secrets
 import socket
+from collections.abc import Callable
 
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
@@ -64,20 +64,26 @@ class Guard:
 
     def __init__(
         self,
-        token: str,
+        admit: Callable[[web.Request, str], None],
         hosts: frozenset[str],
         open_paths: frozenset[str],
         pages: frozenset[str],
+        origins: frozenset[str] = frozenset(),
     ) -> None:
         """Checks nothing yet.
 
         Args:
-            token: needed for every path that is not open.
+            admit: told of the token of a request for a path that is not open; raises
+                HTTPUnauthorized where that does not do.
             hosts: lower-case host names that the Host header may name.
             open_paths: paths that need no token, because a page must load before it can show one.
             pages: those of them that other sites, and files, may link to.
+            origins: as which a proxy before the server is known, such as
+                `https://relight.example.org`.
         """
-        self._token = token
+        self._admit = admit
+        self._origins = frozenset(origin.lower() for origin in origins)
+        self._proxied = frozenset(origin.partition("://")[2] for origin in self._origins)
         self._hosts = hosts
         self._open_paths = open_paths
         self._pages = pages
@@ -112,21 +118,22 @@ class Guard:
                 "use the address that vcam printed"
             )
         origin = request.headers.get("Origin")
-        if origin is not None and origin.lower() != f"{request.scheme}://{host}".lower():
+        own = {f"{request.scheme}://{host}".lower(), *self._origins}
+        if origin is not None and origin.lower() not in own:
             raise web.HTTPForbidden(text="requests of other sites are refused")
         site = request.headers.get("Sec-Fetch-Site", "none")
         if site not in ("same-origin", "none") and not self._follows_link(request):
             raise web.HTTPForbidden(text="requests of other sites are refused")
         if request.path in self._open_paths:
             return
-        given = _token_of(request)
-        if not hmac.compare_digest(given.encode(errors="replace"), self._token.encode()):
-            raise web.HTTPUnauthorized(text="the token is missing or of an earlier run")
+        self._admit(request, token_of(request))
         if request.method == "POST" and request.content_type != "application/json":
             raise web.HTTPUnsupportedMediaType(text="only application/json is accepted")
 
     def _known_host(self, request: web.Request, host: str) -> bool:
         """The name must be on the list or the very address that the connection came to."""
+        if host.lower() in self._proxied:
+            return True
         transport = request.transport
         here = transport.get_extra_info("sockname") if transport else None
         if here is None:
@@ -148,7 +155,8 @@ class Guard:
         )
 
 
-def _token_of(request: web.Request) -> str:
+def token_of(request: web.Request) -> str:
+    """What a request shows: a bearer token, or a WebSocket's subprotocol."""
     if request.headers.get("Upgrade", "").lower() == "websocket":
         # A browser's WebSocket can send no headers of its own, but it can name subprotocols.
         names = request.headers.get("Sec-WebSocket-Protocol", "").split(",")

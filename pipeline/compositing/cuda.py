@@ -209,7 +209,7 @@ class _Plan:
             self._work(steps)
             self._stream.synchronize()
             words = ("noise taken out", "lit", "moved")
-            name = " ".join(["frame", ", ".join(compress(words, steps))])
+            name = f"frame: {', '.join(compress(words, steps))}"
             self._graphs[steps] = self._stream.record(name, lambda: self._work(steps))
         return self._here["shown"].copy()
 

@@ -27,6 +27,7 @@ from support.tolerances import JPEG_LEVEL
 from support.web_parts import GAIN, SCENE_LEVEL, DimRelighter, Served, level, running, until
 from vcam_relight.pipeline.relighter import Relight
 from vcam_relight.vcam.core.errors import VcamError
+from vcam_relight.web.ice import IceServers
 from vcam_relight.web.security import allowed_hosts
 from vcam_relight.web.server import WebConfig, WebServer
 
@@ -313,8 +314,8 @@ async def test_what_cannot_be_started_says_why_and_the_mend(tmp_path: Path) -> N
             ({"port": 0, "host": "0.0.0.0"}, "TLS"),
             ({"port": 0, "host": "192.0.2.1", "tls_cert": empty, "tls_key": empty}, "TLS files"),
             ({"port": 0, "tls_cert": empty}, "both"),
-            ({"port": 0, "ice_servers": ("stun.example.org",)}, "stun:"),
-            ({"port": 0, "ice_servers": ("turn:turn.example.org",)}, "only plain STUN"),
+            ({"port": 0, "ice_servers": IceServers(("stun.example.org",))}, "stun:"),
+            ({"port": 0, "ice_servers": IceServers(("turn:turn.example.org",))}, "only plain STUN"),
             ({"port": 0, "host": "no.such.host.invalid"}, "TLS"),
         ):
             server = server_like(served, **config)

@@ -48,7 +48,7 @@ async def serve(live: Live) -> float:
         VcamError: the panel's address cannot be used.
     """
     stop = asyncio.Event()
-    with _signals(stop), contextlib.ExitStack() as stack:
+    with ending(stop), contextlib.ExitStack() as stack:
         server = live.make_server()
         try:
             await server.start()
@@ -116,7 +116,7 @@ async def _until_end(live: Live, stop: asyncio.Event) -> None:
 
 
 @contextlib.contextmanager
-def _signals(stop: asyncio.Event) -> Iterator[None]:
+def ending(stop: asyncio.Event) -> Iterator[None]:
     """Ctrl-C, SIGTERM and SIGHUP set `stop`; a second one interrupts the program at once."""
     loop = asyncio.get_running_loop()
     numbers = [signal.SIGINT, *ending_signals()]

@@ -27,6 +27,7 @@ DONE, FAILED, WRONG_USAGE = 0, 1, 2
 
 COMMANDS = {
     "run": "live: camera in, relit picture out (the default)",
+    "serve": "relight the cameras of people who join by a link, as many as the machine can",
     "image": "relight picture files",
     "video": "relight a video file",
     "bench": "measure frames per second and milliseconds per stage",
@@ -116,7 +117,7 @@ def _run(args: argparse.Namespace) -> int:
         status: int = args.run(args)
         return status
     except KeyboardInterrupt:
-        if args.command == "run":  # has no other end
+        if args.command in ("run", "serve"):  # have no other end
             return DONE
         return _complain(VcamError("stopped: nothing was written"), FAILED)
     except BrokenPipeError:  # `vcam presets | head`

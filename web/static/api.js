@@ -1,6 +1,8 @@
 // @ts-check
 // The server of this page, and the token that lets us talk to it.
 
+/** @import { BusyMessage } from "./messages.js" */
+
 export const token = new URLSearchParams(location.hash.slice(1)).get("token") ?? "";
 
 // A new link pasted into the same tab brings a new token.
@@ -17,10 +19,14 @@ export class ApiError extends Error {
   /**
    * @param {string} message
    * @param {number} status of HTTP
+   * @param {number} retryAfter seconds after which to ask again; 0: it would be no use
+   * @param {Partial<BusyMessage>} answer all that it said
    */
-  constructor(message, status) {
+  constructor(message, status, retryAfter = 0, answer = {}) {
     super(message);
     this.status = status;
+    this.retryAfter = retryAfter;
+    this.answer = answer;
   }
 }
 
@@ -40,7 +46,12 @@ export async function api(path, body) {
     : fetch(path, { headers: authorization }));
   const answer = await response.json().catch(() => ({}));
   if (response.ok) return answer;
-  throw new ApiError(answer.error ?? `the server answered ${response.status}`, response.status);
+  throw new ApiError(
+    answer.error ?? `the server answered ${response.status}`,
+    response.status,
+    Number(response.headers.get("Retry-After") ?? 0),
+    answer,
+  );
 }
 
 /**

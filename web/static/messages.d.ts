@@ -119,6 +119,27 @@ export interface StateMessage {
   runs_on: string;
 }
 
+/** One that connections ask, as of RTCIceServer in WebRTC. */
+export interface IceServerInfo {
+  urls: string;
+  username?: string;
+  credential?: string;
+}
+
+/** What a browser's camera should send. */
+export interface CameraInfo {
+  width: number;
+  height: number;
+  fps: number;
+}
+
+/** What a page needs to send its camera. */
+export interface JoinState {
+  ice_servers: IceServerInfo[];
+  camera: CameraInfo;
+  guest: boolean;
+}
+
 /** The answer to `GET /api/state`. */
 export interface ServerState {
   type: "state";
@@ -134,8 +155,10 @@ export interface ServerState {
   stats: StatsInfo;
   effort: EffortInfo;
   runs_on: string;
+  ice_servers: IceServerInfo[];
+  camera: CameraInfo;
+  guest: boolean;
   peers: number;
-  ice_servers: string[];
 }
 
 /** A `set` was accepted: the settings as they are now. */
@@ -188,6 +211,7 @@ export interface OfferMessage {
   sdp: string;
   replaces: string | null;
   settings: Partial<Settings> | null;
+  ticket: string | null;
 }
 
 /** Its answer. */
@@ -197,7 +221,40 @@ export interface AnswerMessage {
   connection: string;
 }
 
-export type ServerMessage = HelloMessage | StateMessage | AckMessage | ErrorMessage;
+/** The answer where all places are taken (503): ask again after `Retry-After` seconds. */
+export interface BusyMessage {
+  error: string;
+  ticket: string;
+  place: number;
+}
+
+/** One stream, for who runs the program. */
+export interface SessionInfo {
+  id: string;
+  state: "starting" | "running" | "degraded" | "idle" | "stopped";
+  reason: string;
+  fps: number;
+  age_ms: number;
+  minutes: number;
+  engine: string;
+  runs_on: string;
+}
+
+/** The answer to `GET /api/house`: who is in, for who runs the program. */
+export interface HouseState {
+  sessions: SessionInfo[];
+  places: number;
+  waiting: number;
+  lag_ms: number;
+}
+
+/** The connection is about to end, and why; the page may come back. */
+export interface ByeMessage {
+  type: "bye";
+  reason: string;
+}
+
+export type ServerMessage = HelloMessage | StateMessage | AckMessage | ErrorMessage | ByeMessage;
 
 export type PreviewMessage = ViewMessage | ShownMessage;
 

@@ -1,7 +1,7 @@
 // @ts-check
 // The peer page: this browser's camera goes to the engine over WebRTC and comes back relit.
 
-/** @import { AnswerMessage, OfferMessage, ServerState } from "./messages.js" */
+/** @import { AnswerMessage, JoinState, OfferMessage } from "./messages.js" */
 /**
  * @typedef {object} Session one run of the camera; its connections come and go
  * @property {MediaStream} stream
@@ -10,6 +10,8 @@
  * @property {ReturnType<typeof setInterval>} [timer] of the numbers
  * @property {ReturnType<typeof setTimeout>} [retry] of the next connection
  * @property {string} [id] of the last connection, as the server calls it
+ * @property {string} [ticket] of its place in line
+ * @property {string} [bye] why the server is about to end the connection
  * @property {number} tries since the last picture
  */
 
@@ -30,13 +32,15 @@ const STATS_MS = 1000;
 /** After that long without an answer a connection is replaced, sooner than browsers give it up. */
 const PATIENCE_MS = 4000;
 const RETRY_MS = [250, 1000, 2000, 4000, 8000];
-const CAMERA = { width: { ideal: 1280 }, height: { ideal: 720 }, frameRate: { ideal: 30 } };
 /** Name of a DOMException -> what to do. */
 const CAMERA_ERRORS = new Map([
   ["NotAllowedError", "The browser may not use the camera. Allow it in the address bar, then start again."],
   ["NotFoundError", "No camera was found. Connect one, then start again."],
   ["NotReadableError", "The camera is in use by another program. Close that, then start again."],
 ]);
+
+/** Whether this is somebody's who was invited: there is no panel for them. */
+const joined = location.pathname === "/join";
 
 /** @type {Session | null} */
 let session = null;
@@ -63,7 +67,7 @@ async function start() {
 /** @param {unknown} error */
 function fail(error) {
   if (error instanceof ApiError && error.status === 401) {
-    stop("refused", `${REFUSED} From there, go to Browser camera.`);
+    stop("refused", joined ? error.message : `${REFUSED} From there, go to Browser camera.`);
   } else if (error instanceof Error) {
     stop("ended", CAMERA_ERRORS.get(error.name) ?? error.message);
   }
@@ -73,13 +77,25 @@ async function open() {
   if (!navigator.mediaDevices) {
     throw new Error("Browsers allow the camera only on https pages and on this machine itself.");
   }
-  const stream = await navigator.mediaDevices.getUserMedia({ video: CAMERA, audio: false });
+  /** @type {JoinState} */
+  const { camera } = await api("/api/state");
+  const video = {
+    width: { ideal: camera.width },
+    height: { ideal: camera.height },
+    frameRate: { ideal: camera.fps },
+  };
+  const stream = await navigator.mediaDevices.getUserMedia({ video, audio: false });
   const [track] = stream.getVideoTracks();
   track.contentHint = "motion";
   track.addEventListener("ended", () => stop("ended", "The camera has stopped."));
   original.srcObject = stream;
   session = { stream, tries: 0 }; // from here on, `stop` turns the camera off
-  await connect(session);
+  try {
+    await connect(session);
+  } catch (error) {
+    if (!session || !mayWait(error)) throw error;
+    standInLine(session, error);
+  }
 }
 
 /**
@@ -87,18 +103,22 @@ async function open() {
  * @param {Session} current
  */
 async function connect(current) {
-  /** @type {ServerState} */
+  /** @type {JoinState} */
   const { ice_servers } = await api("/api/state");
   if (session !== current) return; // stopped meanwhile
   const connection = new RTCPeerConnection({
-    iceServers: ice_servers.map((urls) => ({ urls })),
+    iceServers: ice_servers,
     bundlePolicy: "max-bundle",
   });
   const channel = connection.createDataChannel("control");
   const timer = setInterval(() => showNumbers(connection), STATS_MS);
   Object.assign(current, { connection, channel, timer });
   const alive = () => session === current && current.connection === connection;
-  channel.addEventListener("message", ({ data }) => settings.receive(JSON.parse(data)));
+  channel.addEventListener("message", ({ data }) => {
+    const message = JSON.parse(data);
+    if (message.type === "bye") current.bye = message.reason;
+    else settings.receive(message);
+  });
   connection.addEventListener("track", ({ track }) => {
     relit.srcObject = new MediaStream([track]);
   });
@@ -130,10 +150,12 @@ async function connect(current) {
     sdp: connection.localDescription?.sdp ?? "",
     replaces: current.id ?? null,
     settings: current.id ? settings.server : null,
+    ticket: current.ticket ?? null,
   };
   /** @type {AnswerMessage} */
   const answer = await api("/api/offer", offer);
   current.id = answer.connection;
+  current.ticket = current.bye = undefined;
   await connection.setRemoteDescription(answer);
 }
 
@@ -143,17 +165,45 @@ async function connect(current) {
  */
 function reconnect(current) {
   disconnect(current);
-  showState(indicator, "lost", "The connection was lost. Reconnecting with your settings…");
-  const wait = RETRY_MS[Math.min(current.tries++, RETRY_MS.length - 1)];
+  const why = current.bye ?? "The connection was lost. Reconnecting with your settings…";
+  showState(indicator, "lost", why);
+  tryAgain(current, RETRY_MS[Math.min(current.tries++, RETRY_MS.length - 1)]);
+}
+
+/**
+ * @param {Session} current
+ * @param {number} wait milliseconds
+ */
+function tryAgain(current, wait) {
   current.retry = setTimeout(async () => {
     try {
       await connect(current);
     } catch (error) {
       if (session !== current) return;
       if (error instanceof ApiError && error.status === 401) fail(error);
+      else if (mayWait(error)) standInLine(current, error);
       else reconnect(current);
     }
   }, wait);
+}
+
+/**
+ * Whether the server is full, and will say when there is a place.
+ * @param {unknown} error
+ * @returns {error is ApiError}
+ */
+const mayWait = (error) => error instanceof ApiError && error.status === 503 && error.retryAfter > 0;
+
+/**
+ * Waits for a place, and asks for it until there is one.
+ * @param {Session} current
+ * @param {ApiError} busy
+ */
+function standInLine(current, busy) {
+  disconnect(current);
+  current.ticket = busy.answer.ticket ?? current.ticket;
+  showState(indicator, "waiting", busy.message);
+  tryAgain(current, busy.retryAfter * 1000);
 }
 
 /** @param {Session} current */
@@ -248,7 +298,13 @@ relit.requestVideoFrameCallback?.(count);
 buildControls(settings);
 wireLight(settings, $("stage"), byId("light", HTMLButtonElement), $("aim"));
 wireTheme(byId("theme", HTMLButtonElement));
-byId("panel-link", HTMLAnchorElement).href = withToken("/");
+const panelLink = byId("panel-link", HTMLAnchorElement);
+panelLink.href = withToken("/");
+panelLink.hidden = joined;
+if (joined) {
+  $("place").textContent =
+    "Your camera goes to the computer that invited you over WebRTC and comes back relit. Nothing is stored.";
+}
 startButton.addEventListener("click", () => (session ? stop() : start()));
 addEventListener("pagehide", () => stop());
 api("/api/state").catch(fail); // a link that cannot work is said before anyone tries

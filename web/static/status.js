@@ -6,6 +6,7 @@
 
 const STATES = {
   connecting: "Connecting",
+  waiting: "In line",
   starting: "Starting",
   running: "Live",
   degraded: "Degraded",

@@ -5,12 +5,12 @@ import json
 import logging
 import secrets
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from aiortc import (
     RTCConfiguration,
     RTCDataChannel,
-    RTCIceServer,
     RTCPeerConnection,
     RTCRtpSender,
     RTCSessionDescription,
@@ -22,9 +22,11 @@ from vcam_relight.vcam.settings.store import SettingsStore
 from vcam_relight.vcam.sources.peer import PeerSource
 from vcam_relight.vcam.stream.session import Session, SessionLimitError, SessionManager
 from vcam_relight.web.control import LagMeter, RemoteControl
-from vcam_relight.web.messages import ServerMessage
+from vcam_relight.web.ice import IceServers
+from vcam_relight.web.messages import ByeMessage, ServerMessage
+from vcam_relight.web.waiting_room import ASK_AGAIN_S, WaitingRoom
 from vcam_relight.web.webrtc.datagrams import silent_for
-from vcam_relight.web.webrtc.sdp import check_offer, with_bitrates
+from vcam_relight.web.webrtc.sdp import check_offer, with_announced_address, with_bitrates
 from vcam_relight.web.webrtc.tracks import RelitTrack, TrackSink, drain
 
 log = logging.getLogger(__name__)
@@ -35,6 +37,8 @@ MAX_BUFFERED = 64 * 1024
 """Bytes that may wait in a data channel; state messages are left out beyond that."""
 CONNECT_S = 20.0
 """A peer that offered but does not connect gives its place free after that long."""
+BYE_S = 0.3
+"""For what pages are told last, before their connections end."""
 SILENT_S = 4.0
 """A peer that was not heard for longer, in a hole of the Wi-Fi or asleep, gives its place to one
 that asks for it. If none does it is kept until its consent expires, after 30 s (RFC 7675, 5.1)."""
@@ -51,10 +55,21 @@ class PeerPort:
 class PeerRefused(VcamError):
     """An offer was not accepted."""
 
-    def __init__(self, status: int, what: str, hint: str = "") -> None:
+    def __init__(
+        self,
+        status: int,
+        what: str,
+        hint: str = "",
+        retry_after: int = 0,
+        more: Mapping[str, object] | None = None,
+    ) -> None:
         super().__init__(what, hint)
         self.status = status
         """The HTTP status that says so."""
+        self.retry_after = retry_after
+        """Seconds after which to ask again; 0: it would be no use."""
+        self.more = more or {}
+        """For the page."""
 
 
 class PeerConnection:
@@ -65,7 +80,7 @@ class PeerConnection:
         port: PeerPort,
         session: Session,
         lag: LagMeter,
-        ice_servers: tuple[str, ...],
+        ice_servers: IceServers,
         ended: Callable[["PeerConnection"], Awaitable[None]],
     ) -> None:
         """Makes the connection; nothing is sent before `answer`.
@@ -74,7 +89,7 @@ class PeerConnection:
             port: the session's source and one of its sinks.
             session: relights the frames, and is what the control channel controls.
             lag: measures the event loop, for state messages.
-            ice_servers: `stun:` URLs.
+            ice_servers: that both ends ask.
             ended: awaited once, when the connection is over.
         """
         self.id = secrets.token_urlsafe(16)
@@ -83,9 +98,10 @@ class PeerConnection:
         self._port = port
         self._control = RemoteControl(session.loop, lag)
         self._ended = ended
-        servers = [RTCIceServer(url) for url in ice_servers]
         # Without a configuration aiortc asks a public STUN server who we are.
-        self._pc = RTCPeerConnection(RTCConfiguration(iceServers=servers))
+        servers = RTCConfiguration(iceServers=list(ice_servers.for_server()))
+        self._pc = RTCPeerConnection(servers)
+        self._channel: RTCDataChannel | None = None
         self._tasks: set[asyncio.Task[Any]] = set()
         self._closing: asyncio.Task[None] | None = None
         self._has_video = False
@@ -129,6 +145,11 @@ class PeerConnection:
     def closing(self) -> bool:
         """Whether it is ending."""
         return self._closing is not None
+
+    def say_bye(self, reason: str) -> None:
+        """Tells the page that the connection is about to end, and why."""
+        if self._channel is not None and self._channel.readyState == "open":
+            self._channel.send(json.dumps(ByeMessage(type="bye", reason=reason)))
 
     async def close(self) -> None:
         """Ends the connection and whatever ends with it; may be called twice."""
@@ -176,6 +197,7 @@ class PeerConnection:
             channel.close()
             return
         self._has_channel = True
+        self._channel = channel
 
         def send(message: ServerMessage) -> None:
             if channel.readyState == "open" and channel.bufferedAmount < MAX_BUFFERED:
@@ -208,40 +230,65 @@ class PeerConnection:
         task.add_done_callback(self._tasks.discard)
 
 
+@dataclass(frozen=True, slots=True)
+class Guest:
+    """Somebody who came by an invitation."""
+
+    invitation: str
+    """Its id."""
+    people: int
+    """Who may be in by it at once."""
+
+
 class PeerHub:
     """Accepts offers and gives each browser a session; ends the session when the browser goes."""
 
     def __init__(
         self,
         sessions: SessionManager,
-        main: Session,
-        main_port: PeerPort | None,
+        settings: SettingsStore,
         lag: LagMeter,
-        ice_servers: tuple[str, ...],
+        ice_servers: IceServers,
+        own: tuple[Session, PeerPort] | None = None,
+        announced: str | None = None,
     ) -> None:
         """Accepts nothing yet.
 
         Args:
             sessions: makes a session of its own for each browser.
-            main: the program's own session; new ones start with a copy of its settings.
-            main_port: when given, the one browser feeds the program's own session instead.
+            settings: what new sessions start with a copy of.
             lag: as of `PeerConnection`.
             ice_servers: as of `PeerConnection`.
+            own: when given, the one browser feeds the program's own session instead, by its port.
+            announced: the address of this machine in answers, as of `with_announced_address`.
         """
         self._sessions = sessions
-        self._main = main
-        self._main_port = main_port
+        self._settings = settings
         self._lag = lag
         self._ice_servers = ice_servers
-        self._connections: set[PeerConnection] = set()
+        self._own, self._announced = own, announced
+        self._connections: dict[PeerConnection, Guest | None] = {}
+        self._line = WaitingRoom()
+        self._closed = ""
+        """Why nobody is accepted any more."""
 
     @property
     def peers(self) -> int:
         """Connected and connecting browsers."""
         return len(self._connections)
 
+    @property
+    def waiting(self) -> int:
+        """Browsers that wait for a place."""
+        return len(self._line)
+
     async def offer(
-        self, sdp: str, replaces: str | None = None, settings: Mapping[str, Any] | None = None
+        self,
+        sdp: str,
+        replaces: str | None = None,
+        settings: Mapping[str, Any] | None = None,
+        ticket: str | None = None,
+        guest: Guest | None = None,
     ) -> tuple[str, str]:
         """Answers an SDP offer.
 
@@ -249,13 +296,16 @@ class PeerHub:
             sdp: the offer.
             replaces: the id of the browser's last connection, which is ended first.
             settings: what the browser's last session had, for a session of its own.
+            ticket: of a browser that has waited for a place.
+            guest: who offers, if by an invitation: they wait in line for a place.
 
         Returns:
             The answer's SDP and the id of the connection.
 
         Raises:
-            PeerRefused: 409 when the program's only port is taken, 503 when there are too many
-                peers, 400 when the offer or the settings are unusable.
+            PeerRefused: 409 when the program's only port is taken, or as many are in by one
+                invitation as may be, 503 when there are too many peers or the program is about to
+                end, 400 when the offer or the settings are unusable.
         """
         try:
             check_offer(sdp)
@@ -267,45 +317,74 @@ class PeerHub:
         silent = [c for c in self._connections if c.silent_s > SILENT_S]
         if self._full and silent:
             await max(silent, key=lambda c: c.silent_s).close()
-        connection = self._connect(settings or {})  # before the next await: the place is taken
+        if self._closed:
+            raise PeerRefused(503, self._closed, retry_after=ASK_AGAIN_S)
+        if guest is not None:
+            self._admit(guest, ticket)
+        # Before the next await: the place is taken.
+        connection = self._connect(settings or {}, guest)
         try:
             answer = await connection.answer(sdp)
         except BaseException:
             await connection.close()
             raise
-        if connection.session is not self._main:
+        if self._own is None:
             connection.session.loop.start()
+        if self._announced:
+            answer = with_announced_address(answer, self._announced)
         return answer, connection.id
 
-    async def close(self) -> None:
-        """Ends all connections."""
+    async def close(self, reason: str = "") -> None:
+        """Ends all connections, and accepts no more; `reason` is told to their pages."""
+        if reason:
+            self._closed = reason
+            for connection in self._connections:
+                connection.say_bye(reason)
+            await asyncio.sleep(BYE_S)
         await asyncio.gather(*(connection.close() for connection in list(self._connections)))
 
     @property
     def _full(self) -> bool:
-        if self._main_port is not None:
+        if self._own is not None:
             return bool(self._connections)
         return len(self._sessions) >= self._sessions.max_sessions
 
-    def _connect(self, settings: Mapping[str, Any]) -> PeerConnection:
-        if self._main_port is not None:
+    def _admit(self, guest: Guest, ticket: str | None) -> None:
+        """Raises PeerRefused for who is too many of an invitation, or has to wait."""
+        guests = [one for one in self._connections.values() if one is not None]
+        if sum(one.invitation == guest.invitation for one in guests) >= guest.people:
+            who = "somebody is" if guest.people == 1 else f"{guest.people} people are"
+            what = f"{who} in by this invitation already"
+            raise PeerRefused(409, what, "ask for one of your own")
+        turn = self._line.ask(ticket, self._sessions.max_sessions - len(self._sessions))
+        if turn is None:
+            raise PeerRefused(503, "too many people wait already", retry_after=10 * ASK_AGAIN_S)
+        if turn.place:
+            raise PeerRefused(
+                503,
+                f"all places are taken: you are number {turn.place} in line",
+                retry_after=ASK_AGAIN_S,
+                more={"ticket": turn.ticket, "place": turn.place},
+            )
+
+    def _connect(self, settings: Mapping[str, Any], guest: Guest | None) -> PeerConnection:
+        if self._own is not None:
             if self._full:
                 raise PeerRefused(
                     409,
                     "another browser is already the camera",
                     "close its page, then start again here",
                 )
-            port, session = self._main_port, self._main
+            session, port = self._own
         else:
             port = PeerPort(PeerSource())
             session = self._new_session(port, settings)
         connection = PeerConnection(port, session, self._lag, self._ice_servers, self._ended)
-        self._connections.add(connection)
+        self._connections[connection] = guest
         return connection
 
     def _new_session(self, port: PeerPort, settings: Mapping[str, Any]) -> Session:
-        main = self._main.loop.settings
-        copy = SettingsStore(main.presets, main.current.settings)
+        copy = SettingsStore(self._settings.presets, self._settings.current.settings)
         try:
             if settings:
                 copy.change(settings, resumed=True)
@@ -321,7 +400,7 @@ class PeerHub:
 
     async def _ended(self, connection: PeerConnection) -> None:
         try:
-            if connection.session is not self._main:
+            if self._own is None:
                 await asyncio.to_thread(self._sessions.stop, connection.session)  # joins threads
         finally:
-            self._connections.discard(connection)
+            self._connections.pop(connection, None)

@@ -104,6 +104,25 @@ def with_reachable_candidates(
     return "".join(kept)
 
 
+def with_announced_address(sdp: str, address: str) -> str:
+    """An answer whose host candidates (RFC 8445, 5.1.1) are at an address that others reach.
+
+    Args:
+        sdp: the answer.
+        address: of a router that translates it one to one to this machine's.
+    """
+    kept: list[str] = []
+    for line in sdp.splitlines(keepends=True):
+        own = _candidate_address(line)
+        if own is not None and " typ host" in line and not own.startswith("127."):
+            if (":" in own) != (":" in address):
+                continue  # the router knows the other family alone
+            line = line.replace(f" {own} ", f" {address} ", 1)
+        if line not in kept or own is None:
+            kept.append(line)
+    return "".join(kept)
+
+
 def with_bitrates(sdp: str) -> str:
     """An answer with `BITRATES` at each video codec; VP8 has no fmtp line, so it gets one."""
     codecs = set(re.findall(r"^a=rtpmap:(\d+) (?:VP8|H264)/90000", sdp, re.MULTILINE))

@@ -188,7 +188,6 @@ API cuGetErrorString(int error, const char** text) {
   return *text = error == OUT_OF_MEMORY ? "out of memory" : "invalid", OK;
 }
 API cuModuleLoadData(void** module, const void*) { return *module = &order, OK; }
-API cuModuleUnload(void*) { return OK; }
 API cuModuleGetFunction(void** function, void*, const char* name) {
   const auto found = emulation::kernels().find(name);
   if (found == emulation::kernels().end()) return NOT_FOUND;

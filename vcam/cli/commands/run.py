@@ -132,6 +132,7 @@ def _build(args: argparse.Namespace, store: "SettingsStore", stack: ExitStack) -
     from vcam_relight.vcam.sinks.recorder import RecorderSink
     from vcam_relight.vcam.sources.peer import PeerSource
     from vcam_relight.vcam.stream.session import SessionManager
+    from vcam_relight.web.ice import IceServers
     from vcam_relight.web.panel.preview import PreviewSink
     from vcam_relight.web.server import WebConfig, WebServer
     from vcam_relight.web.webrtc.peer import PeerPort
@@ -166,7 +167,8 @@ def _build(args: argparse.Namespace, store: "SettingsStore", stack: ExitStack) -
     )
     rests = (source.can_rest or source.can_pause) and not args.always_on
     main = sessions.create(source, store, sinks, IDLE_TIMEOUT_S if rests else None)
-    config = WebConfig(args.host, args.port, args.tls_cert, args.tls_key, tuple(args.ice_server))
+    ice_servers = IceServers(tuple(args.ice_server))
+    config = WebConfig(args.host, args.port, args.tls_cert, args.tls_key, ice_servers)
     return Live(
         sessions,
         main,
