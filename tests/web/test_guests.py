@@ -229,6 +229,7 @@ async def test_two_hundred_who_come_and_go_leave_nothing() -> None:
             peer = Peer(house.visitor(link))  # type: ignore[arg-type]
             status, answer = await peer.connect()
             assert status == 200, (index, answer)
+            await until(lambda peer=peer: peer.connection.connectionState == "connected")
             if index % 20 == 0:
                 await until(lambda peer=peer: peer.levels)
             await peer.close()
