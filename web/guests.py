@@ -45,6 +45,11 @@ _OWN = frozenset({"/api/house", "/metrics"})
 GOODBYE = "the server is about to restart; you will be reconnected"
 
 
+def join_url(origin: str, invitations: Invitations, lifetime_s: float, people: int) -> str:
+    """A link for people who join a server, which has the same secret."""
+    return f"{origin}/join#token={invitations.issue(lifetime_s, people)}"
+
+
 @dataclass(frozen=True, slots=True)
 class GuestConfig:
     """Where the server listens, and what it tells browsers."""
@@ -72,6 +77,7 @@ class GuestServer:
         sessions: SessionManager,
         settings: SettingsStore,
         invitations: Invitations,
+        token: str | None = None,
     ) -> None:
         """Does not listen yet.
 
@@ -80,9 +86,10 @@ class GuestServer:
             sessions: gives each browser a session; its number is that of the places.
             settings: what each begins with.
             invitations: whoever has one may join.
+            token: of who runs the program; None: one for this run alone.
         """
         self.config = config
-        self.token = new_token()
+        self.token = token or new_token()
         """Of who runs the program."""
         self.port = config.port
         self._sessions, self._invitations = sessions, invitations
@@ -110,7 +117,7 @@ class GuestServer:
 
     def invite(self, lifetime_s: float, people: int) -> str:
         """A link for people who join."""
-        return f"{self.origin}/join#token={self._invitations.issue(lifetime_s, people)}"
+        return join_url(self.origin, self._invitations, lifetime_s, people)
 
     async def start(self) -> None:
         """Listens.

@@ -28,6 +28,7 @@ DONE, FAILED, WRONG_USAGE = 0, 1, 2
 COMMANDS = {
     "run": "live: camera in, relit picture out (the default)",
     "serve": "relight the cameras of people who join by a link, as many as the machine can",
+    "invite": "print a link for people who join a running `vcam serve`",
     "image": "relight picture files",
     "video": "relight a video file",
     "bench": "measure frames per second and milliseconds per stage",

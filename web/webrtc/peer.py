@@ -330,6 +330,7 @@ class PeerHub:
             raise
         if self._own is None:
             connection.session.loop.start()
+            self._tell(connection.session, "began")
         if self._announced:
             answer = with_announced_address(answer, self._announced)
         return answer, connection.id
@@ -398,9 +399,14 @@ class PeerHub:
                 "close one of their pages, or start vcam with a larger --max-peers",
             ) from error
 
+    def _tell(self, session: Session, what: str) -> None:
+        places = f"{len(self._sessions)} of {self._sessions.max_sessions} places are taken"
+        log.info("session %s %s: %s", session.id, what, places)
+
     async def _ended(self, connection: PeerConnection) -> None:
         try:
             if self._own is None:
                 await asyncio.to_thread(self._sessions.stop, connection.session)  # joins threads
+                self._tell(connection.session, "ended")
         finally:
             self._connections.pop(connection, None)

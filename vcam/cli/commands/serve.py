@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from vcam_relight.vcam.cli.commands import frame_rate, port, size
 from vcam_relight.vcam.cli.lighting_arguments import DEFAULT_PRESET, add_engine_arguments
-from vcam_relight.vcam.core.errors import InputError, UsageError
+from vcam_relight.vcam.core.errors import UsageError
 
 if TYPE_CHECKING:
     from vcam_relight.pipeline.relighter import Relighter
@@ -32,30 +32,30 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     people = parser.add_argument_group("people")
     people.add_argument(
         "--places",
-        type=_count(MOST_PLACES),
+        type=count_up_to(MOST_PLACES),
         metavar="N",
         help="streams at once (default: as many as this machine is measured to carry)",
     )
     people.add_argument(
         "--people",
-        type=_count(MOST_PEOPLE),
+        type=count_up_to(MOST_PEOPLE),
         default=20,
         metavar="N",
         help="who may be in at once by the invitation that is printed (20)",
     )
     people.add_argument(
         "--invite-for",
-        type=_duration,
+        type=duration,
         default=12 * 3600.0,
         metavar="TIME",
         help="how long it is good for: 30m, 12h, 7d (12h)",
     )
+    add_secret_argument(people)
     people.add_argument(
-        "--secret-file",
+        "--house-token-file",
         type=Path,
         metavar="FILE",
-        help="what invitations are made with, so that they survive a restart; made if missing "
-        "(default: in the configuration folder)",
+        help="the token of who runs this, for Prometheus; made if missing (default: one a run)",
     )
     people.add_argument(
         "--size", type=size, default=(640, 360), metavar="WxH", help="of their cameras (640x360)"
@@ -70,7 +70,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     web.add_argument("--tls-key", type=Path, metavar="FILE", help="PEM private key")
     web.add_argument(
         "--origin",
-        type=_origin,
+        type=origin,
         metavar="URL",
         help="what a proxy before this program is known as, such as https://relight.example.org",
     )
@@ -90,7 +90,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--turn-secret-file",
         type=Path,
         metavar="FILE",
-        help="coturn's static-auth-secret, for credentials that expire",
+        help="coturn's static-auth-secret, for credentials that expire; made if missing",
     )
 
 
@@ -108,7 +108,7 @@ def run(args: argparse.Namespace) -> int:
     from vcam_relight.vcam.stream.session import SessionManager
     from vcam_relight.web.guests import GuestConfig, GuestServer
     from vcam_relight.web.ice import IceServers
-    from vcam_relight.web.invitations import Invitations
+    from vcam_relight.web.invitations import Invitations, read_secret
     from vcam_relight.web.messages import CameraInfo
 
     check_device(args.device, args.engine)
@@ -119,14 +119,15 @@ def run(args: argparse.Namespace) -> int:
         presets, Settings(args.preset, engine=args.engine, relight=presets[args.preset].controls)
     )
     width, height = args.size
-    secret = _turn_secret(args.turn_secret_file)
+    secret = b"" if args.turn_secret_file is None else read_secret(args.turn_secret_file)
     config = GuestConfig(
         args.host, args.port, args.tls_cert, args.tls_key, args.origin,
         IceServers(tuple(args.ice_server), tuple(args.turn), secret), args.announce,
         CameraInfo(width=width, height=height, fps=args.fps),
     )  # fmt: skip
     config.ice_servers.check()
-    invitations = Invitations(_secret(args.secret_file))
+    invitations = Invitations(secret_of_args(args))
+    token = None if args.house_token_file is None else read_secret(args.house_token_file).decode()
     with ExitStack() as stack:
         pool = stack.enter_context(EnginePool())
 
@@ -139,7 +140,7 @@ def run(args: argparse.Namespace) -> int:
         if places is None:
             places = measured_places(lambda: make_relighter(args.engine), args.size, args.fps)
         sessions = SessionManager(make_relighter, places)
-        server = GuestServer(config, sessions, settings, invitations)
+        server = GuestServer(config, sessions, settings, invitations, token)
         asyncio.run(_serve(server, args.invite_for, args.people, places))
     return 0
 
@@ -159,26 +160,32 @@ async def _serve(server: "GuestServer", lifetime_s: float, people: int, places: 
             await server.stop()
 
 
-def _secret(path: Path | None) -> bytes:
+def add_secret_argument(parser: "argparse._ArgumentGroup | argparse.ArgumentParser") -> None:
+    """`--secret-file`."""
+    parser.add_argument(
+        "--secret-file",
+        type=Path,
+        metavar="FILE",
+        help="what invitations are made with, so that they survive a restart; made if missing "
+        "(default: in the configuration folder)",
+    )
+
+
+def secret_of_args(args: argparse.Namespace) -> bytes:
+    """Of `--secret-file`; raises InputError where it cannot be used."""
     from vcam_relight.vcam.settings.persistence import config_folder
     from vcam_relight.web.invitations import read_secret
 
+    path: Path | None = args.secret_file
     if path is None:
         path = config_folder() / "invitations.secret"
         path.parent.mkdir(parents=True, exist_ok=True)
     return read_secret(path)
 
 
-def _turn_secret(path: Path | None) -> bytes:
-    if path is None:
-        return b""
-    try:
-        return path.read_bytes().strip()
-    except OSError as error:
-        raise InputError(f"the secret {path} cannot be read ({error.strerror})") from error
+def count_up_to(most: int) -> Callable[[str], int]:
+    """A number from 1 on, as argparse's `type`."""
 
-
-def _count(most: int) -> Callable[[str], int]:
     def parse(text: str) -> int:
         if not (text.isascii() and text.isdigit() and 1 <= int(text) <= most):
             raise argparse.ArgumentTypeError(f"{text!r} is no number between 1 and {most}")
@@ -187,14 +194,16 @@ def _count(most: int) -> Callable[[str], int]:
     return parse
 
 
-def _duration(text: str) -> float:
+def duration(text: str) -> float:
+    """Seconds of `30m`, `12h` or `7d`, as argparse's `type`."""
     match = re.fullmatch(r"([0-9]{1,4})([mhd])", text)
     if match is None or match[1].strip("0") == "":
         raise argparse.ArgumentTypeError(f"{text!r} is no time like 30m, 12h or 7d")
     return int(match[1]) * _UNITS[match[2]]
 
 
-def _origin(text: str) -> str:
+def origin(text: str) -> str:
+    """`https://HOST[:PORT]`, as argparse's `type`."""
     if not re.fullmatch(r"https?://[a-z0-9.-]+(:[0-9]{1,5})?", text, re.IGNORECASE):
         raise argparse.ArgumentTypeError(f"{text!r} is no origin like https://relight.example.org")
     return text.lower()
