@@ -29,7 +29,7 @@ FAULTS: dict[str, list[tuple[str, str, str]]] = {
         ("half of an output's partial sums are left out", "other < split", "other < split - 1"),
         ("fragments mixed up", "{upper.x, under.x, upper.y,", "{upper.x, upper.y, under.x,"),
         ("pixels past the last", "  if (i >= count * big * big * words) return;\n", ""),
-        ("the last column's neighbour", "far_x < side ? far_x : side - 1", "far_x"),
+        ("the last column's neighbour", "pair_of(x, 0, side - 1)", "pair_of(x, -1, side)"),
     ],
     "triplane": [
         ("no barrier before the mean is read", "  __syncthreads();\n  if (int(", "  if (int("),
@@ -46,7 +46,7 @@ FAULTS: dict[str, list[tuple[str, str, str]]] = {
          "  float sum = 0;"),
         ("no barrier after them", "  __syncthreads();\n  return sum;", "  return sum;"),
         ("warps' sums have too few places", SUMS_8, SUMS_8.replace("[8]", "[6]")),
-        ("a row of a crop's neighbours", "next_y * small + next", "(next_y + 1) * small + next"),
+        ("a row too far", "from + down.far_ * small", "from + (down.far_ + 1) * small"),
         ("a barrier in a branch", "    sums[threadIdx.x] = all;\n  }\n  __syncthreads();",
          "    sums[threadIdx.x] = all;\n    __syncthreads();\n  }"),
         ("cells past the head's", "x < side && y < side;", "x <= side && y <= side;"),

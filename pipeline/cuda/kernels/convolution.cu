@@ -104,17 +104,15 @@ extern "C" __global__ void __launch_bounds__(256)
   if (i >= count * big * big * words) return;
   const int c = i % words, x = i / words % big, y = i / words / big % big;
   const int image = i / words / big / big;
-  const int far_x = x / 2 + (x % 2 ? 1 : -1), far_y = y / 2 + (y % 2 ? 1 : -1);
-  const int next_x = far_x < 0 ? 0 : far_x < side ? far_x : side - 1;
-  const int next_y = far_y < 0 ? 0 : far_y < side ? far_y : side - 1;
+  const Pair across = pair_of(x, 0, side - 1), down = pair_of(y, 0, side - 1);
   const Half2* rows = input + image * (side + 2) * (side + 2) * words + c;
   const auto at = [&](int v, int u) {
     return floats(rows[((v + 1) * (side + 2) + u + 1) * words]);
   };
-  const float2 near_ = at(y / 2, x / 2), beside = at(y / 2, next_x);
-  const float2 above = at(next_y, x / 2), across = at(next_y, next_x);
-  float one = (9 * near_.x + 3 * (beside.x + above.x) + across.x) / 16;
-  float two = (9 * near_.y + 3 * (beside.y + above.y) + across.y) / 16;
+  const float2 near_ = at(down.near_, across.near_), beside = at(down.near_, across.far_);
+  const float2 above = at(down.far_, across.near_), opposite = at(down.far_, across.far_);
+  float one = (9 * near_.x + 3 * (beside.x + above.x) + opposite.x) / 16;
+  float two = (9 * near_.y + 3 * (beside.y + above.y) + opposite.y) / 16;
   const int to = ((image * (big + 2) + y + 1) * (big + 2) + x + 1) * words + c;
   if (added) {
     const float2 more = floats(add[to]);

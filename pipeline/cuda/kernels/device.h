@@ -52,3 +52,15 @@ ON_BOTH void mma(float* c, const Half2* a, const Half2* b) {
 #endif
 
 #include "pixel.h"
+
+ON_BOTH int within(int i, int count) { return i < 0 ? 0 : i < count ? i : count - 1; }
+
+// Of a pixel, its neighbours in an image of half the size: the near one has three quarters.
+struct Pair {
+  int near_, far_;
+};
+ON_BOTH Pair pair_of(int i, int low, int high) {
+  const int near_ = i / 2, other = near_ + (i % 2 ? 1 : -1);
+  const auto bounded = [&](int one) { return one < low ? low : one > high ? high : one; };
+  return {bounded(near_), bounded(other)};
+}

@@ -13,7 +13,6 @@ struct Uniforms {
   float square[3];       // that moves: left, top, pixels a cell
 };
 
-ON_BOTH int within(int i, int count) { return i < 0 ? 0 : i < count ? i : count - 1; }
 ON_BOTH int halved(int side) { return side > 1 ? side / 2 : 1; }
 
 // Where a pixel of one image is among the pixels of another: first neighbour, share of the second.
@@ -28,16 +27,6 @@ ON_BOTH Place placed(float at, int count) {
 }
 ON_BOTH Place placed(int i, int fine, int coarse) {
   return placed((i + 0.5f) * coarse / fine - 0.5f, coarse);
-}
-
-// Of a pixel of a frame, its neighbours in the half-size one: the near one has three quarters.
-struct Pair {
-  int near_, far_;
-};
-ON_BOTH Pair pair_of(int i, int low, int high) {
-  const int near_ = i / 2, other = near_ + (i % 2 ? 1 : -1);
-  const auto bounded = [&](int one) { return one < low ? low : one > high ? high : one; };
-  return {bounded(near_), bounded(other)};
 }
 
 extern "C" __global__ void __launch_bounds__(256)

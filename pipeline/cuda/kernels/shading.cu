@@ -106,6 +106,16 @@ ON_BOTH float block_sum(float value, float* shared) {
   return sum;
 }
 
+// The sums of N numbers over parts (count, N), for all threads of a block.
+template <int N> ON_BOTH void sum_up(const float* partial, int count, float* sums) {
+  if (threadIdx.x < N) {
+    float all = 0;
+    for (int n = 0; n < count; ++n) all += partial[N * n + threadIdx.x];
+    sums[threadIdx.x] = all;
+  }
+  __syncthreads();
+}
+
 ON_BOTH float sigmoid(float value) { return 1 / (1 + expf(-value)); }
 // What of a crop albedo and the source lighting's shading do not explain.
 ON_BOTH float unexplained(const float* maps, int area, int i, int c, float black) {
@@ -168,17 +178,14 @@ ON_BOTH Shaded shaded(const Uniforms& of, const float* maps, const float* tables
   const Terms terms = terms_of(n);
   float bare[3], direct[3], shine[3] = {};
   for (int c = 0; c < 3; ++c) bare[c] = direct[c] = most(series(of.even, terms, c), 0);
-  const int x = i % side, y = i / side, far_x = x / 2 + (x % 2 ? 1 : -1);
-  const int far_y = y / 2 + (y % 2 ? 1 : -1);
-  const int next_x = far_x < 0 ? 0 : far_x < small ? far_x : small - 1;
-  const int next_y = far_y < 0 ? 0 : far_y < small ? far_y : small - 1;
+  const Pair across = pair_of(i % side, 0, small - 1), down = pair_of(i / side, 0, small - 1);
   const float facing = most(n[2], of.facing);
   for (int k = 0; k < int(of.lobes); ++k) {
     const Lobe& lobe = of.lobe[k];
     const float* from = seen + k * small * small;
-    const float upper = 0.75f * from[y / 2 * small + x / 2] + 0.25f * from[y / 2 * small + next_x];
-    const float lower =
-        0.75f * from[next_y * small + x / 2] + 0.25f * from[next_y * small + next_x];
+    const float *over = from + down.near_ * small, *under = from + down.far_ * small;
+    const float upper = 0.75f * over[across.near_] + 0.25f * over[across.far_];
+    const float lower = 0.75f * under[across.near_] + 0.25f * under[across.far_];
     const float sees = 1 - (1 - (0.75f * upper + 0.25f * lower)) * shadows;
     const float towards = n[0] * lobe.towards[0] + n[1] * lobe.towards[1] + n[2] * lobe.towards[2];
     const float share = tables[k * 4096 + int((clamped(towards, -1, 1) + 1) * 2047.5f + 0.5f)];
@@ -239,12 +246,7 @@ extern "C" __global__ void __launch_bounds__(128)
                const float* uniforms, float* gain, Half* features, int side, int partials,
                float black) {
   __shared__ float sums[3];
-  if (threadIdx.x < 3) {
-    float all = 0;
-    for (int n = 0; n < partials; ++n) all += partial[3 * n + threadIdx.x];
-    sums[threadIdx.x] = all;
-  }
-  __syncthreads();
+  sum_up<3>(partial, partials, sums);
   const Uniforms& of = *(const Uniforms*)uniforms;
   const int i = blockIdx.x * 128 + threadIdx.x, area = side * side;
   if (i >= area) return;
@@ -324,12 +326,7 @@ extern "C" __global__ void __launch_bounds__(128)
                 const float* uniforms, float* gain, int side, int partials, float gray, float color,
                 float limit) {
   __shared__ float sums[4];
-  if (threadIdx.x < 4) {
-    float all = 0;
-    for (int n = 0; n < partials; ++n) all += partial[4 * n + threadIdx.x];
-    sums[threadIdx.x] = all;
-  }
-  __syncthreads();
+  sum_up<4>(partial, partials, sums);
   const int i = blockIdx.x * 128 + threadIdx.x, area = side * side;
   if (i >= area) return;
   const Residual residual = residual_of(refined, i, side, gray, color);

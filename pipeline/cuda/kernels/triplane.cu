@@ -284,11 +284,10 @@ extern "C" __global__ void __launch_bounds__(128)
     const float2 both = floats(from[n]);
     out[2 * n] = both.x, out[2 * n + 1] = both.y;
   }
-  const int far_x = x / 2 + (x % 2 ? 1 : -1), far_y = y / 2 + (y % 2 ? 1 : -1);
-  const int next_x = far_x < 0 ? 0 : far_x < small ? far_x : small - 1;
-  const int next_y = far_y < 0 ? 0 : far_y < small ? far_y : small - 1;
-  const float4 a = normals[y / 2 * small + x / 2], b = normals[y / 2 * small + next_x];
-  const float4 c = normals[next_y * small + x / 2], d = normals[next_y * small + next_x];
+  const Pair across = pair_of(x, 0, small - 1), down = pair_of(y, 0, small - 1);
+  const float4 *upper = normals + down.near_ * small, *lower = normals + down.far_ * small;
+  const float4 a = upper[across.near_], b = upper[across.far_];
+  const float4 c = lower[across.near_], d = lower[across.far_];
   float n[3] = {out[0] + (9 * a.x + 3 * (b.x + c.x) + d.x) / 16,
                 out[1] + (9 * a.y + 3 * (b.y + c.y) + d.y) / 16,
                 out[2] + (9 * a.z + 3 * (b.z + c.z) + d.z) / 16};
