@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from support.web_parts import Served, running
-from vcam_relight.web import listener, server
+from vcam_relight.web import http, listener
 
 Connection = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
@@ -38,7 +38,7 @@ async def ends(connection: Connection, within: float) -> bytes:
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Seconds become tenths."""
     monkeypatch.setattr(listener, "IDLE_S", 0.5)
-    monkeypatch.setattr(server, "BODY_S", 0.5)
+    monkeypatch.setattr(http, "BODY_S", 0.5)
 
 
 @pytest.fixture
