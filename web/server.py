@@ -11,8 +11,10 @@ from pathlib import Path
 
 from aiohttp import WSCloseCode, web
 
+from vcam_relight.vcam.core.errors import VcamError
 from vcam_relight.vcam.core.hosts import is_loopback
 from vcam_relight.vcam.stream.session import Session, SessionManager
+from vcam_relight.web.commands import CommandSocket
 from vcam_relight.web.control import LagMeter, RemoteControl
 from vcam_relight.web.http import (
     MAX_BODY,
@@ -55,6 +57,8 @@ class WebConfig:
     tls_key: Path | None = None
     ice_servers: IceServers = field(default_factory=IceServers)
     """None are asked unless named."""
+    commands: Path | None = None
+    """The socket for commands of this user; None: there is none."""
 
 
 class WebServer:
@@ -85,6 +89,7 @@ class WebServer:
         own = None if peer_port is None else (main, peer_port)
         self._hub = PeerHub(sessions, main.loop.settings, self._lag, config.ice_servers, own)
         self._metrics = Metrics(sessions)
+        self._commands = CommandSocket(self._control)
         self._sockets: set[web.WebSocketResponse] = set()
         self._listener: Listener | None = None
         self._lag_task: asyncio.Task[None] | None = None
@@ -120,12 +125,18 @@ class WebServer:
         listener = Listener(self._application())
         self.port = await listen(listener, self.config.host, self.config.port, context)
         self._listener = listener
+        if self.config.commands is not None:
+            try:
+                await self._commands.start(self.config.commands)
+            except VcamError as error:  # the panel does the same
+                log.warning("`vcam set` and the like are not heard: %s", error)
         self._lag_task = asyncio.ensure_future(self._lag.run())
 
     async def stop(self) -> None:
         """Closes all connections and the port; a second call does nothing."""
         if self._lag_task is not None:
             self._lag_task.cancel()
+        await self._commands.stop()
         await self._hub.close()
         if self._listener is not None:
             await self._listener.stop()

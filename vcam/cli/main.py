@@ -27,6 +27,10 @@ DONE, FAILED, WRONG_USAGE = 0, 1, 2
 
 COMMANDS = {
     "run": "live: camera in, relit picture out (the default)",
+    "set": "change the program that runs: `vcam set preset=rim intensity=1.2`",
+    "get": "print how the program that runs is set",
+    "next": "switch the program that runs to the next preset",
+    "watch": "print the state of the program that runs, line by line",
     "serve": "relight the cameras of people who join by a link, as many as the machine can",
     "invite": "print a link for people who join a running `vcam serve`",
     "image": "relight picture files",
@@ -118,7 +122,7 @@ def _run(args: argparse.Namespace) -> int:
         status: int = args.run(args)
         return status
     except KeyboardInterrupt:
-        if args.command in ("run", "serve"):  # have no other end
+        if args.command in ("run", "serve", "watch"):  # have no other end
             return DONE
         return _complain(VcamError("stopped: nothing was written"), FAILED)
     except BrokenPipeError:  # `vcam presets | head`

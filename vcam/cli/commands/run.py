@@ -128,6 +128,7 @@ def _build(args: argparse.Namespace, store: "SettingsStore", stack: ExitStack) -
     """Opens what was asked for; `stack` closes it again, also when something later fails."""
     from vcam_relight.pipeline.engines.pool import EnginePool
     from vcam_relight.vcam.cli.app import Live
+    from vcam_relight.vcam.core.control_path import control_path
     from vcam_relight.vcam.sinks import Sink
     from vcam_relight.vcam.sinks.recorder import RecorderSink
     from vcam_relight.vcam.sources.peer import PeerSource
@@ -168,7 +169,9 @@ def _build(args: argparse.Namespace, store: "SettingsStore", stack: ExitStack) -
     rests = (source.can_rest or source.can_pause) and not args.always_on
     main = sessions.create(source, store, sinks, IDLE_TIMEOUT_S if rests else None)
     ice_servers = IceServers(tuple(args.ice_server))
-    config = WebConfig(args.host, args.port, args.tls_cert, args.tls_key, ice_servers)
+    config = WebConfig(
+        args.host, args.port, args.tls_cert, args.tls_key, ice_servers, control_path()
+    )
     return Live(
         sessions,
         main,
