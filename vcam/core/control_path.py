@@ -17,7 +17,10 @@ def control_path() -> Path | None:
     named = os.environ.get("VCAM_CONTROL")
     if named:
         return Path(named)
-    return platformdirs.user_runtime_path("vcam", appauthor=False) / "control.sock"
+    runtime = os.environ.get("XDG_RUNTIME_DIR")  # systemd's, gone with the user's last session
+    if runtime:
+        return Path(runtime) / "vcam" / "control.sock"
+    return platformdirs.user_cache_path("vcam", appauthor=False) / "run" / "control.sock"
 
 
 def private_folder(folder: Path) -> None:
