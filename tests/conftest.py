@@ -16,9 +16,11 @@ collect_ignore = [] if os.environ.get("VCAM_GUEST") else ["guest"]
 
 @pytest.fixture(autouse=True)
 def config_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty configuration folder: tests neither read nor write the user's own."""
+    """An empty configuration folder: tests neither read nor write the user's own, nor does a
+    program that the user runs hear their commands."""
     home = tmp_path / "config"
     monkeypatch.setenv("XDG_CONFIG_HOME", str(home))
+    monkeypatch.setenv("VCAM_CONTROL", str(tmp_path / "run" / "control.sock"))
     return home / "vcam"
 
 
