@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from support.web_parts import running
+from support.web_parts import running, until
 from vcam_relight.vcam.cli.main import main
 
 ROOT = Path(__file__).parents[2]
@@ -31,6 +31,7 @@ async def _said(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[in
 
 async def test_what_runs_is_set_and_asked(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     async with running(commands=path) as served:
+        await until(lambda: served.loop.status().runs_on)
         status, out, _ = await _said(capsys, "set", "preset=rim", "intensity=1.25", "mirror=on")
         current = served.store.current
         assert (status, out) == (0, f"settings {current.id}: preset rim")

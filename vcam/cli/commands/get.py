@@ -32,7 +32,8 @@ def run(args: argparse.Namespace) -> int:
         print(printable(_shown(settings[args.name])))
         return 0
     fps = round(state["stats"]["fps_out"], 1)
-    print(printable(f"{state['state']}, {fps} frames a second, on: {state['runs_on']}"))
+    where = f", on: {state['runs_on']}" if state["runs_on"] else ""
+    print(printable(f"{state['state']}, {fps} frames a second{where}"))
     if state["reason"]:
         print(printable(state["reason"]))
     for name, value in settings.items():
