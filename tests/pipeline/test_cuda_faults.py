@@ -50,7 +50,7 @@ FAULTS: dict[str, list[tuple[str, str, str]]] = {
         ("a barrier in a branch", "    sums[threadIdx.x] = all;\n  }\n  __syncthreads();",
          "    sums[threadIdx.x] = all;\n    __syncthreads();\n  }"),
         ("cells past the head's", "x < side && y < side;", "x <= side && y <= side;"),
-        ("a feature too many", "f < 21; ++f) to", "f < 25; ++f) to"),
+        ("a feature of another", "put(20, person)", "put(19, person)"),
     ],
     "frame": [
         ("gains are read too soon", "  __syncthreads();\n  const int row", "  const int row"),

@@ -250,35 +250,36 @@ extern "C" __global__ void __launch_bounds__(128)
   const Uniforms& of = *(const Uniforms*)uniforms;
   const int i = blockIdx.x * 128 + threadIdx.x, area = side * side;
   if (i >= area) return;
-  float n[3], old[3], values[21];
-  for (int c = 0; c < 3; ++c) {
-    n[c] = maps[(NORMAL + c) * area + i];
-    old[c] = maps[(LEVEL + c) * area + i] + maps[(COLOUR + c) * area + i] * of.colour;
-  }
+  const auto old = [&](int c) {
+    return maps[(LEVEL + c) * area + i] + maps[(COLOUR + c) * area + i] * of.colour;
+  };
+  float n[3];
+  for (int c = 0; c < 3; ++c) n[c] = maps[(NORMAL + c) * area + i];
   const Shaded asked = shaded(of, maps, tables, seen, n, i, side, of.shadows, of.highlights);
-  for (int c = 0; c < 3; ++c) gain[c * area + i] = asked.fresh[c] - old[c];
+  for (int c = 0; c < 3; ++c) gain[c * area + i] = asked.fresh[c] - old(c);
   // The refiner has learned what is amiss where all is shown.
   const bool whole = of.shadows == 1 && of.highlights == 1;
   const Shaded all = whole ? asked : shaded(of, maps, tables, seen, n, i, side, 1, 1);
+  const int x = i % side, y = i / side, small = side / 2;
+  Half* to = features + ((y / 2 + 1) * (small + 2) + x / 2 + 1) * 96 + y % 2 * 2 + x % 2;
+  const auto put = [&](int feature, float value) {
+    to[4 * feature] = Half(halves(clamped(value, -4, 4), 0));
+  };
+  put(17, all.shadows), put(18, all.cast), put(19, all.shine);
+  const float person = sigmoid(maps[MASK * area + i]);
+  const float rest_mean = sums[0] / (3 * sums[2] + 1);
+  for (int c = 0; c < 3; ++c) {
+    put(c, n[c]), put(10 + c, old(c)), put(14 + c, all.fresh[c]);
+    put(3 + c, logf(maps[(ALBEDO + c) * area + i] + black) + 1);
+    const float rest = (unexplained(maps, area, i, c, black) - rest_mean) * person;
+    put(6 + c, clamped(rest, -1.5f, 1.5f));
+  }
+  put(9, mean_present(maps, area, i) - sums[1] / (sums[2] + 1)), put(20, person);
   float smooth[3];
   const Terms terms = terms_of(n);
   for (int c = 0; c < 3; ++c) smooth[c] = most(series(of.source, terms, c), 0);
   log_irradiance(smooth, of.source_floor, of.source_dark);
-  const float person = sigmoid(maps[MASK * area + i]);
-  const float rest_mean = sums[0] / (3 * sums[2] + 1), present_mean = sums[1] / (sums[2] + 1);
-  for (int c = 0; c < 3; ++c) {
-    values[c] = n[c];
-    values[3 + c] = logf(maps[(ALBEDO + c) * area + i] + black) + 1;
-    values[6 + c] =
-        clamped((unexplained(maps, area, i, c, black) - rest_mean) * person, -1.5f, 1.5f);
-    values[10 + c] = old[c], values[14 + c] = all.fresh[c];
-  }
-  values[9] = mean_present(maps, area, i) - present_mean;
-  values[13] = gray_of(smooth);
-  values[17] = all.shadows, values[18] = all.cast, values[19] = all.shine, values[20] = person;
-  const int x = i % side, y = i / side, small = side / 2;
-  Half* to = features + ((y / 2 + 1) * (small + 2) + x / 2 + 1) * 96 + y % 2 * 2 + x % 2;
-  for (int f = 0; f < 21; ++f) to[4 * f] = Half(halves(clamped(values[f], -4, 4), 0));
+  put(13, gray_of(smooth));
 }
 KERNEL(shade_head)
 
