@@ -4,6 +4,7 @@ import base64
 import hashlib
 import hmac
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +14,9 @@ from prometheus_client.parser import text_string_to_metric_families
 from support.chromium import chromium, new_frames, opened, require_chromium, see
 from support.guest_parts import SECRET, House, serving
 from support.tolerances import VP8_LEVEL
-from support.web_parts import GAIN, SCENE_LEVEL, Peer, until
+from support.web_parts import GAIN, SCENE_LEVEL, DimRelighter, Peer, until
 from vcam_relight.vcam.core.errors import InputError, VcamError
+from vcam_relight.vcam.stream.capacity import measured_places
 from vcam_relight.web.guests import GOODBYE
 from vcam_relight.web.ice import IceServers
 from vcam_relight.web.invitations import InvitationError, Invitations, read_secret
@@ -107,6 +109,29 @@ def test_answers_name_the_address_that_others_reach() -> None:
     lines = [host.format("10.0.0.2"), host.format("fd00::2"), host.format("127.0.0.1"), reflexive]
     shown = with_announced_address("v=0\r\n" + "".join(lines), "203.0.113.9")
     assert shown == "v=0\r\n" + host.format("203.0.113.9") + lines[2] + reflexive
+
+
+class Busy(DimRelighter):
+    """Takes 20 ms of a core for each frame."""
+
+    def process(self, *frame: Any) -> Any:
+        end = time.thread_time() + 0.02
+        while time.thread_time() < end:
+            pass
+        return super().process(*frame)
+
+    def __enter__(self) -> "Busy":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        pass
+
+
+def test_a_machine_takes_as_many_as_its_cores_carry() -> None:
+    # A stream of 20 frames a second is 0.4 of a core, and 0.11 for its pictures' way.
+    make: Any = Busy
+    assert measured_places(make, (320, 180), 20.0, cores=4) in (5, 6)
+    assert measured_places(make, (320, 180), 200.0, cores=1) == 1
 
 
 async def test_only_invitations_open_the_door_and_not_the_house() -> None:

@@ -1,10 +1,12 @@
 """How many streams a machine carries, measured before anybody joins."""
 
+import itertools
 import os
 import time
 from collections.abc import Callable
 
 from vcam_relight.pipeline.controls import RelightSettings
+from vcam_relight.pipeline.core.image import BgrImage
 from vcam_relight.pipeline.lighting.presets import load_presets
 from vcam_relight.pipeline.relighter import Relighter
 from vcam_relight.vcam.sources.demo import DemoSource
@@ -30,24 +32,27 @@ def measured_places(
         cores: by default those that this program may use.
     """
     lighting = load_presets()[0]["key-left"].lighting()
-    source = DemoSource(size)
-    source.open()
-    try:
-        with make() as relighter:
-            begin = 0.0
-            for index in range(_WARM_UP + _FRAMES):
-                if index == _WARM_UP:
-                    begin = time.process_time()
-                frame = source.read()
-                if frame is None:
-                    raise RuntimeError("the demo clip has no end")
-                relighter.process(frame.image, index / fps, lighting, RelightSettings())
-            frame_s = (time.process_time() - begin) / _FRAMES
-    finally:
-        source.close()
+    frames = _frames(size, _WARM_UP + _FRAMES)
+    with make() as relighter:
+        begin = 0.0
+        for index, image in enumerate(frames):
+            if index == _WARM_UP:
+                begin = time.process_time()
+            relighter.process(image, index / fps, lighting, RelightSettings())
+        frame_s = (time.process_time() - begin) / _FRAMES
     stream = frame_s * fps + _MEDIA * fps / _MEDIA_FPS
     available = cores or usable_cores()
     return max(1, int(available * _SHARE / stream))
+
+
+def _frames(size: tuple[int, int], count: int) -> list[BgrImage]:
+    """Of the demo clip, decoded before anything is measured."""
+    source = DemoSource(size)
+    source.open()
+    try:
+        return [frame.image for frame in itertools.islice(iter(source.read, None), count)]
+    finally:
+        source.close()
 
 
 def usable_cores() -> int:
