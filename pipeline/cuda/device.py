@@ -295,16 +295,18 @@ class Stream:
             CudaError: the driver refuses.
         """
         self.synchronize()
-        gc.collect()  # what it freed in the middle would spoil the recording
-        gc.disable()
         card, graph, ready = self.card, ctypes.c_void_p(), ctypes.c_void_p()
         mode = ctypes.c_int(_THREAD_LOCAL)
-        card.call("cuStreamBeginCapture_v2", self.handle, mode)
+        gc.collect()  # what it freed in the middle would spoil the recording
+        gc.disable()
         try:
-            work()
+            card.call("cuStreamBeginCapture_v2", self.handle, mode)
+            try:
+                work()
+            finally:
+                card.call("cuStreamEndCapture", self.handle, ctypes.byref(graph))
         finally:
             gc.enable()
-            card.call("cuStreamEndCapture", self.handle, ctypes.byref(graph))
         try:
             card.call("cuGraphInstantiateWithFlags", ctypes.byref(ready), graph, ctypes.c_uint64(0))
         finally:
