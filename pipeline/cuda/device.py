@@ -5,14 +5,14 @@ import ctypes
 import gc
 import threading
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from vcam_relight.pipeline.cuda.driver import CAPABILITY, CudaError, Driver
+from vcam_relight.pipeline.cuda.driver import CAPABILITY, OUT_OF_MEMORY, CudaError, Driver
 from vcam_relight.pipeline.cuda.sources import KernelSource, Parameter, kernel_sources
 
 _THREAD_LOCAL = 1
@@ -21,6 +21,7 @@ _NON_BLOCKING = 1
 """CU_STREAM_NON_BLOCKING: does not wait for the default stream, which nobody here uses."""
 
 AnyArray = NDArray[Any]
+_RECORDING = threading.Lock()
 
 
 class Compiler(Protocol):
@@ -66,16 +67,25 @@ class Card:
         """Calls a function of the driver on this card, from any thread.
 
         Raises:
-            CudaError: it fails; that is then the card's `problem`.
+            CudaError: it fails; that is then the card's `problem`, but for a card that is full.
         """
         try:
-            if not getattr(self._thread, "entered", False):
-                self._driver.call("cuCtxSetCurrent", self._context)
-                self._thread.entered = True
-            self._driver.call(name, *arguments)
+            self._ask(name, *arguments)
         except CudaError as error:
-            self.problem = self.problem or str(error)
+            if error.result != OUT_OF_MEMORY:
+                self.problem = self.problem or str(error)
             raise
+
+    def give_back(self, name: str, handle: "ctypes.c_uint64 | ctypes.c_void_p") -> None:
+        """Calls what frees something; a card that is lost has nothing to give back."""
+        with contextlib.suppress(CudaError):
+            self._ask(name, handle)
+
+    def _ask(self, name: str, *arguments: object) -> None:
+        if not getattr(self._thread, "entered", False):
+            self._driver.call("cuCtxSetCurrent", self._context)
+            self._thread.entered = True
+        self._driver.call(name, *arguments)
 
     def function(self, name: str) -> ctypes.c_void_p:
         """A kernel, compiled and loaded on its first use.
@@ -297,16 +307,12 @@ class Stream:
         self.synchronize()
         card, graph, ready = self.card, ctypes.c_void_p(), ctypes.c_void_p()
         mode = ctypes.c_int(_THREAD_LOCAL)
-        gc.collect()  # what it freed in the middle would spoil the recording
-        gc.disable()
-        try:
+        with _nothing_is_freed():
             card.call("cuStreamBeginCapture_v2", self.handle, mode)
             try:
                 work()
             finally:
                 card.call("cuStreamEndCapture", self.handle, ctypes.byref(graph))
-        finally:
-            gc.enable()
         try:
             card.call("cuGraphInstantiateWithFlags", ctypes.byref(ready), graph, ctypes.c_uint64(0))
         finally:
@@ -370,13 +376,25 @@ def _flags() -> ctypes.c_uint:
     return ctypes.c_uint(0)
 
 
+@contextlib.contextmanager
+def _nothing_is_freed() -> Iterator[None]:
+    """Keeps the garbage collector from freeing a card's memory, which spoils a recording.
+
+    It is the process's, so that one thread at a time may record.
+    """
+    with _RECORDING:
+        collects = gc.isenabled()
+        gc.collect()
+        gc.disable()
+        try:
+            yield
+        finally:
+            if collects:
+                gc.enable()
+
+
 def _freed_with(
     owner: object, card: Card, function: str, handle: ctypes.c_uint64 | ctypes.c_void_p
 ) -> None:
     """Gives something of a card back when its owner goes; with the process the driver does."""
-    weakref.finalize(owner, _free, card, function, handle).atexit = False
-
-
-def _free(card: Card, function: str, handle: ctypes.c_uint64 | ctypes.c_void_p) -> None:
-    with contextlib.suppress(CudaError):  # a card that is lost has nothing to give back
-        card.call(function, handle)
+    weakref.finalize(owner, card.give_back, function, handle).atexit = False

@@ -25,8 +25,17 @@ CAPABILITY = (75, 76)
 """Attributes of a device: major and minor number of its compute capability."""
 
 
+OUT_OF_MEMORY = 2
+"""What a card answers that is well, but full."""
+
+
 class CudaError(RuntimeError):
-    """The driver, the card or the compiler of kernels failed; what follows on it fails as well."""
+    """The driver, the card or the compiler of kernels failed."""
+
+    def __init__(self, words: str, result: int = 0) -> None:
+        super().__init__(words)
+        self.result = result
+        """The driver's number for it, where it is the driver that says so."""
 
 
 class FailedCardError(CudaError):
@@ -63,7 +72,7 @@ class Driver:
         """
         result = self._functions[name](*arguments)
         if result:
-            raise CudaError(f"{name}: {self._text(result)} ({result})")
+            raise CudaError(f"{name}: {self._text(result)} ({result})", result)
 
     @property
     def version(self) -> tuple[int, int]:

@@ -1,5 +1,6 @@
 """The whole engine on a card that the CPU emulates: its pictures, and what happens as it fails."""
 
+import numpy as np
 import pytest
 
 from support.cuda_cases import assert_engine_agrees
@@ -8,6 +9,8 @@ from vcam_relight.pipeline.controls import RelightSettings
 from vcam_relight.pipeline.cuda.driver import CudaError, Driver, NoCardError
 from vcam_relight.pipeline.cuda.emulation import build
 from vcam_relight.pipeline.engines.pool import EnginePool
+from vcam_relight.pipeline.engines.triplane.network.model import Sizes, TriplaneNetwork
+from vcam_relight.pipeline.engines.triplane.runtime.cuda_network import CudaNetwork
 from vcam_relight.pipeline.lighting.presets import load_presets
 from vcam_relight.pipeline.relighter import Relighter
 from vcam_relight.vcam import device
@@ -47,6 +50,18 @@ def test_a_card_that_is_lost_leaves_the_cpu_to_go_on(
         assert caplog.messages[-1] == f"the engine triplane runs on the {following.runs_on}"
         with Relighter(following, failed=pool.discard) as relighter:
             assert (relighter.process(frame, 0.0, lighting, settings) != frame).any()
+
+
+def test_a_card_that_is_full_is_well() -> None:
+    card = build.card_by(build.emulation())
+    with pytest.raises(CudaError, match="out of memory"):
+        card.empty((1 << 46,), np.uint8)
+    assert card.problem == "" and card.empty((16,), np.uint8).nbytes == 16
+
+
+def test_a_network_of_other_sizes_is_left_to_the_cpu() -> None:
+    with pytest.raises(CudaError, match="sizes of the network that is shipped"):
+        CudaNetwork(TriplaneNetwork(Sizes(quarter=32)), build.emulated_card())
 
 
 def test_a_card_that_says_something_else_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:

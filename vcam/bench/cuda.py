@@ -68,6 +68,7 @@ def measure_card(card: Card, engine: Engine, frame: BgrImage) -> dict[str, Any]:
     with closing(Relighter(engine)) as relighter:
         for index, image in enumerate([frame] * _FRAMES + [dark] * _FRAMES):
             relighter.process(image, index / 15, lighting, RelightSettings())
+        engine.close()  # what its thread still does would share memory with what follows
         steps = {name: _step(graph, limits) for name, graph in sorted(card.graphs.items())}
     return {
         "name": card.name,

@@ -256,7 +256,7 @@ extern "C" __global__ void __launch_bounds__(256)
     if (y >= height || byte >= row) continue;
     const Pair down = pair_of(y, top, bottom - 1);
     const int near_y = down.near_ - first_y, far_y = down.far_ - first_y;
-    Byte value[4];
+    alignas(4) Byte value[4];
     const int bytes = row - byte < 4 ? row - byte : 4;
     const bool words = row % 4 == 0;
     if (words)

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from vcam_relight.pipeline.core.image import BgrImage, FloatArray
 from vcam_relight.pipeline.cuda.device import AnyArray, Buffer, Card, Stream
+from vcam_relight.pipeline.cuda.driver import CudaError
 from vcam_relight.pipeline.cuda.pool import BufferPool, Pooled
 from vcam_relight.pipeline.engines.triplane.network.model import (
     INPUT,
@@ -61,6 +62,7 @@ class CudaNetwork:
         Raises:
             CudaError: the card or the compiler refuses.
         """
+        _check_sizes(network)
         self._stream = stream = Stream(card)
         planes = network.unprojection.place
         side, channels = planes.shape[-1], planes.shape[1]
@@ -160,6 +162,15 @@ class CudaNetwork:
         for array, buffer in self._results:
             stream.download(array, buffer)
         return rendered, maps, albedo
+
+
+def _check_sizes(network: TriplaneNetwork) -> None:
+    """Raises CudaError for a network that the kernels are not made for: another checkpoint's."""
+    own, sizes = TriplaneNetwork().state_dict(), network.state_dict()
+    if {name: one.shape for name, one in own.items()} != {
+        name: one.shape for name, one in sizes.items()
+    }:
+        raise CudaError("kernels are made for the sizes of the network that is shipped")
 
 
 def pose_uniforms(pose: HeadPose) -> FloatArray:
