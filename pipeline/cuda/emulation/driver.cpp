@@ -126,8 +126,11 @@ struct Area {
 std::mutex areas_mutex;
 std::map<uint64_t, Area> areas;
 
+constexpr size_t MEMORY = size_t(1) << 30;  // that the card has
+
 uint64_t allocated(size_t bytes) {
   const size_t page = size_t(sysconf(_SC_PAGESIZE)), inner = (bytes + page - 1) / page * page;
+  if (bytes > MEMORY) return 0;
   void* pages = mmap(nullptr, inner + 2 * page, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (pages == MAP_FAILED) return 0;
   char* first = static_cast<char*>(pages) + page;
@@ -197,7 +200,7 @@ API cuMemAlloc_v2(uint64_t* address, size_t bytes) {
   return (*address = allocated(bytes)) ? OK : OUT_OF_MEMORY;
 }
 API cuMemGetInfo_v2(size_t* free, size_t* total) {
-  *total = size_t(1) << 30, *free = *total;
+  *total = *free = MEMORY;
   const std::lock_guard<std::mutex> lock(areas_mutex);
   for (const auto& [address, area] : areas) *free -= std::min(*free, area.size);
   return OK;
