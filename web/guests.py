@@ -100,7 +100,6 @@ class GuestServer:
         self._metrics = Metrics(sessions, lambda: self._hub.waiting)
         self._proxied = config.origin is not None
         self._only_here = is_loopback(config.host) and not self._proxied
-        self._begun: dict[str, float] = {}
         self._listener: Listener | None = None
         self._lag_task: asyncio.Task[None] | None = None
 
@@ -194,7 +193,6 @@ class GuestServer:
         found = []
         for session in self._sessions:
             status = session.loop.status()
-            begun = self._begun.setdefault(session.id, now)
             found.append(
                 SessionInfo(
                     id=session.id,
@@ -202,12 +200,11 @@ class GuestServer:
                     reason=status.reason,
                     fps=status.stats["fps_out"],
                     age_ms=status.stats["latency_ms"].get("p50", 0.0),
-                    minutes=(now - begun) / 60,
+                    minutes=(now - session.begun) / 60,
                     engine=session.loop.settings.current.settings.engine,
                     runs_on=status.runs_on,
                 )
             )
-        self._begun = {one["id"]: self._begun[one["id"]] for one in found}
         return web.json_response(
             HouseState(
                 sessions=found,

@@ -22,7 +22,6 @@ _LONGEST = 512
 """Characters of a token; ours have 120."""
 _LEAST_SECRET = 32
 """Bytes."""
-MOST_PEOPLE = 1000
 
 
 class InvitationError(Exception):

@@ -239,7 +239,7 @@ class SessionInfo(TypedDict):
     fps: float
     age_ms: float
     minutes: float
-    """Since it was first seen on this page."""
+    """Since it began."""
     engine: str
     runs_on: str
 

@@ -171,7 +171,6 @@ class Launch:
     """One kernel that was begun."""
 
     kernel: str
-    blocks: tuple[int, int, int]
     arguments: tuple[Argument, ...]
     milliseconds: float
     """That it took alone, by the card's clock."""
@@ -247,7 +246,7 @@ class Stream:
         if self._timed is None:
             begin()
         else:
-            self._timed.append(Launch(kernel, blocks, arguments, Stopwatch(self).time(begin)))
+            self._timed.append(Launch(kernel, arguments, Stopwatch(self).time(begin)))
         self._kept.extend(one for one in arguments if isinstance(one, Buffer | BufferPart))
 
     def timed(self, work: Callable[[], object]) -> list[Launch]:

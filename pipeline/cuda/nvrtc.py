@@ -148,9 +148,7 @@ def installed_nvrtc(most: int) -> Nvrtc:
     late = ""
     for library, *needed in _places():
         try:
-            for other in needed:  # 13.0's does not find it by itself
-                ctypes.CDLL(str(other))
-            found = Nvrtc(ctypes.CDLL(str(library)))
+            found = _opened(library, *needed)
         except OSError:  # damaged, or of another system
             continue
         if found.version[0] <= most:
@@ -168,10 +166,14 @@ def load_nvrtc(folder: Path) -> Nvrtc:
         OSError: it cannot be loaded.
     """
     for library, *needed in _libraries(folder):
-        for other in needed:
-            ctypes.CDLL(str(other))
-        return Nvrtc(ctypes.CDLL(str(library)))
+        return _opened(library, *needed)
     raise CudaError(f"{folder} has no NVRTC")
+
+
+def _opened(library: Path | str, *needed: Path | str) -> Nvrtc:
+    for other in needed:  # 13.0's does not find it by itself
+        ctypes.CDLL(str(other))
+    return Nvrtc(ctypes.CDLL(str(library)))
 
 
 def _places() -> Iterator[tuple[Path | str, ...]]:

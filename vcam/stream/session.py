@@ -2,8 +2,9 @@
 
 import itertools
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from vcam_relight.pipeline.relighter import Relight
 from vcam_relight.vcam.core.errors import VcamError
@@ -28,6 +29,8 @@ class Session:
     """Unique in its manager, never used again."""
     loop: FrameLoop
     """Not started by the manager: whoever asked for the session does, once all is ready."""
+    begun: float = field(default_factory=time.monotonic)
+    """When it took its place, seconds of the monotonic clock."""
 
 
 class SessionManager:

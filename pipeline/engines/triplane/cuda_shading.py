@@ -12,14 +12,13 @@ from vcam_relight.pipeline.engines.triplane.highlights import HighlightParams
 from vcam_relight.pipeline.engines.triplane.network.model import OUTPUT
 from vcam_relight.pipeline.engines.triplane.network.refiner import FEATURES, Refiner
 from vcam_relight.pipeline.engines.triplane.runtime.cuda_layers import (
-    LANES,
     CudaConv,
     CudaMerge,
     blocks_of,
     new_image,
     uploaded,
 )
-from vcam_relight.pipeline.engines.triplane.runtime.native_layers import bias_of
+from vcam_relight.pipeline.engines.triplane.runtime.native_layers import LANES, bias_of
 from vcam_relight.pipeline.engines.triplane.shading import (
     BAND_DECAY,
     HeadShadingParams,

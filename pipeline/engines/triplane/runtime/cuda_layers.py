@@ -12,10 +12,8 @@ from torch.nn import functional
 from vcam_relight.pipeline.core.image import FloatArray
 from vcam_relight.pipeline.cuda.device import AnyArray, Buffer, Stream
 from vcam_relight.pipeline.engines.triplane.network.layers import Merge, ResidualBlock
-from vcam_relight.pipeline.engines.triplane.runtime.native_layers import bias_of
+from vcam_relight.pipeline.engines.triplane.runtime.native_layers import LANES, bias_of
 
-LANES = 16
-"""Channels come in multiples of it."""
 _ADD, _POSITIVE, _FILM = 1, 2, 4
 _ENOUGH = 512
 """Warps that keep a card busy: with fewer, several share what is one's."""

@@ -17,7 +17,7 @@ from vcam_relight.pipeline.engines.triplane.network.model import (
     TriplaneNetwork,
     Volume,
 )
-from vcam_relight.pipeline.engines.triplane.runtime.cuda_layers import LANES, blocks_of
+from vcam_relight.pipeline.engines.triplane.runtime.cuda_layers import blocks_of
 from vcam_relight.pipeline.engines.triplane.runtime.cuda_parts import (
     RENDERED,
     CudaEncoder,
@@ -27,6 +27,7 @@ from vcam_relight.pipeline.engines.triplane.runtime.cuda_parts import (
     CudaTemporal,
     CudaUnprojection,
 )
+from vcam_relight.pipeline.engines.triplane.runtime.native_layers import LANES
 from vcam_relight.pipeline.engines.triplane.temporal.smoothing import MapSmoothingParams, Motion
 from vcam_relight.pipeline.head.space import HeadPose
 from vcam_relight.pipeline.lighting.sh import BASIS_FACTORS, LAMBERT

@@ -22,7 +22,6 @@ from vcam_relight.pipeline.engines.triplane.network.model import (
     VolumeRenderer,
 )
 from vcam_relight.pipeline.engines.triplane.runtime.cuda_layers import (
-    LANES,
     CudaConv,
     CudaMerge,
     CudaResidual,
@@ -31,7 +30,7 @@ from vcam_relight.pipeline.engines.triplane.runtime.cuda_layers import (
     new_image,
     uploaded,
 )
-from vcam_relight.pipeline.engines.triplane.runtime.native_layers import bias_of
+from vcam_relight.pipeline.engines.triplane.runtime.native_layers import LANES, bias_of
 from vcam_relight.pipeline.engines.triplane.runtime.rearranged import by_square, with_density
 from vcam_relight.pipeline.head.space import HALF
 
