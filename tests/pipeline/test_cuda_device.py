@@ -3,6 +3,7 @@
 `python -m pytest -m cuda` runs all of it, in less than ten minutes; without a card it is left out.
 """
 
+import os
 import secrets
 import shutil
 import subprocess
@@ -61,7 +62,8 @@ def test_the_sanitizer_finds_nothing(card: Card, name: str, tool: str) -> None:
         f"CASES[{name!r}](installed_card(), 1)"
     )
     command = [sanitizer, "--tool", tool, "--error-exitcode", "9", sys.executable, "-c", work]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    found = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, env=found)
     assert done.returncode == 0, done.stdout[-2000:]
 
 
