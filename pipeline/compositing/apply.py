@@ -57,10 +57,12 @@ class CpuApplier:
     ) -> BgrImage:
         """See `ChangeApplier`."""
         if request is not None:
+            with self._timer.stage("gains"):
+                change = request.change()
             with self._timer.stage("denoise"):
-                frame = self._denoiser.apply(frame, request.change, request.lift)
+                frame = self._denoiser.apply(frame, change, request.brightened)
             with self._timer.stage("composition"):
-                frame = self._compositor.apply(frame, request.change)
+                frame = self._compositor.apply(frame, change)
         if displacement is not None:
             with self._timer.stage("view"):
                 frame = displaced(frame, displacement)

@@ -4,9 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from vcam_relight.pipeline.compositing.gain import highlight_rolloff
 from vcam_relight.pipeline.core.color import LUMINANCE_RGB, luminance
-from vcam_relight.pipeline.core.image import FloatArray, LinearRgb, Map, RgbGain
+from vcam_relight.pipeline.core.image import FloatArray, LinearRgb, Map
 from vcam_relight.pipeline.lighting.sh import irradiance
 from vcam_relight.pipeline.lighting.shading import shading_floor
 
@@ -36,7 +35,7 @@ _NO_LIFT: FloatArray = np.ones(3, np.float32)
 _FACING_CAMERA: FloatArray = np.array([0, 0, 1], np.float32)
 
 
-def background_gain(
+def wall_gain(
     source: FloatArray,
     target: FloatArray,
     lift: FloatArray,
@@ -44,14 +43,14 @@ def background_gain(
     mask: Map,
     amount: float,
     params: BackgroundParams = _PARAMS,
-) -> RgbGain | None:
-    """The gain of a wall behind the people that faces the camera; None for none.
+) -> FloatArray | None:
+    """`(3,)` RGB: the gain of a wall behind the people that faces the camera; None for none.
 
     Args:
         source: `(9, 3)` radiance of the light that is there.
         target: `(9, 3)` radiance of the light that is to be there, before the lift.
         lift: `(3,)` RGB how much more of it there is to be, as the room is dark.
-        linear: `(h, w, 3)` the frame, which gains are rolled off for.
+        linear: `(h, w, 3)` the frame.
         mask: `(h, w)` 0..1, the people's.
         amount: 0..1, how much the background follows.
         params: within which bounds.
@@ -63,8 +62,7 @@ def background_gain(
         np.maximum(irradiance(sh, _FACING_CAMERA), 0) + shading_floor(sh) for sh in (source, target)
     )
     ratio = np.clip(after / before, params.least_gain, params.most_gain)
-    wall = ratio ** np.float32(amount) * room
-    return highlight_rolloff(np.broadcast_to(wall, linear.shape).astype(np.float32), linear)
+    return np.asarray(ratio ** np.float32(amount) * room, np.float32)
 
 
 def _room_lift(

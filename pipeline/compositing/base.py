@@ -7,10 +7,23 @@ from typing import Protocol
 import cv2
 import numpy as np
 
-from vcam_relight.pipeline.compositing.guided_filter import Matte, MatteParams
+from vcam_relight.pipeline.compositing.gain import highlight_rolloff
+from vcam_relight.pipeline.compositing.guided_filter import Matte, MatteParams, matte_window
+from vcam_relight.pipeline.core.analysis_image import AnalysisImage
 from vcam_relight.pipeline.core.color import SRGB_GAMMA
-from vcam_relight.pipeline.core.image import BgrImage, FloatArray, GrayImage, Map, RgbGain
+from vcam_relight.pipeline.core.image import (
+    BgrImage,
+    FloatArray,
+    GrayImage,
+    LinearRgb,
+    Map,
+    RgbGain,
+)
+from vcam_relight.pipeline.core.resample import resize
 from vcam_relight.pipeline.core.window import Window
+
+LEAST_BASE = np.float32(1e-3)
+"""Of a patch's base, which is divided by."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,13 +61,66 @@ class LightChange:
 
 
 @dataclass(frozen=True, slots=True)
-class LightRequest:
-    """A light change, and how much it lifts the camera's noise."""
+class LocalGain:
+    """What a `LocalGainPatch` is made of: gains that are neither lifted nor rolled off."""
 
-    change: LightChange
-    lift: float
+    gain: RgbGain
+    """`(n, n, 3)` of the square."""
+    base: RgbGain
+    """`(n, n, 3)` what the person's gain is there."""
+    alpha: FloatArray
+    """`(n, n, 1)` 0..1, how much `gain` counts; 0 at the edges."""
+    linear: LinearRgb
+    """`(n, n, 3)` the light there."""
+    middle: FloatArray
+    """`(2,)` x right and y down in pixels of the frame."""
+    side: float
+    """In pixels of the frame."""
+
+    def patch(self, lift: FloatArray) -> LocalGainPatch:
+        """Lifted by `(3,)` RGB and rolled off."""
+        gain, base = (highlight_rolloff(one * lift, self.linear) for one in (self.gain, self.base))
+        base = np.maximum(base, LEAST_BASE)
+        return LocalGainPatch(gain, base, self.alpha, self.middle, self.side)
+
+
+@dataclass(frozen=True, slots=True)
+class LightRequest:
+    """What a `LightChange` is made of, on the CPU by `change`, or on a card."""
+
+    gain: RgbGain
+    """`(h', w', 3)` of the person under a light of exposure 1, as fine as `image` or coarser."""
+    lift: FloatArray
+    """`(3,)` RGB that the person's gains are multiplied by before highlights are rolled off."""
+    wall: FloatArray | None
+    """`(3,)` RGB gain of everything else before highlights are rolled off; None leaves it alone."""
+    image: AnalysisImage
+    """The frame."""
+    mask: Map
+    """`(h, w)` 0..1, the person's, as large as `image`."""
+    patches: Sequence[LocalGain]
+    """Where more is known of the person's gain."""
+    strength: float
+    """0..1, the power that all gains are raised to."""
+    brightened: float
     """How much brighter than its room a dark face is made, in all: in a good light (1) a new light
     lifts no noise that is worth the work of taking it out."""
+
+    def change(self) -> LightChange:
+        """Lifted and rolled off."""
+        linear, background = self.image.linear, None
+        if self.wall is not None:
+            wall = np.broadcast_to(self.wall, linear.shape).astype(np.float32)
+            background = highlight_rolloff(wall, linear)
+        gain = resize(self.gain, (linear.shape[1], linear.shape[0]))
+        return LightChange(
+            highlight_rolloff(gain * self.lift, linear),
+            self.mask,
+            self.image.luma,
+            background,
+            [one.patch(self.lift) for one in self.patches],
+            self.strength,
+        )
 
 
 class Compositor(Protocol):
@@ -115,10 +181,10 @@ class Composition:
         """Readies a change; None where nothing changes."""
         height, width = frame.shape[:2]
         half = Window(0, 0, max(1, width // 2), max(1, height // 2))
-        matte = Matte.of(change.mask, change.luma, params)
-        window = matte.window(half) if change.background is None else half
+        window = matte_window(change.mask, half, params) if change.background is None else half
         if window is None:
             return None
+        matte = Matte.of(change.mask, change.luma, params)
         strength, background = change.strength, change.background
         return Composition(
             encoded_gain(change.gain, strength),

@@ -4,27 +4,25 @@ from dataclasses import dataclass
 from itertools import compress
 from typing import NamedTuple
 
-import cv2
 import numpy as np
 
-from vcam_relight.pipeline.compositing.base import Composition, LightChange, LightRequest
+from vcam_relight.pipeline.compositing.base import LightRequest
+from vcam_relight.pipeline.compositing.cuda_gains import GainPlan, GainSizes
 from vcam_relight.pipeline.compositing.denoise import (
     PARAMS,
     DenoiseParams,
-    DenoiseRequest,
-    DenoiseRequests,
+    Motion,
+    MotionEstimator,
     half_size,
     motion_size,
 )
 from vcam_relight.pipeline.compositing.displace import Displacement
-from vcam_relight.pipeline.compositing.guided_filter import MatteParams
+from vcam_relight.pipeline.compositing.guided_filter import MatteParams, matte_window
 from vcam_relight.pipeline.core.image import BgrImage, FloatArray
-from vcam_relight.pipeline.core.resample import resize
 from vcam_relight.pipeline.core.timing import StageTimer
+from vcam_relight.pipeline.core.window import Window
 from vcam_relight.pipeline.cuda.device import AnyArray, Buffer, Card, Graph, Stream
 
-_PATCHES = 2
-"""That a frame has at most."""
 _UNIFORMS = 20
 """Floats of `Uniforms` in frame.cu."""
 _THREADS = 256
@@ -40,10 +38,7 @@ class _Sizes:
 
     frame: tuple[int, ...]
     """`(H, W, 3)`"""
-    grid: tuple[int, ...]
-    """`(h, w)` of the mask and of gains."""
-    patch: int
-    """Side of those of a light change."""
+    gains: GainSizes
     field: int
     """Side of a displacement's."""
 
@@ -57,7 +52,7 @@ class CudaApplier:
 
     def __init__(self, card: Card, timer: StageTimer, params: DenoiseParams = PARAMS) -> None:
         self._stream, self._timer, self._params = Stream(card), timer, params
-        self._requests = DenoiseRequests(params)
+        self._motion = MotionEstimator(params)
         self._plan: _Plan | None = None
         self._arrived: BgrImage | None = None
         """The frame that is on the card, or on its way."""
@@ -73,33 +68,36 @@ class CudaApplier:
     ) -> BgrImage:
         """See `ChangeApplier`; raises CudaError where the card fails."""
         with self._timer.stage("cuda"):
-            noise, composition, change = None, None, request.change if request else None
-            if request is not None:
-                noise = self._requests.of(half_size(frame), request.change, request.lift)
-                composition = Composition.of(frame, request.change, MatteParams())
-            steps = _Steps(noise is not None, composition is not None, displacement is not None)
+            window = None if request is None else _lit_window(frame, request)
+            lifts = request is not None and request.brightened >= self._params.least
+            steps = _Steps(lifts, window is not None, displacement is not None)
+            motion = None
+            if lifts and request is not None:
+                motion = self._motion.next(half_size(frame), request.image.luma)
+            else:
+                self._motion.reset()
             if not any(steps):
                 return frame
-            plan = self._plan_for(frame, change, displacement)
+            plan = self._plan_for(frame, request, displacement)
             if self._arrived is not frame:
                 plan.take(frame)
             self._arrived = None
-            plan.describe(noise, composition, displacement)
+            plan.describe(motion, request, window, displacement)
             return plan.run(steps)
 
     def reset(self) -> None:
         """See `ChangeApplier`."""
-        self._requests.reset()
+        self._motion.reset()
 
     def _plan_for(
-        self, frame: BgrImage, change: LightChange | None, displacement: Displacement | None
+        self, frame: BgrImage, request: LightRequest | None, displacement: Displacement | None
     ) -> "_Plan":
         """The one there is, if its sizes will do; what is not there now has any."""
-        last = self._plan.sizes if self._plan else _Sizes(frame.shape, (1, 1), 1, 1)
+        nothing = GainSizes((1, 1), (1, 1), 1)
+        last = self._plan.sizes if self._plan else _Sizes(frame.shape, nothing, 1)
         sizes = _Sizes(
             frame.shape,
-            change.mask.shape if change else last.grid,
-            len(change.patches[0].gain) if change and change.patches else last.patch,
+            GainSizes.of(request, last.gains) if request else last.gains,
             len(displacement.field) if displacement else last.field,
         )
         if self._plan is None or sizes != last:
@@ -108,6 +106,13 @@ class CudaApplier:
             if before is not None:
                 self._plan.go_on_from(before)
         return self._plan
+
+
+def _lit_window(frame: BgrImage, request: LightRequest) -> Window | None:
+    """The part of the half-size frame whose light changes; None for none of it."""
+    height, width = half_size(frame)
+    half = Window(0, 0, width, height)
+    return half if request.wall is not None else matte_window(request.mask, half, MatteParams())
 
 
 class _Steps(NamedTuple):
@@ -124,7 +129,8 @@ class _Plan:
     def __init__(self, stream: Stream, sizes: _Sizes, params: DenoiseParams) -> None:
         self.sizes = sizes
         self._stream, self._params = stream, params
-        card, (height, width, _), grid = stream.card, sizes.frame, sizes.grid
+        self._gains = GainPlan(stream, sizes.gains)
+        card, (height, width, _), grid = stream.card, sizes.frame, sizes.gains.grid
         half = (max(height // 2, 1), max(width // 2, 1))
         motion = motion_size(grid)[::-1]
         self._here: dict[str, AnyArray] = {}
@@ -133,9 +139,6 @@ class _Plan:
         sent: tuple[_Named, ...] = (
             ("frame", sizes.frame, np.uint8),
             ("uniforms", (_UNIFORMS,), np.float32),
-            ("grid", (*grid, 8), np.float32),
-            ("patches", (_PATCHES, sizes.patch, sizes.patch, 3), np.float32),
-            ("amount", half, np.uint8),
             ("flow", (*motion, 2), np.float32),
             ("field", (sizes.field, sizes.field, 2), np.float32),
             ("shown", sizes.frame, np.uint8),
@@ -148,6 +151,7 @@ class _Plan:
             ("moved", (3, *half), np.uint8),
             ("averaged", (3, *half), np.uint8),
             ("share", half, np.uint8),
+            ("amount", half, np.uint8),
             ("change", (3, *half), np.int16),
             ("histogram", (511,), np.int32),
             ("noise", (1,), np.float32),
@@ -164,7 +168,8 @@ class _Plan:
 
     def go_on_from(self, other: "_Plan") -> None:
         """Takes over the frame before, where it has the same size."""
-        if (other.sizes.frame, other.sizes.grid) == (self.sizes.frame, self.sizes.grid):
+        here, there = self.sizes, other.sizes
+        if (there.frame, there.gains.grid) == (here.frame, here.gains.grid):
             self._there["before"], self._averaged = other._there["before"], other._averaged
 
     def take(self, frame: BgrImage) -> None:
@@ -175,24 +180,29 @@ class _Plan:
 
     def describe(
         self,
-        noise: DenoiseRequest | None,
-        composition: Composition | None,
+        motion: Motion | None,
+        request: LightRequest | None,
+        window: Window | None,
         displacement: Displacement | None,
     ) -> None:
         """Writes what is to be done to the frame."""
         uniforms = self._here["uniforms"]
         uniforms[:] = 0
         uniforms[[9, 12, 19]] = 1  # what is not there has a size
-        if noise is not None:
-            amount = self._here["amount"]
-            amount[:] = resize(noise.amount, amount.shape[::-1])
-            uniforms[0] = noise.before and self._averaged
-            self._averaged = True
-            if noise.flow is not None:
+        if motion is not None:
+            uniforms[0] = self._averaged
+            if motion.flow is not None:
                 uniforms[1] = 1
-                self._here["flow"][:] = noise.flow
-        if composition is not None:
-            self._describe_light(composition, uniforms)
+                self._here["flow"][:] = motion.flow
+        if request is not None:
+            self._gains.describe(request)
+        if request is not None and window is not None:
+            uniforms[2] = len(request.patches)
+            uniforms[3:7] = window.left, window.top, window.right, window.bottom
+            for index, patch in enumerate(request.patches):
+                place: FloatArray = uniforms[7 + 3 * index : 10 + 3 * index]
+                left, top = patch.middle / 2 - patch.side / 4
+                place[:] = left, top, patch.side / 2 / self.sizes.gains.patch
         if displacement is not None:
             window, side = displacement.window, displacement.side
             uniforms[13:17] = window.left, window.top, window.right, window.bottom
@@ -202,6 +212,7 @@ class _Plan:
 
     def run(self, steps: _Steps) -> BgrImage:
         """The frame that was taken, as it was described; a new image."""
+        self._averaged = self._averaged or steps.denoise
         if steps in self._graphs:
             self._graphs[steps].launch()
             self._stream.synchronize()
@@ -213,27 +224,12 @@ class _Plan:
             self._graphs[steps] = self._stream.record(name, lambda: self._work(steps))
         return self._here["shown"].copy()
 
-    def _describe_light(self, composition: Composition, uniforms: AnyArray) -> None:
-        window, matte = composition.window, composition.matte
-        uniforms[3:7] = window.left, window.top, window.right, window.bottom
-        size = (self.sizes.grid[1], self.sizes.grid[0])
-        person = resize(composition.person, size)
-        around = composition.background
-        around = np.ones_like(person) if around is None else resize(around, size)
-        planes = [matte.a, matte.b, *cv2.split(person), *cv2.split(around)]
-        cv2.merge(planes, self._here["grid"])
-        uniforms[2] = len(composition.residuals)
-        for index, patch in enumerate(composition.residuals):
-            self._here["patches"][index] = patch.values
-            place: FloatArray = uniforms[7 + 3 * index : 10 + 3 * index]
-            place[:] = patch.left, patch.top, patch.side / self.sizes.patch
-
     def _work(self, steps: _Steps) -> None:
         there, (height, width, _) = self._there, self.sizes.frame
-        needed = ["uniforms"]
-        needed += ["amount", "flow"] * steps.denoise + ["grid", "patches"] * steps.light
-        for name in needed + ["field"] * steps.move:
+        for name in ["uniforms"] + ["flow"] * steps.denoise + ["field"] * steps.move:
             self._stream.upload(there[name], self._here[name])
+        if steps.denoise or steps.light:
+            self._gains.work(self._params)
         image = there["frame"]
         if steps.denoise:
             self._denoise()
@@ -241,8 +237,8 @@ class _Plan:
         if steps.light:
             self._stream.launch(
                 "compose", (-(-width // 64), -(-height // 16), 1), _THREADS,
-                image, there["grid"], there["patches"], there["uniforms"], there["lit"],
-                height, width, *self.sizes.grid, self.sizes.patch,
+                image, self._gains.grid, self._gains.patches, there["uniforms"], there["lit"],
+                height, width, *self.sizes.gains.grid, self.sizes.gains.patch,
             )  # fmt: skip
             image = there["lit"]
         if steps.move:
@@ -259,6 +255,10 @@ class _Plan:
         height, width, _ = self.sizes.frame
         _, h, w = there["half"].shape
         pixels = (-(-h * w // _THREADS), 1, 1)
+        launch(
+            "spread_amount", pixels, _THREADS,
+            self._gains.amount, there["amount"], *self.sizes.gains.grid, h, w,
+        )  # fmt: skip
         launch("halve", pixels, _THREADS, there["frame"], there["half"], height, width)
         self._stream.clear(there["histogram"])
         launch(

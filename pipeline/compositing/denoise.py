@@ -51,67 +51,44 @@ PARAMS = DenoiseParams()
 
 
 @dataclass(frozen=True, slots=True)
-class DenoiseRequest:
-    """What is to be done to one frame."""
+class Motion:
+    """From one frame to the next."""
 
-    amount: GrayImage
-    """`(h, w)` how much of the noise is to go, in 255 steps, at the analysis resolution."""
-    before: bool
-    """Whether there is a frame before to average with."""
     flow: FloatArray | None
-    """`(rows, columns, 2)` where its things were, in pixels of half the frame's size; None: where
-    they are."""
+    """`(rows, columns, 2)` where the next one's things were, in pixels of half the frame's size;
+    None: where they are."""
 
 
-class DenoiseRequests:
-    """Tells what is to be done, frame by frame of one stream; for one thread at a time."""
+class MotionEstimator:
+    """Follows one stream frame by frame; for one thread at a time."""
 
     def __init__(self, params: DenoiseParams = PARAMS) -> None:
         self._params = params
         self._flow = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST)
         self._last: tuple[GrayImage, tuple[int, int]] | None = None
-        """Luma at half of the analysis resolution, to tell motion by, and the half-size frame's
-        height and width."""
+        """Luma at half of the analysis resolution, and the half-size frame's height and width."""
 
-    def of(self, half: tuple[int, int], change: LightChange, lift: float) -> DenoiseRequest | None:
-        """What a frame needs; None where nothing is lifted.
+    def next(self, half: tuple[int, int], luma: GrayImage) -> Motion | None:
+        """From the frame before; None where none of this size came before.
 
         Args:
             half: height and width of the half-size frame.
-            change: what the frame's light is going to be multiplied by.
-            lift: as of `LightRequest`.
+            luma: of the frame at the analysis resolution.
         """
-        wanted = self._amount(change) if lift >= self._params.least else None
-        if wanted is None or not wanted.any():
-            self._last = None
-            return None
-        small = resize(change.luma, motion_size(change.luma.shape))
+        small = resize(luma, motion_size(luma.shape))
         last, self._last = self._last, (small, half)
         if last is None or last[1] != half or last[0].shape != small.shape:
-            return DenoiseRequest(wanted, before=False, flow=None)
-        return DenoiseRequest(wanted, before=True, flow=self._motion(last[0], small, half))
+            return None
+        return Motion(self._estimate(last[0], small, half))
 
     def reset(self) -> None:
         """Forgets the frames before."""
         self._last = None
 
-    def _amount(self, change: LightChange) -> GrayImage:
-        """As of `DenoiseRequest.amount`."""
-        params = self._params
-        around = change.background
-        if around is None:
-            around = np.ones(3, np.float32)
-        mask = change.mask[..., None]
-        gain = (change.gain * mask + around * (1 - mask)) @ LUMINANCE_RGB
-        gain = np.maximum(gain, 1e-3) ** np.float32(change.strength)
-        low, high = np.log(params.least), np.log(params.most)
-        share = np.clip((np.log(gain) - low) / (high - low), 0, 1)
-        return np.asarray(share * np.float32(255) + np.float32(0.5), np.uint8)
-
-    def _motion(
+    def _estimate(
         self, before: GrayImage, now: GrayImage, half: tuple[int, int]
     ) -> FloatArray | None:
-        """As of `DenoiseRequest.flow`."""
+        """As of `Motion.flow`."""
         flow = self._flow.calc(now, before, np.zeros((*now.shape, 2), np.float32))
         flow = cv2.GaussianBlur(flow, (0, 0), 0.75)
         flow *= np.array([half[1] / now.shape[1], half[0] / now.shape[0]], np.float32)
@@ -132,35 +109,34 @@ class LiftDenoiser:
     def __init__(self, params: DenoiseParams = PARAMS) -> None:
         self._params = params
         self._kernel = denoise_kernel() or OpenCvDenoise()
-        self._requests = DenoiseRequests(params)
+        self._motion = MotionEstimator(params)
         self._last: Planes | None = None
         """The frame before, with its noise averaged out."""
 
-    def apply(self, frame: BgrImage, change: LightChange, lift: float) -> BgrImage:
+    def apply(self, frame: BgrImage, change: LightChange, brightened: float) -> BgrImage:
         """The frame with as little noise as `change` needs.
 
         Args:
             frame: `(H, W, 3)`; not written to.
-            change: as of `DenoiseRequests.of`.
-            lift: as of `LightRequest`.
+            change: what the frame's light is going to be multiplied by.
+            brightened: as of `LightRequest`.
 
         Returns:
             `(H, W, 3)`; `frame` itself where nothing is lifted.
         """
         params, kernel = self._params, self._kernel
-        request = self._requests.of(half_size(frame), change, lift)
-        if request is None:
-            self._last = None
+        wanted = noise_amount(change, params) if brightened >= params.least else None
+        if wanted is None or not wanted.any():
+            self.reset()
             return frame
+        motion = self._motion.next(half_size(frame), change.luma)
         now, roughness = kernel.halve(frame, params.every)
-        amount = resize(request.amount, (now.shape[2], now.shape[1]))
+        amount = resize(wanted, (now.shape[2], now.shape[1]))
         noise = self._noise(roughness)
         planes, share = now, np.zeros_like(amount)
-        if request.before and self._last is not None:
+        if motion is not None and self._last is not None:
             limit = max(params.agree * noise, 1.0)
-            planes, share = kernel.average(
-                now, self._last, request.flow, amount, limit, params.keep
-            )
+            planes, share = kernel.average(now, self._last, motion.flow, amount, limit, params.keep)
         self._last = planes
         limits = (params.edges[0] * noise, params.edges[1] * noise)
         filtered = kernel.filter(planes, now[0], share, amount, limits, params.averaged)
@@ -168,7 +144,7 @@ class LiftDenoiser:
 
     def reset(self) -> None:
         """Forgets the frames before."""
-        self._requests.reset()
+        self._motion.reset()
         self._last = None
 
     def _noise(self, roughness: NDArray[np.int64]) -> float:
@@ -184,6 +160,19 @@ class LiftDenoiser:
 
         few = np.where(values <= 3 * mean(roughness), roughness, 0)
         return max(mean(few), self._params.quiet)
+
+
+def noise_amount(change: LightChange, params: DenoiseParams) -> GrayImage:
+    """`(h, w)` how much of the noise is to go, in 255 steps, at the analysis resolution."""
+    around = change.background
+    if around is None:
+        around = np.ones(3, np.float32)
+    mask = change.mask[..., None]
+    gain = (change.gain * mask + around * (1 - mask)) @ LUMINANCE_RGB
+    gain = np.maximum(gain, 1e-3) ** np.float32(change.strength)
+    low, high = np.log(params.least), np.log(params.most)
+    share = np.clip((np.log(gain) - low) / (high - low), 0, 1)
+    return np.asarray(share * np.float32(255) + np.float32(0.5), np.uint8)
 
 
 def half_size(frame: BgrImage) -> tuple[int, int]:

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from vcam_relight.pipeline.core.image import GrayImage, Map
+from vcam_relight.pipeline.core.image import FloatArray, GrayImage, Map
 from vcam_relight.pipeline.core.window import Window
 
 
@@ -39,9 +39,6 @@ class Matte:
 
     a: Map
     b: Map
-    mask: Map
-    """0..1, sharpened."""
-    params: MatteParams
 
     @staticmethod
     def of(mask: Map, luma: GrayImage, params: MatteParams) -> "Matte":
@@ -52,27 +49,33 @@ class Matte:
             luma: `(h, w)` of the frame on the mask's grid.
             params: how.
         """
-        scale = np.float32(1 / (params.foreground - params.background))
-        sharp = np.clip((mask - params.background) * scale, 0.0, 1.0)
         guide = luma * np.float32(1 / 255)
-        return Matte(*guided_filter(guide, sharp, params), sharp, params)
+        return Matte(*guided_filter(guide, _sharpened(mask, params), params))
 
-    def window(self, half: Window) -> Window | None:
-        """The part of the half-size frame that a person may touch; None when nobody is there."""
-        rows = np.flatnonzero(self.mask.max(axis=1) > self.params.margin)
-        columns = np.flatnonzero(self.mask.max(axis=0) > self.params.margin)
-        if not len(rows) or not len(columns):
-            return None
-        # Two box filters and the interpolation spread the mask this far.
-        reach = 2 * self.params.radius + 2
 
-        def span(places: NDArray[np.intp], cells: int, pixels: int) -> tuple[int, int]:
-            first, last = int(places[0]) - reach, int(places[-1]) + 1 + reach
-            return max(first, 0) * pixels // cells, min(-(-last * pixels // cells), pixels)
+def matte_window(mask: Map, half: Window, params: MatteParams) -> Window | None:
+    """The part of the half-size frame that a person may touch; None when nobody is there.
 
-        top, bottom = span(rows, self.mask.shape[0], half.bottom)
-        left, right = span(columns, self.mask.shape[1], half.right)
-        return Window(left, top, right, bottom)
+    Args:
+        mask: `(h, w)` 0..1, the segmenter's.
+        half: all of the half-size frame.
+        params: how the mask is sharpened.
+    """
+    rows, columns = (
+        np.flatnonzero(_sharpened(mask.max(axis=axis), params) > params.margin) for axis in (1, 0)
+    )
+    if not len(rows) or not len(columns):
+        return None
+    # Two box filters and the interpolation spread the mask this far.
+    reach = 2 * params.radius + 2
+
+    def span(places: NDArray[np.intp], cells: int, pixels: int) -> tuple[int, int]:
+        first, last = int(places[0]) - reach, int(places[-1]) + 1 + reach
+        return max(first, 0) * pixels // cells, min(-(-last * pixels // cells), pixels)
+
+    top, bottom = span(rows, mask.shape[0], half.bottom)
+    left, right = span(columns, mask.shape[1], half.right)
+    return Window(left, top, right, bottom)
 
 
 def guided_filter(guide: Map, mask: Map, params: MatteParams) -> tuple[Map, Map]:
@@ -95,3 +98,8 @@ def guided_filter(guide: Map, mask: Map, params: MatteParams) -> tuple[Map, Map]
     b = mean_mask - a * mean_guide
     steep = np.float32(1 / (1 - 2 * params.certain))
     return mean(np.asarray(a)) * steep, (mean(np.asarray(b)) - np.float32(params.certain)) * steep
+
+
+def _sharpened(mask: FloatArray, params: MatteParams) -> FloatArray:
+    scale = np.float32(1 / (params.foreground - params.background))
+    return np.asarray(np.clip((mask - params.background) * scale, 0.0, 1.0), np.float32)

@@ -2,11 +2,10 @@
 
 from functools import cached_property
 
-import cv2
 import numpy as np
 
-from vcam_relight.pipeline.core.color import linear_rgb
-from vcam_relight.pipeline.core.image import BgrImage, GrayImage, LinearRgb, Map
+from vcam_relight.pipeline.core.analysis_image import AnalysisImage
+from vcam_relight.pipeline.core.image import BgrImage, Map
 from vcam_relight.pipeline.core.resample import quick_resize, resize
 from vcam_relight.pipeline.effort import FULL
 from vcam_relight.pipeline.face.skin import skin_masks
@@ -43,18 +42,8 @@ class FrameContext:
         """Width and height of the analysis resolution."""
         self.scale = self.size[0] / faces.size[0]
         """Pixels at the analysis resolution for one of the frame."""
-        self.small = quick_resize(faces.small, self.size)
-        """`(h, w, 3)` the frame."""
-
-    @cached_property
-    def linear(self) -> LinearRgb:
-        """`(h, w, 3)` its linear light."""
-        return linear_rgb(self.small)
-
-    @cached_property
-    def luma(self) -> GrayImage:
-        """`(h, w)` its luma."""
-        return np.asarray(cv2.cvtColor(self.small, cv2.COLOR_BGR2GRAY), np.uint8)
+        self.image = AnalysisImage(quick_resize(faces.small, self.size))
+        """The frame."""
 
     @cached_property
     def mask(self) -> Map:

@@ -101,7 +101,7 @@ class LightAdapter:
             features = level_features(context)
             if features is not None:
                 log_gain = shipped_model().log_gain(features.values)
-                trust = color_trust(context.small) * features.skin_trust
+                trust = color_trust(context.image.bgr) * features.skin_trust
                 self._seen, self._looked = log_lift(log_gain, features.skin, trust), time
         value = self._lift.update(self._seen, time)
         return NO_LIFT if value is None else Lift.of(value)

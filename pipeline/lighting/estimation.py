@@ -49,7 +49,7 @@ _PARAMS = EstimationParams()
 def estimate_lighting(context: FrameContext, mapper: NormalMapper) -> FloatArray | None:
     """The lighting on the faces of one frame, of exposure 1; see `fit_lighting`."""
     normals, own = mapper.normals(context.faces, context.mask)
-    return fit_lighting(context.linear, normals, context.skins, own)
+    return fit_lighting(context.image.linear, normals, context.skins, own)
 
 
 def fit_lighting(

@@ -73,7 +73,7 @@ def level_features(
     skin = context.skin > 0
     if int(skin.sum()) < params.least_skin:
         return None
-    linear, mask = context.linear, context.mask
+    linear, mask = context.image.linear, context.mask
     light = linear @ LUMINANCE_RGB
     room, person = mask < params.background, (mask > params.person) & ~skin
     everything = np.ones(mask.shape, bool)

@@ -177,7 +177,7 @@ def _sample(
     # The same skin in both: where the face was found at first.
     context, room = FrameContext(framed, faces), FrameContext(taken, faces)
     skin = context.skins[0] > 0
-    before, after = context.linear[skin].mean(axis=0), room.linear[skin].mean(axis=0)
+    before, after = context.image.linear[skin].mean(axis=0), room.image.linear[skin].mean(axis=0)
     gain = np.log(np.maximum(before, 1e-3) / np.maximum(after, 1e-4)).astype(np.float32)
     return LevelSample(features, gain, person, float(before @ LUMINANCE_RGB))
 

@@ -52,6 +52,11 @@ FAULTS: dict[str, list[tuple[str, str, str]]] = {
         ("cells past the head's", "x < side && y < side;", "x <= side && y <= side;"),
         ("a feature of another", "put(20, person)", "put(19, person)"),
     ],
+    "light": [
+        ("pixels past the last", "  if (i >= h * w) return;\n  float g", "  float g"),
+        ("boxes over the edge", "reflected(i / w + down, h) * w", "(i / w + down) * w"),
+        ("gains of the next column", "3 * across.second + c]", "3 * across.second + 3 + c]"),
+    ],
     "frame": [
         ("gains are read too soon", "  __syncthreads();\n  const int row", "  const int row"),
         ("the tile's gains have too few rows", "gains[10][34][3]", "gains[9][34][3]"),

@@ -17,10 +17,14 @@ from torch.nn import functional
 
 from support.demo import demo_frames
 from vcam_relight.pipeline.compositing.apply import CpuApplier
-from vcam_relight.pipeline.compositing.base import LightChange, LightRequest, LocalGainPatch
+from vcam_relight.pipeline.compositing.base import Composition, LightRequest, LocalGain
 from vcam_relight.pipeline.compositing.cuda import CudaApplier
+from vcam_relight.pipeline.compositing.cuda_gains import GainPlan, GainSizes
+from vcam_relight.pipeline.compositing.denoise import PARAMS, noise_amount
 from vcam_relight.pipeline.compositing.displace import Displacement
+from vcam_relight.pipeline.compositing.guided_filter import MatteParams
 from vcam_relight.pipeline.controls import RelightSettings
+from vcam_relight.pipeline.core.analysis_image import AnalysisImage
 from vcam_relight.pipeline.core.image import BgrImage, FloatArray
 from vcam_relight.pipeline.core.timing import StageTimer
 from vcam_relight.pipeline.core.window import Window
@@ -55,6 +59,8 @@ from vcam_relight.pipeline.lighting.lobes import DistantLight, Lobes
 from vcam_relight.pipeline.lighting.presets import load_presets
 from vcam_relight.pipeline.relighter import Relighter
 
+GAINS = 2e-4
+"""Of gains and coefficients: sums of 49 in float32, in another order."""
 HALVES = 4e-3
 """Of the largest value: sums in float32 of products of halves, rounded to halves once; a layer's
 worst of thousands was 1.1e-3."""
@@ -137,7 +143,9 @@ def network(card: Card, seed: int) -> list[AnyArray]:
             assert float(off.quantile(0.98)) < NETWORK
             other = HeadPose(pose.rotation, pose.scale * 0.9, pose.shift + 0.1)
             turned, from_there = view.render(planes, other), made.renderer(all_planes, None, other)
-            kept = _downloaded(card, planes.buffer)[:, 1:-1, 1:-1, : all_planes.shape[1]]
+            kept = _downloaded(card, Stream(card), planes.buffer)[
+                :, 1:-1, 1:-1, : all_planes.shape[1]
+            ]
             pairs = [*zip(astuple(maps)[1:], astuple(expected)[1:], strict=True)]
             pairs += [*zip(astuple(volume), astuple(seen), strict=True)]
             pairs += [(turned.albedo, from_there.albedo), (turned.depth, from_there.depth)]
@@ -145,7 +153,7 @@ def network(card: Card, seed: int) -> list[AnyArray]:
             for got, wanted in pairs:
                 assert got.shape == wanted.shape
                 assert float((got - wanted).abs().max()) < NETWORK * float(wanted.abs().max() + 1)
-            features = _downloaded(card, memory.features.buffer)
+            features = _downloaded(card, Stream(card), memory.features.buffer)
             own_features = own.features.permute(0, 2, 3, 1).numpy()
             assert np.abs(features - own_features).max() < NETWORK * np.abs(own_features).max()
             results += [maps.normal.numpy(), volume.albedo.numpy(), kept, features]
@@ -169,6 +177,34 @@ def gains(card: Card, seed: int) -> list[AnyArray]:
         assert expected.std() > 0.05
         assert np.abs(np.log(got) - np.log(expected)).max() < GAIN
         results.append(got)
+    return results
+
+
+def lights(card: Card, seed: int) -> list[AnyArray]:
+    """`light.cu` against numpy and OpenCV: odd and tiny sizes, walls that stay, no patches."""
+    rng, results, stream = np.random.default_rng(seed), [], Stream(card)
+    for width, height, rows, columns, count in (
+        (48, 27, 7, 12, 2), (13, 5, 5, 13, 1), (2, 9, 3, 1, 0), (1, 1, 1, 1, 0),
+    ):  # fmt: skip
+        request = _request(rng, (width, height), (rows, columns), count)
+        plan = GainPlan(stream, GainSizes.of(request, None))
+        plan.describe(request)
+        plan.work(PARAMS)
+        grid, patches, amount = (
+            _downloaded(card, stream, one) for one in (plan.grid, plan.patches, plan.amount)
+        )
+        change = request.change()
+        composed = Composition.of(np.zeros((64, 64, 3), np.uint8), change, MatteParams())
+        assert composed is not None
+        around = composed.background
+        if around is None:
+            around = np.ones_like(composed.person)
+        expected = np.dstack([composed.matte.a, composed.matte.b, composed.person, around])
+        assert np.abs(grid - expected).max() < GAINS * max(np.abs(expected).max(), 1)
+        for patch, residual in zip(patches, composed.residuals, strict=False):
+            assert np.abs(patch - residual.values).max() < GAINS
+        assert np.abs(amount.astype(int) - noise_amount(change, PARAMS)).max() <= 1
+        results += [grid, patches[:count], amount]
     return results
 
 
@@ -203,8 +239,8 @@ def products(card: Card, seed: int) -> list[AnyArray]:
 
 
 CASES: dict[str, Case] = {
-    "convolution": convolutions, "triplane": network, "shading": gains, "frame": frames,
-    "measure": products,
+    "convolution": convolutions, "triplane": network, "shading": gains, "light": lights,
+    "frame": frames, "measure": products,
 }  # fmt: skip
 """By the file of the kernels that they are about."""
 
@@ -227,8 +263,27 @@ def _close(stream: Stream, out: Buffer, expected: Tensor, tolerance: float) -> A
     return got
 
 
-def _downloaded(card: Card, buffer: Buffer) -> AnyArray:
-    stream, array = Stream(card), np.empty(buffer.shape, buffer.dtype)
+def _request(
+    rng: np.random.Generator, size: tuple[int, int], coarse: tuple[int, int], patches: int
+) -> LightRequest:
+    """Any light on any image."""
+
+    def maps(*shape: int) -> FloatArray:
+        return rng.uniform(0, 3, shape).astype(np.float32)
+
+    width, height = size
+    image = AnalysisImage(rng.integers(0, 256, (height, width, 3), np.uint8))
+    mask = np.clip(maps(height, width), 0, 1)
+    some = [
+        LocalGain(maps(9, 9, 3), maps(9, 9, 3), maps(9, 9, 1), maps(9, 9, 3) / 3, maps(2), 8.0)
+        for _ in range(patches)
+    ]
+    wall = maps(3) if patches else None
+    return LightRequest(maps(*coarse, 3), maps(3), wall, image, mask, some, 0.8, 4.0)
+
+
+def _downloaded(card: Card, stream: Stream, buffer: Buffer) -> AnyArray:
+    array = np.empty(buffer.shape, buffer.dtype)
     stream.download(array, buffer)
     stream.synchronize()
     return array
@@ -326,24 +381,24 @@ def _clip(
         at = (index + 1) // 2  # some frames move, others do not
         frame = still[at : at + height, at : at + width]
         frame = np.clip(frame + rng.normal(0, 4, frame.shape), 0, 255).astype(np.uint8)
-        gray = cv2.cvtColor(frame, cv2.COLOR_BGR2GRAY)
         patches = [
-            LocalGainPatch(
-                gain(0.3, 3, (32, 32)), gain(0.3, 3, (32, 32)), fade,
+            LocalGain(
+                gain(0.3, 3, (32, 32)), gain(0.3, 3, (32, 32)), fade, gain(0, 1, (32, 32)),
                 np.array(size, np.float32) * np.float32(place), float(max(min(size) / 2, 1)),
             )
             for place in ([0.5, 0.5], [0.1, 0.9])
         ]  # fmt: skip
-        change = LightChange(
-            gain(1, 6, grid), person, np.asarray(cv2.resize(gray, grid)), gain(0.5, 3, grid),
-            patches, 0.9,
+        lift, wall = (rng.uniform(*span, 3).astype(np.float32) for span in ((1, 4), (0.5, 3)))
+        some = LightRequest(
+            gain(0.5, 2, (12, 7)), lift, wall,
+            AnalysisImage(np.asarray(cv2.resize(frame, grid), np.uint8)), person, patches, 0.9,
+            1.0 if index == 3 else 4.0,  # a light that comes on
         )  # fmt: skip
-        lift = 1.0 if index == 3 else 4.0  # a light that comes on
         if index == 2:
-            change = replace(change, background=None, patches=patches[:1])
+            some = replace(some, wall=None, patches=patches[:1])
         if index == 4:
-            change = replace(change, mask=np.zeros_like(person), patches=())
-        request = None if index == 5 else LightRequest(change, lift)
+            some = replace(some, mask=np.zeros_like(person), patches=())
+        request = None if index == 5 else some
         field = cv2.resize(rng.normal(0, 3, (4, 4, 2)).astype(np.float32), (24, 24))
         window = Window(width // 5, height // 5, max(width - 2, 1), height)
         middle = np.array(size, np.float32) * np.float32([0.6, 0.4])

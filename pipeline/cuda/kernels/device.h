@@ -64,3 +64,17 @@ ON_BOTH Pair pair_of(int i, int low, int high) {
   const auto bounded = [&](int one) { return one < low ? low : one > high ? high : one; };
   return {bounded(near_), bounded(other)};
 }
+
+// Where a pixel of one image is among the pixels of another: first neighbour, share of the second.
+struct Place {
+  int first, second;
+  float share;
+};
+ON_BOTH Place placed(float at, int count) {
+  at = clamped(at, 0, count - 1.0f);
+  const int first = int(at) < count - 2 ? int(at) : count > 1 ? count - 2 : 0;
+  return {first, within(first + 1, count), at - first};
+}
+ON_BOTH Place placed(int i, int fine, int coarse) {
+  return placed((i + 0.5f) * coarse / fine - 0.5f, coarse);
+}

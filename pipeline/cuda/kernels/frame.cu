@@ -15,20 +15,6 @@ struct Uniforms {
 
 ON_BOTH int halved(int side) { return side > 1 ? side / 2 : 1; }
 
-// Where a pixel of one image is among the pixels of another: first neighbour, share of the second.
-struct Place {
-  int first, second;
-  float share;
-};
-ON_BOTH Place placed(float at, int count) {
-  at = clamped(at, 0, count - 1.0f);
-  const int first = int(at) < count - 2 ? int(at) : count > 1 ? count - 2 : 0;
-  return {first, within(first + 1, count), at - first};
-}
-ON_BOTH Place placed(int i, int fine, int coarse) {
-  return placed((i + 0.5f) * coarse / fine - 0.5f, coarse);
-}
-
 extern "C" __global__ void __launch_bounds__(256)
     halve(const Byte* frame, Byte* half, int height, int width) {
   const int h = halved(height), w = halved(width), i = blockIdx.x * 256 + threadIdx.x;

@@ -6,12 +6,11 @@ the ratio of the target lighting's shading to the source lighting's.
 
 import numpy as np
 
-from vcam_relight.pipeline.compositing.background import background_gain
-from vcam_relight.pipeline.compositing.base import LightChange
-from vcam_relight.pipeline.compositing.choose import fastest_compositor
-from vcam_relight.pipeline.compositing.denoise import LiftDenoiser
+from vcam_relight.pipeline.compositing.apply import CpuApplier
+from vcam_relight.pipeline.compositing.background import wall_gain
+from vcam_relight.pipeline.compositing.base import LightRequest
 from vcam_relight.pipeline.compositing.face_exposure import FaceExposure, FaceGain
-from vcam_relight.pipeline.compositing.gain import highlight_rolloff, soft_limit
+from vcam_relight.pipeline.compositing.gain import soft_limit
 from vcam_relight.pipeline.controls import RelightSettings
 from vcam_relight.pipeline.core.color import luminance
 from vcam_relight.pipeline.core.image import BgrImage, FloatArray
@@ -56,8 +55,7 @@ class GeometryStream:
     def __init__(self, mapper: NormalMapper, timer: StageTimer) -> None:
         self._mapper = mapper
         self._timer = timer
-        self._compositor = fastest_compositor()
-        self._denoiser = LiftDenoiser()
+        self._applier = CpuApplier(timer)
         self._adapter = LightAdapter()
         self._exposure = FaceExposure()
 
@@ -71,7 +69,7 @@ class GeometryStream:
             context = FrameContext(frame, faces, self.effort.analysis_side)
             normals, own = self._mapper.normals(faces, context.mask)
         with self._timer.stage("present light"):
-            estimate = fit_lighting(context.linear, normals, context.skins, own)
+            estimate = fit_lighting(context.image.linear, normals, context.skins, own)
             source = self._adapter.observe(estimate, faces.time)
             needed = self._adapter.lift(context)
             asked = self._adapter.target(lighting, settings, source, needed)
@@ -79,15 +77,14 @@ class GeometryStream:
         if strength == 0.0:
             return frame
         with self._timer.stage("ratio"):
-            target, linear = asked.light, context.linear
+            target, linear = asked.light, context.image.linear
             ratio = soft_limit(log_ratio(source, target, normals))
             lift = asked.lift * np.float32(settings.intensity)
             if asked.exposure is not None:
                 face = FaceGain.of(ratio, linear, context.skin)
                 level = asked.exposure * settings.intensity
                 lift = self._exposure.factor(face, asked.lift, level, lighting, faces.time)
-            gain = highlight_rolloff(ratio * lift, linear)
-            background = background_gain(
+            wall = wall_gain(
                 source,
                 target.sh * (lift / asked.lift),
                 asked.lift,
@@ -95,17 +92,16 @@ class GeometryStream:
                 context.mask,
                 settings.background,
             )
-            change = LightChange(gain, context.mask, context.luma, background, strength=strength)
-        with self._timer.stage("denoise"):
-            clean = self._denoiser.apply(frame, change, luminance(asked.lift))
-        with self._timer.stage("composition"):
-            return self._compositor.apply(clean, change)
+        request = LightRequest(
+            ratio, lift, wall, context.image, context.mask, (), strength, luminance(asked.lift)
+        )
+        return self._applier.apply(frame, request, None)
 
     def reset(self) -> None:
         """Forgets the frames before."""
         self._adapter.reset()
         self._exposure.reset()
-        self._denoiser.reset()
+        self._applier.reset()
 
     def close(self) -> None:
         """Nothing is held."""

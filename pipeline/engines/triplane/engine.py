@@ -7,10 +7,10 @@ import numpy as np
 import torch
 
 from vcam_relight.pipeline.compositing.apply import make_applier
-from vcam_relight.pipeline.compositing.background import background_gain
-from vcam_relight.pipeline.compositing.base import LightChange, LightRequest
+from vcam_relight.pipeline.compositing.background import wall_gain
+from vcam_relight.pipeline.compositing.base import LightRequest
 from vcam_relight.pipeline.compositing.face_exposure import FaceExposure
-from vcam_relight.pipeline.compositing.gain import highlight_rolloff, soft_limit
+from vcam_relight.pipeline.compositing.gain import soft_limit
 from vcam_relight.pipeline.controls import RelightSettings
 from vcam_relight.pipeline.core.color import luminance
 from vcam_relight.pipeline.core.image import BgrImage, FloatArray, GrayImage, RgbGain
@@ -189,7 +189,7 @@ class TriplaneStream:
     def source_lighting(self, context: FrameContext) -> FloatArray:
         """`(9, 3)` of the largest face in the first frame, with the colours that are believed."""
         head = self._find_heads(context, AMBIENT)[0]
-        color = color_trust(context.small) * self._adapter.lift(context).coloured
+        color = color_trust(context.image.bgr) * self._adapter.lift(context).coloured
         return _source(head, color)
 
     def reset(self) -> None:
@@ -237,7 +237,7 @@ class TriplaneStream:
     ) -> _HeadInFrame:
         found, time = self._finder.find(face.landmarks), context.faces.time
         crop = HeadCrop.of(found)
-        luma = crop.scaled(context.scale).cut(context.luma, OUTPUT)
+        luma = crop.scaled(context.scale).cut(context.image.luma, OUTPUT)
         pose = pose_in_crop(found, crop.middle, crop.side)
 
         def request(last: HeadEstimate | None) -> Future[HeadEstimate]:
@@ -270,7 +270,7 @@ class TriplaneStream:
         if strength == 0.0:
             return None
         with self._timer.stage("shading"):
-            color = color_trust(context.small)
+            color = color_trust(context.image.bgr)
             needed = self._adapter.lift(context)
             # In steps: a head's gain is made anew whenever it changes.
             colors = round(color * needed.coloured * _COLOR_STEPS) / _COLOR_STEPS
@@ -287,23 +287,24 @@ class TriplaneStream:
             if asked.exposure is not None:
                 level, time = asked.exposure * settings.intensity, faces.time
                 lift = self._exposure.factor(lights[0].face(), asked.lift, level, lighting, time)
-            linear = context.linear
-            change = LightChange(
-                highlight_rolloff(body * lift, linear),
+            wall = wall_gain(
+                source,
+                target.sh * (lift / asked.lift),
+                asked.lift,
+                context.image.linear,
                 context.mask,
-                context.luma,
-                background_gain(
-                    source,
-                    target.sh * (lift / asked.lift),
-                    asked.lift,
-                    linear,
-                    context.mask,
-                    settings.background,
-                ),
-                [light.patch(lift) for light in lights],
-                strength,
+                settings.background,
             )
-        return LightRequest(change, luminance(asked.lift))
+        return LightRequest(
+            ratio,
+            lift,
+            wall,
+            context.image,
+            context.mask,
+            [light.local() for light in lights],
+            strength,
+            luminance(asked.lift),
+        )
 
     def _light(
         self,

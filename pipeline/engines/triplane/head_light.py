@@ -4,9 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from vcam_relight.pipeline.compositing.base import LocalGainPatch
+from vcam_relight.pipeline.compositing.base import LocalGain
 from vcam_relight.pipeline.compositing.face_exposure import FaceGain
-from vcam_relight.pipeline.compositing.gain import highlight_rolloff
 from vcam_relight.pipeline.core.image import FloatArray, LinearRgb, Map, RgbGain
 from vcam_relight.pipeline.engines.triplane.network.model import OUTPUT
 from vcam_relight.pipeline.face.frame_context import FrameContext
@@ -50,7 +49,7 @@ class HeadLight:
             gain,
             small.cut_map(body, OUTPUT),
             alpha,
-            small.cut_map(context.linear, OUTPUT),
+            small.cut_map(context.image.linear, OUTPUT),
             small.cut_map(context.skin, OUTPUT),
         )
 
@@ -62,10 +61,7 @@ class HeadLight:
         )
         return FaceGain.of(base + (gain - base) * alpha, linear, skin)
 
-    def patch(self, lift: FloatArray) -> LocalGainPatch:
-        """What the compositor takes, multiplied by `lift` `(3,)` RGB."""
-        gain, base = (
-            highlight_rolloff(values * lift, self.linear) for values in (self.gain, self.base)
-        )
+    def local(self) -> LocalGain:
+        """What changes the frame."""
         middle, side = self.crop.middle, self.crop.side
-        return LocalGainPatch(gain, np.maximum(base, np.float32(1e-3)), self.alpha, middle, side)
+        return LocalGain(self.gain, self.base, self.alpha, self.linear, middle, side)
