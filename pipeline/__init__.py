@@ -6,7 +6,7 @@ Knows nothing of cameras or sockets. The path of a frame:
     head/         pose; a normal for each pixel
     lighting/     presets, SH files, HDRIs, photos               -> Lighting
                   source lighting, then the target for this frame
-    engines/      head, source and target lighting               -> LightChange
+    engines/      head, source and target lighting               -> LightRequest
     compositing/  frame times gain                               -> image
     relighter     the above for one stream
 """
