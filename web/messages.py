@@ -145,6 +145,37 @@ class ServerState(StateMessage, JoinState):
     peers: int
 
 
+class SourceInfo(TypedDict):
+    """A camera or clip that can be chosen."""
+
+    source: str
+    """What `SourceWish` names."""
+    label: str
+
+
+class SourcesState(TypedDict):
+    """The answer to `GET /api/source`, and to a `SourceWish` that came true."""
+
+    sources: list[SourceInfo]
+    source: str
+    """The one that is shown."""
+    size: tuple[int, int]
+    """Width and height in pixels that are asked of it."""
+    fps: float
+    sizes: list[tuple[int, int]]
+    rates: list[float]
+    fixed: bool
+    """Whether a browser is the camera, so that there is nothing to choose."""
+
+
+class SourceWish(TypedDict):
+    """The body of `POST /api/source`."""
+
+    source: str
+    size: tuple[int, int]
+    fps: float
+
+
 class AckMessage(TypedDict):
     """A `set` was accepted: the settings as they are now."""
 

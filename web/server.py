@@ -12,6 +12,7 @@ from pathlib import Path
 from aiohttp import WSCloseCode, web
 
 from vcam_relight.vcam.core.errors import VcamError
+from vcam_relight.vcam.core.frame import VideoMode
 from vcam_relight.vcam.core.hosts import is_loopback
 from vcam_relight.vcam.stream.session import Session, SessionManager
 from vcam_relight.web.commands import CommandSocket
@@ -35,12 +36,14 @@ from vcam_relight.web.metrics import Metrics
 from vcam_relight.web.panel.preview import PreviewSink
 from vcam_relight.web.panel.socket import PanelSocket
 from vcam_relight.web.security import Guard, allowed_hosts, new_token
+from vcam_relight.web.sources import SourceControl
 from vcam_relight.web.webrtc import aiortc_patches
 from vcam_relight.web.webrtc.peer import PeerHub, PeerPort
 
 log = logging.getLogger(__name__)
 
 PAGES = {"/": "index.html", "/peer": "peer.html"}
+MODE = VideoMode((1280, 720), 30.0)
 CAMERA = CameraInfo(width=1280, height=720, fps=30)
 """What browsers are asked for."""
 
@@ -71,6 +74,7 @@ class WebServer:
         main: Session,
         preview: PreviewSink,
         peer_port: PeerPort | None = None,
+        mode: VideoMode = MODE,
     ) -> None:
         """Does not listen yet.
 
@@ -80,6 +84,7 @@ class WebServer:
             main: the program's own session, which the panel shows and controls.
             preview: one of its sinks.
             peer_port: its source and one of its sinks when a browser is its camera.
+            mode: what was asked of its source.
         """
         self.config = config
         self.token = new_token()
@@ -90,6 +95,7 @@ class WebServer:
         self._hub = PeerHub(sessions, main.loop.settings, self._lag, config.ice_servers, own)
         self._metrics = Metrics(sessions)
         self._commands = CommandSocket(self._control)
+        self._sources = SourceControl(main.loop, mode)
         self._sockets: set[web.WebSocketResponse] = set()
         self._listener: Listener | None = None
         self._lag_task: asyncio.Task[None] | None = None
@@ -154,6 +160,8 @@ class WebServer:
         app.router.add_get("/api/state", self._state)
         app.router.add_post("/api/settings", self._change)
         app.router.add_post("/api/offer", self._offer)
+        app.router.add_get("/api/source", self._sources.show)
+        app.router.add_post("/api/source", self._sources.choose)
         app.router.add_get("/metrics", self._metrics.answer)
         app.router.add_get("/ws", self._websocket)
         app.on_shutdown.append(self._close_sockets)

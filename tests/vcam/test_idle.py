@@ -14,6 +14,8 @@ IDLE_TIMEOUT_S = 0.1
 class RestingSource(NumberedSource):
     """Counts how often it is let go of."""
 
+    can_rest = True
+
     held = False
 
     def open(self) -> None:

@@ -100,6 +100,25 @@ async def test_presets_and_sliders_change_the_image(browser: Any) -> None:
         assert "fps" in numbers and "dropped" in numbers and "640 × 360" in numbers
 
 
+async def test_the_camera_is_chosen_in_the_panel(browser: Any) -> None:
+    async with running() as served, opened(browser, served.server.url) as page:
+        await new_frames(page, "picture")
+        camera, picture = page.get_by_label("Camera", exact=True), page.get_by_label("Picture")
+        assert "Demo clip" in await camera.inner_text()
+        await camera.select_option("demo")
+        await until(lambda: served.loop.source.label == "demo clip")
+        await see(page, "$('numbers').innerText.includes('1280 × 720')")
+        await picture.select_option("640,360@15")
+        await see(page, "$('numbers').innerText.includes('640 × 360')")
+        await camera.select_option(label="scene")  # what the program began with, say a file
+        await level_becomes(page, "picture", DIM)
+        status, answer = await served.post(
+            "/api/source", {"source": "/etc/passwd", "size": [640, 360], "fps": 15}
+        )
+        assert status == 400 and "no source" in answer["error"]
+        assert served.loop.source.label == "scene" and served.loop.problem == ""
+
+
 async def test_the_light_is_dragged_on_the_image(browser: Any) -> None:
     async with running() as served, opened(browser, served.server.url) as page:
         await new_frames(page, "picture")

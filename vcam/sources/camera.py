@@ -74,6 +74,11 @@ class CameraSource(Source):
         self._closing = False
         self._attempt: CaptureAttempt | None = None
 
+    @property
+    def index(self) -> int:
+        """The camera's number; another one when it came back under another."""
+        return self._index
+
     def open(self) -> None:
         """Opens the camera and waits for its first frame; does nothing when it is open.
 

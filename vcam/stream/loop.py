@@ -8,6 +8,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -83,8 +84,8 @@ class FrameLoop:
                 raise, in which case frames pass through.
             settings: read anew for each frame.
             sinks: each gets every frame that it is quick enough for.
-            idle_timeout: seconds without a consumer after which the source is closed, or not read
-                where it can pause, until there is one; None: never.
+            idle_timeout: seconds without a consumer after which a source that can rest is closed,
+                and one that can pause is not read, until there is one; None: never.
             load_grace_period: seconds that frames wait for an engine; then they pass through
                 while it loads.
             governor: chooses what frames are worth, for this loop alone; None: always the most.
@@ -101,6 +102,8 @@ class FrameLoop:
         self._make_relighter = make_relighter
         self._inbox: Mailbox[_Arrival] = Mailbox()
         self._stop = threading.Event()
+        self._next: _NextSource | None = None
+        self._next_lock = threading.Lock()
         self._started = False
         self._idle = False
         self._source_problem = ""
@@ -128,12 +131,33 @@ class FrameLoop:
         except Exception:  # the sinks must be completed all the same
             log.debug("source %s", self.source.label, exc_info=True)
         self._inbox.close()
+        with self._next_lock:
+            switch, self._next = self._next, None
+        if switch is not None:
+            switch.refuse(SourceError("the program ends"))
         for thread in self._threads:
             if thread.ident is not None:
                 thread.join(timeout=5.0)
         for runner in self.runners:
             runner.stop()
         self.finished.set()
+
+    def switch(self, source: Source) -> "Future[None]":
+        """Goes on with another source, or, where it does not open, with the one that there is.
+
+        Args:
+            source: not open, unless it opened by itself; the loop closes it in the end.
+
+        Returns:
+            What is done when its first frame can be read; or has the `SourceError`.
+        """
+        switch = _NextSource(source, Future())
+        with self._next_lock:
+            before, self._next = self._next, switch
+        if before is not None:
+            before.refuse(SourceError("another source was chosen meanwhile"))
+        self.source.close()  # wakes its `read`
+        return switch.done
 
     @property
     def problem(self) -> str:
@@ -179,7 +203,7 @@ class FrameLoop:
             while not self._stop.is_set():
                 generation += 1
                 try:
-                    self.source.open()
+                    self._open()
                     if self._read_all(generation, backoff):
                         return
                     self.source.close()
@@ -192,24 +216,54 @@ class FrameLoop:
                     self._source_failed(f"{self.source.label} failed: {error}")
                 finally:
                     self.source.close()
-                self._stop.wait(backoff.next())
+                self._pause(backoff.next())
         except Exception as error:  # it did not even close
             log.debug("source %s", self.source.label, exc_info=True)
             self._source_failed(f"{self.source.label} failed: {error}")
         finally:
             self._inbox.close()
 
+    def _open(self) -> None:
+        with self._next_lock:
+            switch, self._next = self._next, None
+        if switch is None:
+            self.source.open()
+            return
+        self.source.close()  # both may be the same camera, in another size
+        try:
+            switch.source.open()
+        except Exception as error:
+            log.debug("source %s", switch.source.label, exc_info=True)
+            what = str(error) if isinstance(error, SourceError) else f"{type(error).__name__}"
+            log.warning("%s stays: %s", self.source.label, what)
+            switch.refuse(error)
+            self.source.open()
+            return
+        self.source = switch.source
+        self._source_problem = ""
+        switch.done.set_result(None)
+
+    def _pause(self, seconds: float) -> None:
+        """Until so long is over, the loop stops, or there is another source to try."""
+        end = time.perf_counter() + seconds
+        while self._next is None and (left := end - time.perf_counter()) > 0:
+            if self._stop.wait(min(left, WAKE_INTERVAL_S)):
+                return
+
     def _read_all(self, generation: int, backoff: Backoff) -> bool:
         """Reads on; raises when the source is lost.
 
         Returns:
             True at the end of the stream or of the loop, False when there was no consumer for
-            `idle_timeout`.
+            `idle_timeout`, or there is another source.
         """
         consumed_at = time.perf_counter()
         self._idle = not self._has_consumers()
+        rests = self.source.can_rest or self.source.can_pause
         while not self._stop.is_set():
             frame = self.source.read()
+            if self._next is not None:
+                return False
             if frame is None:
                 return True
             if self._source_problem:
@@ -222,7 +276,7 @@ class FrameLoop:
             now = time.perf_counter()
             if not self._idle:
                 consumed_at = now
-            elif self._idle_timeout is not None and now - consumed_at > self._idle_timeout:
+            elif rests and self._idle_timeout and now - consumed_at > self._idle_timeout:
                 if not self.source.can_pause:
                     return False
                 self._rest()
@@ -230,15 +284,16 @@ class FrameLoop:
 
     def _rest(self) -> None:
         log.debug("%s rests", self.source.label)
-        while not self._has_consumers() and not self._stop.wait(WAKE_INTERVAL_S):
-            pass
+        while not self._has_consumers() and self._next is None:
+            if self._stop.wait(WAKE_INTERVAL_S):
+                break
         log.debug("%s wakes", self.source.label)
 
     def _has_consumers(self) -> bool:
         return any(runner.sink.has_consumers for runner in self.runners)
 
     def _source_failed(self, problem: str) -> None:
-        if self._stop.is_set():
+        if self._stop.is_set() or self._next is not None:
             return
         if problem != self._source_problem:
             log.warning("%s", problem)
@@ -292,6 +347,19 @@ class FrameLoop:
         governor.frame(begin, time.perf_counter(), self._inbox.dropped)
         if governor.level != before:
             log.debug("effort: %s (%s)", governor.effort.name, governor.reason or "there is room")
+
+
+@dataclass(frozen=True, slots=True)
+class _NextSource:
+    """A source to go on with, and who waits for it."""
+
+    source: Source
+    done: "Future[None]"
+
+    def refuse(self, error: Exception) -> None:
+        """It is not to be; it is closed, should it be open."""
+        self.source.close()
+        self.done.set_exception(error)
 
 
 @dataclass(frozen=True, slots=True)

@@ -161,6 +161,30 @@ export interface ServerState {
   peers: number;
 }
 
+/** A camera or clip that can be chosen. */
+export interface SourceInfo {
+  source: string;
+  label: string;
+}
+
+/** The answer to `GET /api/source`, and to a `SourceWish` that came true. */
+export interface SourcesState {
+  sources: SourceInfo[];
+  source: string;
+  size: [number, number];
+  fps: number;
+  sizes: [number, number][];
+  rates: number[];
+  fixed: boolean;
+}
+
+/** The body of `POST /api/source`. */
+export interface SourceWish {
+  source: string;
+  size: [number, number];
+  fps: number;
+}
+
 /** A `set` was accepted: the settings as they are now. */
 export interface AckMessage {
   type: "ack";

@@ -8,6 +8,7 @@ import { buildControls } from "./controls.js";
 import { $, byId, isFor } from "./dom.js";
 import { wireLight } from "./light.js";
 import { RefusedEvent, SettingsSync } from "./settings.js";
+import { wireSource } from "./source.js";
 import { parseFrame, Stage } from "./stage.js";
 import { numbers, REFUSED, route, showNotice, showState, STOPPED } from "./status.js";
 import { wireTheme } from "./theme.js";
@@ -28,6 +29,7 @@ const send = (/** @type {ClientMessage} */ message) => {
   return true;
 };
 const settings = new SettingsSync(send);
+const refreshSource = wireSource();
 const canvas = byId("picture", HTMLCanvasElement);
 const stage = new Stage({ stage: $("stage"), canvas, wipe: $("wipe") }, sendView);
 
@@ -41,6 +43,7 @@ function connect() {
     tries = 0;
     stopped = false;
     sendView();
+    refreshSource();
   });
   socket.addEventListener("message", async ({ data }) => {
     if (typeof data === "string") return settings.receive(JSON.parse(data));

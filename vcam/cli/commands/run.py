@@ -166,8 +166,7 @@ def _build(args: argparse.Namespace, store: "SettingsStore", stack: ExitStack) -
     sessions = SessionManager(
         make_relighter, max_sessions=1 + args.max_peers, governed=args.quality == "auto"
     )
-    rests = (source.can_rest or source.can_pause) and not args.always_on
-    main = sessions.create(source, store, sinks, IDLE_TIMEOUT_S if rests else None)
+    main = sessions.create(source, store, sinks, None if args.always_on else IDLE_TIMEOUT_S)
     ice_servers = IceServers(tuple(args.ice_server))
     config = WebConfig(
         args.host, args.port, args.tls_cert, args.tls_key, ice_servers, control_path()
@@ -175,7 +174,7 @@ def _build(args: argparse.Namespace, store: "SettingsStore", stack: ExitStack) -
     return Live(
         sessions,
         main,
-        lambda: WebServer(config, sessions, main, preview, port),
+        lambda: WebServer(config, sessions, main, preview, port, mode),
         args.seconds,
         browser=not args.no_browser,
     )
