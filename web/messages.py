@@ -176,6 +176,14 @@ class SourceWish(TypedDict):
     fps: float
 
 
+class RecordingState(TypedDict):
+    """The answer to `POST /api/recording`."""
+
+    on: bool
+    path: str
+    """Where the file is, or is going to be; empty where there is none."""
+
+
 class AckMessage(TypedDict):
     """A `set` was accepted: the settings as they are now."""
 

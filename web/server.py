@@ -35,6 +35,7 @@ from vcam_relight.web.messages import MAX_MESSAGE, CameraInfo, ServerState
 from vcam_relight.web.metrics import Metrics
 from vcam_relight.web.panel.preview import PreviewSink
 from vcam_relight.web.panel.socket import PanelSocket
+from vcam_relight.web.recording import RecordingControl
 from vcam_relight.web.security import Guard, allowed_hosts, new_token
 from vcam_relight.web.sources import SourceControl
 from vcam_relight.web.webrtc import aiortc_patches
@@ -96,6 +97,7 @@ class WebServer:
         self._metrics = Metrics(sessions)
         self._commands = CommandSocket(self._control)
         self._sources = SourceControl(main.loop, mode)
+        self._recording = RecordingControl(main.loop, mode.fps)
         self._sockets: set[web.WebSocketResponse] = set()
         self._listener: Listener | None = None
         self._lag_task: asyncio.Task[None] | None = None
@@ -162,6 +164,7 @@ class WebServer:
         app.router.add_post("/api/offer", self._offer)
         app.router.add_get("/api/source", self._sources.show)
         app.router.add_post("/api/source", self._sources.choose)
+        app.router.add_post("/api/recording", self._recording.answer)
         app.router.add_get("/metrics", self._metrics.answer)
         app.router.add_get("/ws", self._websocket)
         app.on_shutdown.append(self._close_sockets)

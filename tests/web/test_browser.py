@@ -2,8 +2,10 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
+import av
 import pytest
 import pytest_asyncio
 
@@ -117,6 +119,33 @@ async def test_the_camera_is_chosen_in_the_panel(browser: Any) -> None:
         )
         assert status == 400 and "no source" in answer["error"]
         assert served.loop.source.label == "scene" and served.loop.problem == ""
+
+
+async def test_a_recording_begins_and_ends_in_the_panel(
+    browser: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_VIDEOS_DIR", str(tmp_path / "Videos"))
+    async with running() as served, opened(browser, served.server.url) as page:
+        await new_frames(page, "picture")
+        button = page.locator("#record")
+        await button.click()
+        await see(page, "$('record').ariaPressed === 'true'")
+        await until(lambda: served.loop.runners[-1].sink.kind == "recording")
+        await until(lambda: served.loop.runners[-1].rate.per_second() > 0)
+        await button.click()
+        await see(page, "$('notice').innerText.startsWith('Recorded: ')")
+        await see(page, "$('record').ariaPressed === 'false'")
+        file = (await page.locator("#notice").inner_text()).removeprefix("Recorded: ")
+        assert Path(file).parent == tmp_path / "Videos"
+        with av.open(file) as container:
+            shown = next(container.decode(video=0)).to_ndarray(format="bgr24")
+        assert shown[:150].mean() == pytest.approx(SCENE_LEVEL * GAIN, abs=JPEG_LEVEL)
+
+        (tmp_path / "file").touch()
+        monkeypatch.setenv("XDG_VIDEOS_DIR", str(tmp_path / "file"))
+        await button.click()
+        await see(page, "$('notice').innerText.includes('File exists')")
+        assert served.loop.problem == ""
 
 
 async def test_the_light_is_dragged_on_the_image(browser: Any) -> None:

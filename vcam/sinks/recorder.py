@@ -61,6 +61,8 @@ class RecorderSink(Sink):
         self._temporary: Path | None = None
         self._file: _File | None = None
         self._failure: Exception | None = None
+        self.saved: Path | None = None
+        """The newest complete file."""
 
     def open(self) -> None:
         """Makes sure that the file can be written; does nothing when it is open.
@@ -125,6 +127,7 @@ class RecorderSink(Sink):
                 f"the recording could not be named {target} ({reason(error)})",
                 f"it is at {temporary}",
             ) from None
+        self.saved = target
         log.info("recorded %s%s", target, " (cut short)" if self._failure else "")
 
     def _error(self, error: Exception) -> SinkError:

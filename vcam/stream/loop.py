@@ -103,7 +103,7 @@ class FrameLoop:
         self._inbox: Mailbox[_Arrival] = Mailbox()
         self._stop = threading.Event()
         self._next: _NextSource | None = None
-        self._next_lock = threading.Lock()
+        self._change = threading.Lock()  # of source or sinks
         self._started = False
         self._idle = False
         self._source_problem = ""
@@ -131,7 +131,7 @@ class FrameLoop:
         except Exception:  # the sinks must be completed all the same
             log.debug("source %s", self.source.label, exc_info=True)
         self._inbox.close()
-        with self._next_lock:
+        with self._change:
             switch, self._next = self._next, None
         if switch is not None:
             switch.refuse(SourceError("the program ends"))
@@ -152,12 +152,31 @@ class FrameLoop:
             What is done when its first frame can be read; or has the `SourceError`.
         """
         switch = _NextSource(source, Future())
-        with self._next_lock:
+        with self._change:
             before, self._next = self._next, switch
         if before is not None:
             before.refuse(SourceError("another source was chosen meanwhile"))
         self.source.close()  # wakes its `read`
         return switch.done
+
+    def add(self, sink: Sink) -> None:
+        """Gives a sink frames from now on."""
+        runner = SinkRunner(sink)
+        runner.start()
+        with self._change:
+            self.runners = [*self.runners, runner]  # a new list: others are looking at the old one
+
+    def remove(self, sink: Sink) -> str:
+        """Completes a sink, which gets no more frames; what was wrong with it in the end.
+
+        Blocks for as long as that takes.
+        """
+        with self._change:
+            leaving = [runner for runner in self.runners if runner.sink is sink]
+            self.runners = [runner for runner in self.runners if runner.sink is not sink]
+        for runner in leaving:
+            runner.stop()
+        return "; ".join(runner.problem for runner in leaving if runner.problem)
 
     @property
     def problem(self) -> str:
@@ -224,7 +243,7 @@ class FrameLoop:
             self._inbox.close()
 
     def _open(self) -> None:
-        with self._next_lock:
+        with self._change:
             switch, self._next = self._next, None
         if switch is None:
             self.source.open()

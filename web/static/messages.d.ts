@@ -185,6 +185,12 @@ export interface SourceWish {
   fps: number;
 }
 
+/** The answer to `POST /api/recording`. */
+export interface RecordingState {
+  on: boolean;
+  path: string;
+}
+
 /** A `set` was accepted: the settings as they are now. */
 export interface AckMessage {
   type: "ack";

@@ -7,6 +7,7 @@ import { api, openSocket, withToken } from "./api.js";
 import { buildControls } from "./controls.js";
 import { $, byId, isFor } from "./dom.js";
 import { wireLight } from "./light.js";
+import { wireRecord } from "./record.js";
 import { RefusedEvent, SettingsSync } from "./settings.js";
 import { wireSource } from "./source.js";
 import { parseFrame, Stage } from "./stage.js";
@@ -88,6 +89,7 @@ settings.addEventListener("refused", (event) => {
 });
 
 buildControls(settings);
+wireRecord(settings);
 wireLight(settings, $("stage"), byId("light", HTMLButtonElement), $("aim"));
 wireTheme(byId("theme", HTMLButtonElement));
 byId("peer-link", HTMLAnchorElement).href = withToken("/peer");

@@ -1,0 +1,49 @@
+// @ts-check
+// The record button: a red dot while it records, and where the file is afterwards.
+
+/** @import { RecordingState } from "./messages.js" */
+/** @import { SettingsSync } from "./settings.js" */
+
+import { api } from "./api.js";
+import { $, byId, isFor } from "./dom.js";
+import { showNotice } from "./status.js";
+
+/** @param {SettingsSync} settings tells what is recorded */
+export function wireRecord(settings) {
+  const button = byId("record", HTMLButtonElement);
+  let busy = false;
+  const recording = () => settings.state?.sinks.some(({ kind }) => kind === "recording") ?? false;
+  const refresh = () => {
+    button.disabled = busy || !settings.connected;
+    button.ariaPressed = String(recording());
+    $("record-word").textContent = recording() ? "Recording" : "Record";
+  };
+  button.addEventListener("click", async () => {
+    busy = true;
+    refresh();
+    try {
+      /** @type {RecordingState} */
+      const { on, path } = await api("/api/recording", { on: !recording() });
+      showNotice($("notice"), words(on, path));
+    } catch (error) {
+      showNotice($("notice"), error instanceof Error ? error.message : String(error));
+    }
+    busy = false;
+    refresh();
+  });
+  addEventListener("keydown", (event) => {
+    if (event.ctrlKey || event.metaKey || event.altKey || event.repeat) return;
+    if (event.key === "r" && !isFor(event, "select, input")) button.click();
+  });
+  for (const type of ["hello", "state", "change"]) settings.addEventListener(type, refresh);
+  refresh();
+}
+
+/**
+ * @param {boolean} on
+ * @param {string} path
+ */
+function words(on, path) {
+  if (on) return `Recording to ${path}`;
+  return path ? `Recorded: ${path}` : "There was nothing to record.";
+}
