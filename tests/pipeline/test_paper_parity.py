@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from vcam_relight.pipeline.engines.paper import PaperModel, look_at
+from vcam_relight.pipeline.engines.paper.model import light_of
 
 PAPER = 1e-3
 """Relative error (of norms) of the paper's network against the released code's outputs in float32:
@@ -133,10 +134,10 @@ def test_the_temporal_network_and_the_released_buffer(case: Case) -> None:
         torch.from_numpy(random.standard_normal((1, 96, 256, 256)).astype(np.float32))
         for _ in range(10)
     ]
-    state = case.model.new_history(frozen=True)
+    state, light = case.model.new_history(frozen=True), light_of(case.tensor("sh"))
     for albedo, shading in zip(maps[:5], maps[5:], strict=True):
-        state.push(albedo, shading, case.tensor("sh"))
-    state.push(maps[0], maps[1], case.tensor("sh"))  # which it never sees
+        state.push(albedo, shading, state.next(light))
+    state.push(maps[0], maps[1], state.next(light))  # which it never sees
     with torch.inference_mode():
         corrections = case.model._network.attention(state.albedo, state.shading, state.order)
     albedo, shading = (pooled(value.t().view(1, 96, 256, 256)) for value in corrections)

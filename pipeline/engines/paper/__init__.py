@@ -5,7 +5,8 @@ authors', for research only, and are not part of this project.
 """
 
 from vcam_relight.pipeline.engines.paper.camera import look_at
-from vcam_relight.pipeline.engines.paper.model import Outputs, PaperModel, Person, fade_lights
+from vcam_relight.pipeline.engines.paper.model import PaperModel, Person, fade_lights
+from vcam_relight.pipeline.engines.paper.outputs import Outputs
 from vcam_relight.pipeline.engines.paper.temporal import PlaneHistory
 from vcam_relight.pipeline.engines.paper.weights import CheckpointError, load_network
 

@@ -94,4 +94,4 @@ def normals(depth: Tensor, view: Rays) -> Tensor:
     along = padded[..., 2:, 1:-1] - padded[..., :-2, 1:-1]
     outward = F.normalize(torch.linalg.cross(along, across, dim=1), dim=1)
     local = torch.einsum("ji,njhw->nihw", view.rotation, outward)
-    return local * local.new_tensor([1.0, -1.0, -1.0])[:, None, None]
+    return torch.cat([local[:, :1], -local[:, 1:]], 1)

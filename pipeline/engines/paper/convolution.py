@@ -66,7 +66,8 @@ class Kernel:
         self._transformed: Tensor | None = None  # (36, inputs, outputs)
         shape = weight.shape[:2]
         whole = all(channels % _LINE == 0 for channels in shape)
-        if weight.device.type == "cpu" and min(shape) >= _NARROW and whole:
+        full = weight.dtype == torch.float32
+        if weight.device.type == "cpu" and min(shape) >= _NARROW and whole and full:
             _, weights, _ = _matrices()
             # 9 taps of each pair of channels to 36, in float64 for the rounding's sake.
             taps = weight.permute(2, 3, 1, 0).flatten(2).flatten(0, 1).double()
@@ -87,12 +88,11 @@ class Kernel:
         """
         d = self._dilation
         tiles = x.shape[2] % (4 * d) == 0 and x.shape[3] % (4 * d) == 0
-        full = x.dtype == torch.float32 and not torch.is_autocast_enabled("cpu")
-        if self._transformed is not None and tiles and full:
+        if self._transformed is not None and tiles:
             return self._winograd(x, self._transformed, bias, scale)
         if scale is not None:
             x = x * scale[:, None, None].to(x.dtype)
-        return F.conv2d(x, self._weight.to(x.dtype), bias, padding=d, dilation=d)
+        return F.conv2d(x, self._weight, bias, padding=d, dilation=d)
 
     def _winograd(
         self, x: Tensor, weight: Tensor, bias: Tensor | None, scale: Tensor | None
@@ -170,8 +170,9 @@ class Conv3x3(nn.Conv2d):
         self._spacing = dilation
         self._kernel: Kernel | None = None
 
-    def prepare(self) -> None:
+    def prepare(self, dtype: torch.dtype = torch.float32) -> None:
         """Derives, once the weights are there, what no frame changes."""
+        self.to(dtype)
         self._kernel = Kernel(self.weight.detach(), self._spacing)
 
     def forward(self, x: Tensor) -> Tensor:

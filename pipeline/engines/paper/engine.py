@@ -22,7 +22,8 @@ from vcam_relight.pipeline.engines.paper.deep3d import weights_path as deep3d_we
 from vcam_relight.pipeline.engines.paper.dpr import DprLight
 from vcam_relight.pipeline.engines.paper.dpr import weights_path as dpr_weights
 from vcam_relight.pipeline.engines.paper.light import LightEstimator, NetworkLight, apply_gain
-from vcam_relight.pipeline.engines.paper.model import Outputs, PaperModel
+from vcam_relight.pipeline.engines.paper.model import PaperModel, Precision
+from vcam_relight.pipeline.engines.paper.outputs import Outputs
 from vcam_relight.pipeline.engines.paper.pose import FacePose, PoseEstimator, head_camera
 from vcam_relight.pipeline.engines.paper.temporal import PlaneHistory
 from vcam_relight.pipeline.engines.paper.weights import checkpoint_path
@@ -96,7 +97,9 @@ class PaperEngine:
         dpr, deep3d = dpr_weights(), deep3d_weights()
         estimate = DprLight(dpr, device) if dpr else None
         pose = Deep3dPose.load(deep3d, device) if deep3d else FacePose()
-        return cls(PaperModel.load(checkpoint_path(), device), pose, estimate)
+        # Halves move the picture by less than half a level, and a card multiplies them faster.
+        precision: Precision = "float16" if device.startswith("cuda") else "float32"
+        return cls(PaperModel.load(checkpoint_path(), device, precision), pose, estimate)
 
     def open_stream(self, timer: StageTimer) -> "PaperStream":
         """See `pipeline.engines.base.Engine`."""

@@ -22,8 +22,7 @@ def leaky(x: Tensor) -> Tensor:
 class FullyConnected(nn.Module):
     """Equalised linear layer: the stored weight is used times m / sqrt(inputs), the bias times m.
 
-    In float32 even where autocast asks for less: its few
-    numbers are styles, each of which scales a whole channel.
+    Always in float32: its few numbers are styles, each of which scales a whole channel.
     """
 
     def __init__(self, inputs: int, outputs: int, multiplier: float = 1.0) -> None:
@@ -35,8 +34,7 @@ class FullyConnected(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Maps `(*, inputs)` to `(*, outputs)`."""
         gain = self.multiplier / math.sqrt(self.weight.shape[1])
-        with torch.autocast(x.device.type, enabled=False):
-            return F.linear(x, self.weight * gain, self.bias * self.multiplier)
+        return F.linear(x, self.weight * gain, self.bias * self.multiplier)
 
 
 class ModulatedLayer(nn.Module):
@@ -59,13 +57,13 @@ class ModulatedLayer(nn.Module):
         self._kernel: Kernel | None = None
         self._squares: Tensor | None = None
 
-    def prepare(self) -> None:
+    def prepare(self, dtype: torch.dtype = torch.float32) -> None:
         """Derives, once the weights are there, what no frame changes."""
         weight = self.weight.detach()
         self._squares = weight.square().sum((2, 3)).t()
         if self.upsample:
             weight = upsampling_weight(weight, self.get_buffer("resample_filter"))
-        self._kernel = Kernel(weight)
+        self._kernel = Kernel(weight.to(dtype))
 
     def forward(self, x: Tensor, style: Tensor) -> Tensor:
         """Maps `(1, inputs, h, w)` and a style vector `(1, 512)` to `(1, outputs, H, W)`.
@@ -78,8 +76,7 @@ class ModulatedLayer(nn.Module):
         x = self._kernel(x, scale=scale[0])
         if self.upsample:
             x = _interleave(x)
-        with torch.autocast(x.device.type, enabled=False):
-            demodulation = torch.rsqrt(scale.square() @ self._squares + 1e-8)
+        demodulation = torch.rsqrt(scale.square() @ self._squares + 1e-8)
         # The activation's factor goes through it: it is positive. In place, because a new tensor
         # would take the bias's layout.
         factor = (_SQRT2 * demodulation)[..., None, None].to(x.dtype)

@@ -1,9 +1,11 @@
 """The paper's network in use: an image's planes once, then any light and any view of them."""
 
 import copy
+import logging
 from collections.abc import Iterable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -14,14 +16,18 @@ from vcam_relight.pipeline.core.process import ALL, keep_freed_memory
 from vcam_relight.pipeline.core.timing import StageTimer
 from vcam_relight.pipeline.engines.paper.camera import normals, rays
 from vcam_relight.pipeline.engines.paper.network import PaperNetwork
+from vcam_relight.pipeline.engines.paper.outputs import Outputs
+from vcam_relight.pipeline.engines.paper.recorded import RecordedSteps
 from vcam_relight.pipeline.engines.paper.renderer import Field
-from vcam_relight.pipeline.engines.paper.temporal import PlaneHistory, new_history
+from vcam_relight.pipeline.engines.paper.temporal import PlaneHistory, Turn, new_history
 from vcam_relight.pipeline.engines.paper.weights import DEFAULT_PATH, load_network
+
+log = logging.getLogger(__name__)
 
 RAW = 64
 """Width and height of the rendered image before super-resolution."""
 
-Precision = Literal["float32", "bfloat16"]
+Precision = Literal["float32", "float16"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,26 +38,6 @@ class Person:
     """`(1, 96, h, w)`: the albedo tri-plane, in float32."""
     superres_ws: Tensor
     """`(1, 14, 512)`: the style of the super-resolution."""
-
-
-@dataclass(frozen=True, slots=True)
-class Outputs:
-    """One view under one light. All float32; images are RGB, sRGB-encoded, about -1..1."""
-
-    image: Tensor
-    """`(1, 3, 512, 512)`: the image."""
-    image_raw: Tensor
-    """`(1, 3, 64, 64)`: before super-resolution."""
-    feat: Tensor
-    """`(1, 32, 64, 64)`: the features that super-resolution starts from."""
-    albedo: Tensor
-    """`(1, 3, 64, 64)`: `image_raw` without shading."""
-    shading: Tensor
-    """`(1, 1, 64, 64)`: brightness of the light, 0 and up."""
-    depth: Tensor
-    """`(1, 1, 64, 64)`: distance from the camera along each pixel's ray, 2.25..3.3."""
-    normal: Tensor
-    """`(1, 3, 64, 64)`: unit vectors, x to the right, y up, z from the person to the camera."""
 
 
 class PaperModel:
@@ -69,7 +55,8 @@ class PaperModel:
         Args:
             network: see `load_network`; not to be used elsewhere afterwards.
             device: torch device name.
-            precision: of convolutions and matrix products; rendering is always in float32.
+            precision: of convolutions, matrix products and attention; styles and rendering are
+                always in float32.
         """
         self.device = torch.device(device)
         if self.device.type == "cpu":
@@ -77,13 +64,15 @@ class PaperModel:
         self.timer = StageTimer()
         """Milliseconds per stage; put another in its place to time a stream."""
         self._network = network.to(self.device)
-        self._network.prepare()
-        self._precision = precision
+        self._dtype = torch.float16 if precision == "float16" else torch.float32
+        self._network.prepare(self._dtype)
         self._generator = network.encoders.eg3d.G
         noise = network.encoders.shading_encoder.b0.conv0.get_buffer("noise_const")
         self.size = 2 * noise.shape[0]
         """Width and height of the image that goes in: 512 with the released weights."""
         axis = torch.linspace(-1, 1, self.size, device=self.device)
+        self._recorded = RecordedSteps(self.device) if self.device.type == "cuda" else None
+        """What makes a graph of a video's step; None: its work is asked for piece by piece."""
         self._coordinates = torch.stack(torch.meshgrid(axis, axis, indexing="xy"))[None]
 
     @classmethod
@@ -111,7 +100,7 @@ class PaperModel:
             raise ValueError(f"the image must be {shape}, not {tuple(image.shape)}")
         encoders = self._network.encoders
         x = torch.cat([image.to(self.device, torch.float32), self._coordinates], 1)
-        x = x.contiguous(memory_format=torch.channels_last)
+        x = x.to(self._dtype).contiguous(memory_format=torch.channels_last)
         with self._stage("deeplab"):
             features = encoders.deeplabv3(x)
         with self._stage("low"):
@@ -119,10 +108,10 @@ class PaperModel:
         with self._stage("high"):
             high = encoders.encoder_f_high(x)
         with self._stage("hybrid"):
-            planes = encoders.decoder_f_hybrid(low, high).float()
+            planes = encoders.decoder_f_hybrid(low, high)
         with self._stage("style"):
             style = encoders.planes2ws(planes).float() + self._network.mean_style
-        return Person(planes, style)
+        return Person(planes.float(), style)
 
     @torch.inference_mode()
     def shade(self, person: Person, sh: Tensor) -> Tensor:
@@ -130,8 +119,9 @@ class PaperModel:
         sh = self._vector(sh, 9, "light")
         with self._stage("shading"):
             styles = self._generator.backbone.mapping_lit(sh)
-            planes: Tensor = self._network.encoders.shading_encoder(person.planes, styles).float()
-        return planes
+            albedo = person.planes.to(self._dtype)
+            planes: Tensor = self._network.encoders.shading_encoder(albedo, styles)
+        return planes.float()
 
     def field(self, person: Person, shading: Tensor) -> Field:
         """The volume that can be marched through, or asked for its density."""
@@ -142,7 +132,7 @@ class PaperModel:
     def render(self, person: Person, shading: Tensor, camera: Tensor) -> Outputs:
         """The view of a camera `(1, 25)`; see `pipeline.engines.paper.camera`."""
         view = rays(self._vector(camera, 25, "camera"), RAW)
-        with self._stage("render", exact=True):
+        with self._stage("render"):
             rendered = self.field(person, shading).render(view)
             feat, albedo, light, depth = (
                 value.t().reshape(1, -1, RAW, RAW)
@@ -155,7 +145,7 @@ class PaperModel:
             )
             normal = normals(depth, view)
         with self._stage("superresolution"):
-            nhwc = feat.contiguous(memory_format=torch.channels_last)
+            nhwc = feat.to(self._dtype).contiguous(memory_format=torch.channels_last)
             image = self._generator.superresolution(nhwc, person.superres_ws).float()
         return Outputs(image, feat[:, :3], feat, albedo, light, depth, normal)
 
@@ -176,20 +166,42 @@ class PaperModel:
             Both tri-planes, for `render`. The style stays the frame's own: it belongs to the
             image and not to the light.
         """
+        return self._smooth(person, sh, history, history.next(light_of(sh)))
+
+    def _smooth(
+        self, person: Person, sh: Tensor, history: PlaneHistory, turn: Turn
+    ) -> tuple[Person, Tensor]:
         shading = self.shade(person, sh)
         with self._stage("temporal"):
-            history.push(person.planes, shading, self._vector(sh, 9, "light"))
+            history.push(person.planes, shading, turn)
             add_albedo, add_shading = self._network.attention(
-                history.albedo, history.shading, history.order
+                history.albedo, history.shading, turn.order
             )
             planes = person.planes + _like(person.planes, add_albedo)
             return Person(planes, person.superres_ws), shading + _like(shading, add_shading)
 
+    @torch.inference_mode()
     def video_frame(
         self, image: Tensor, sh: Tensor, camera: Tensor, history: PlaneHistory
     ) -> Outputs:
         """The next frame of the video that `history` is of; arguments as of `image_forward`."""
-        return self.render(*self.smooth(self.encode(image), sh, history), camera)
+        turn = history.next(light_of(sh))
+        if self._recorded is None:
+            return self._video_frame(image, sh, camera, history, turn)
+        step = partial(self._video_frame, history=history, turn=turn)
+        try:
+            with self.timer.stage("network"):
+                return self._recorded.run(history, turn, step, (image, sh, camera))
+        except RuntimeError as error:  # what it asks for can be done all the same
+            log.warning("the paper's network runs without a CUDA graph: %s", error)
+            self._recorded = None
+            return step(image, sh, camera)
+
+    @torch.inference_mode()
+    def _video_frame(
+        self, image: Tensor, sh: Tensor, camera: Tensor, history: PlaneHistory, turn: Turn
+    ) -> Outputs:
+        return self.render(*self._smooth(self.encode(image), sh, history, turn), camera)
 
     def video_forward(
         self, frames: Iterable[tuple[Tensor, Tensor, Tensor]], history: PlaneHistory
@@ -200,7 +212,7 @@ class PaperModel:
 
     def new_history(self, frozen: bool = False) -> PlaneHistory:
         """An empty history for one stream; `frozen` only to compare with the released code."""
-        return new_history(self.size // 2, self.device, frozen)
+        return new_history(self.size // 2, self.device, frozen, self._dtype)
 
     def _vector(self, value: Tensor, length: int, name: str) -> Tensor:
         if tuple(value.shape) != (1, length):
@@ -208,14 +220,21 @@ class PaperModel:
         return value.to(self.device, torch.float32)
 
     @contextmanager
-    def _stage(self, name: str, exact: bool = False) -> Iterator[None]:
-        reduced: AbstractContextManager[object] = nullcontext()
-        if self._precision == "bfloat16" and not exact:
-            reduced = torch.autocast(self.device.type, torch.bfloat16)
-        with self.timer.stage(name), reduced:
+    def _stage(self, name: str) -> Iterator[None]:
+        if (
+            self._recorded is not None
+        ):  # what is asked for is not done yet, and must not be waited for
+            yield
+            return
+        with self.timer.stage(name):
             yield
             if self.device.type == "cuda":  # else the time would be that of asking for the work
                 torch.cuda.synchronize(self.device)
+
+
+def light_of(sh: Tensor) -> tuple[float, ...]:
+    """The numbers of a light `(1, 9)`; waits for a card that it is on."""
+    return tuple(sh.flatten().tolist())
 
 
 def _like(planes: Tensor, tokens: Tensor) -> Tensor:

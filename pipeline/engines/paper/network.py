@@ -78,14 +78,23 @@ class PaperNetwork(nn.Module):
             self.encoders = _Encoders()
             self.attention = TemporalNetwork()
 
-    def prepare(self) -> None:
-        """Freezes the weights and derives from them what no frame changes."""
+    def prepare(self, dtype: torch.dtype = torch.float32) -> None:
+        """Freezes the weights and derives from them what no frame changes.
+
+        Args:
+            dtype: of convolutions, matrix products and attention; styles and decoders stay in
+                float32.
+        """
         self.requires_grad_(False).eval()
         for module in self.modules():
             if isinstance(module, ModulatedLayer | Conv3x3):
-                module.prepare()
-            elif isinstance(module, nn.Conv2d):
+                module.prepare(dtype)
+            elif isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
+                module.to(dtype)
                 module.weight.data = module.weight.contiguous(memory_format=torch.channels_last)
+            elif isinstance(module, nn.Linear | nn.LayerNorm | nn.MultiheadAttention):
+                module.to(dtype)
+        self.attention.prepare()
 
     @property
     def mean_style(self) -> Tensor:

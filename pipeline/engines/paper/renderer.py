@@ -183,8 +183,9 @@ def _corners(points: Tensor, height: int, width: int) -> tuple[Tensor, Tensor]:
     Returns:
         `(n, 12)` row numbers and their bilinear weights, which add up to 1 inside.
     """
-    columns = (points[:, [0, 0, 2]] + 0.5) * width - 0.5
-    lines = (points[:, [1, 2, 0]] + 0.5) * height - 0.5
+    x, y, z = points.unbind(1)
+    columns = (torch.stack([x, x, z], 1) + 0.5) * width - 0.5
+    lines = (torch.stack([y, z, x], 1) + 0.5) * height - 0.5
     left, top = columns.floor(), lines.floor()
     right_share, bottom_share = columns - left, lines - top
     plane = torch.arange(3, device=points.device, dtype=torch.int32)

@@ -25,9 +25,9 @@ class SuperResolution(nn.Module):
         Returns:
             `(1, 3, 512, 512)` RGB, sRGB-encoded, about -1..1.
         """
-        features = F.interpolate(
-            features, size=(128, 128), mode="bilinear", align_corners=False, antialias=True
-        )
+        features = F.interpolate(  # of halves not every processor can
+            features.float(), size=(128, 128), mode="bilinear", align_corners=False, antialias=True
+        ).to(features.dtype)
         style = styles[:, -1:].expand(-1, 3, -1)
         x, small = self.block0(features, features[:, :3], style)
         image: Tensor = self.block1(x, small, style)[1]

@@ -5,6 +5,7 @@ MultiheadAttention with places in the place of the batch). The softmax of one nu
 attention is `out_proj(v_proj(x))`, and the whole network works on each place of the planes alone.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -39,8 +40,12 @@ class _Block(nn.Module):
         weight = attention.get_parameter("out_proj.weight")
         return weight @ value, F.linear(bias, weight, attention.get_parameter("out_proj.bias"))
 
-    def forward(self, x: Tensor, source: Tensor, fold: tuple[Tensor, Tensor]) -> Tensor:
-        x = self.norm1(F.linear(source, *fold).add_(x))
+    def prepare(self) -> None:
+        """Folds the attention, once the weights are there."""
+        self._fold = self.folded()
+
+    def forward(self, x: Tensor, source: Tensor) -> Tensor:
+        x = self.norm1(F.linear(source, *self._fold).add_(x))
         hidden = F.relu_(self.feedforward["0"](x))
         y: Tensor = self.norm2(self.feedforward["2"](hidden).add_(x))
         return y
@@ -63,7 +68,9 @@ class TemporalNetwork(nn.Module):
         self.output_conv1_2 = nn.ConvTranspose2d(PLANES, PLANES, 1)
         self.output_conv2_2 = nn.ConvTranspose2d(PLANES, PLANES, 1)
 
-    def forward(self, albedo: Tensor, shading: Tensor, order: list[int]) -> tuple[Tensor, Tensor]:
+    def forward(
+        self, albedo: Tensor, shading: Tensor, order: Sequence[int]
+    ) -> tuple[Tensor, Tensor]:
         """The corrections of both tri-planes, to be added to the newest frame's.
 
         Args:
@@ -74,46 +81,40 @@ class TemporalNetwork(nn.Module):
         Returns:
             Two of `(places, 96)`.
         """
-        folds = [
-            [block.folded() for block in blocks if isinstance(block, _Block)]
-            for blocks in (
-                self.transformer_blocks_stream1,
-                self.transformer_blocks_stream2,
-                self.cross_attention_blocks,
-            )
-        ]
         out = (torch.empty_like(albedo[0]), torch.empty_like(shading[0]))
         cpu = albedo.device.type == "cpu"
         chunk = _CHUNK if cpu else albedo.shape[1]
 
         def some(index: int) -> None:
             part = slice(index * chunk, (index + 1) * chunk)
-            frames1 = albedo[order, part].transpose(0, 1)
-            frames2 = shading[order, part].transpose(0, 1)
-            out[0][part], out[1][part] = self._places(frames1, frames2, folds)
+            frames = (torch.stack([one[k, part] for k in order], 1) for one in (albedo, shading))
+            out[0][part], out[1][part] = self._places(*frames)
 
         run_parallel(some, -(-albedo.shape[1] // chunk))
         return out
 
-    def _places(
-        self, frames1: Tensor, frames2: Tensor, folds: list[list[tuple[Tensor, Tensor]]]
-    ) -> tuple[Tensor, Tensor]:
+    def prepare(self) -> None:
+        """Derives, once the weights are there, what no frame changes."""
+        for module in self.modules():
+            if isinstance(module, _Block):
+                module.prepare()
+
+    def _places(self, frames1: Tensor, frames2: Tensor) -> tuple[Tensor, Tensor]:
         a = _pointwise(
             self.input_convs1, F.relu_(_pointwise(self.combine_channels, frames1.flatten(1)))
         )
         s = _pointwise(
             self.input_convs2, F.relu_(_pointwise(self.combine_channels, frames2.flatten(1)))
         )
-        for block1, block2, cross, fold1, fold2, fold3 in zip(
+        for block1, block2, cross in zip(
             self.transformer_blocks_stream1,
             self.transformer_blocks_stream2,
             self.cross_attention_blocks,
-            *folds,
             strict=True,
         ):
-            a, s = block1(a, a, fold1), block2(s, s, fold2)
-            s = cross(s, a, fold3)
-            a = cross(a, s, fold3)
+            a, s = block1(a, a), block2(s, s)
+            s = cross(s, a)
+            a = cross(a, s)
         return (
             _mix(a, frames1, self.output_conv1, self.output_conv1_2),
             _mix(s, frames2, self.output_conv2, self.output_conv2_2),
@@ -133,7 +134,7 @@ def _mix(
     return (_pointwise(second, factors) * frames).sum(1)
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False, weakref_slot=True)
 class PlaneHistory:
     """The last five frames of one stream. Make one per stream; all memory is taken at once."""
 
@@ -145,13 +146,13 @@ class PlaneHistory:
     """Keep frames 1 to 5 for ever, as the released code does by mistake; for comparing with it."""
     count: int = 0
     """Frames seen since the start."""
-    light: Tensor | None = None
-    """`(1, 9)` of the newest frame."""
+    light: tuple[float, ...] = ()
+    """SH coefficients of the newest frame's."""
 
     def reset(self) -> None:
         """Forget the stream: a cut, a new source, a new face."""
         self.count = 0
-        self.light = None
+        self.light = ()
 
     @property
     def order(self) -> list[int]:
@@ -159,30 +160,47 @@ class PlaneHistory:
         newest = FRAMES - 1 if self.frozen else (self.count - 1) % FRAMES
         return [(newest + 1 + k) % FRAMES for k in range(FRAMES)]
 
-    def push(self, albedo: Tensor, shading: Tensor, sh: Tensor) -> None:
-        """Remembers a frame's planes, each `(1, 96, h, w)`, made under the light `(1, 9)`.
+    def next(self, light: tuple[float, ...]) -> "Turn":
+        """What becomes of the next frame, made under a light of 9 SH coefficients.
 
         The first frame fills the ring. After a change of light the remembered shading is of a light
         that is gone: it is replaced by the newest, so that the change shows at once and only what
         is known of the person stays smoothed.
         """
-        changed = self.light is not None and not torch.equal(self.light, sh)
-        self.light = sh.clone()
-        if self.frozen and self.count >= FRAMES:
-            return
-        slot = self.count % FRAMES
-        self.albedo[slot if self.count else slice(None)] = places(albedo)
-        whole = not self.count or (changed and not self.frozen)
-        self.shading[slice(None) if whole else slot] = places(shading)
-        self.count += 1
+        first, changed = not self.count, bool(self.light) and self.light != light
+        self.light = light
+        slots: tuple[slice, slice] | None = None
+        if not self.frozen or self.count < FRAMES:
+            own, every = slice(self.count % FRAMES, self.count % FRAMES + 1), slice(0, FRAMES)
+            whole = first or (changed and not self.frozen)
+            slots = (every if first else own, every if whole else own)
+            self.count += 1
+        return Turn(slots, tuple(self.order))
+
+    def push(self, albedo: Tensor, shading: Tensor, turn: "Turn") -> None:
+        """Remembers a frame's planes, each `(1, 96, h, w)`."""
+        if turn.slots is not None:
+            self.albedo[turn.slots[0]] = places(albedo)
+            self.shading[turn.slots[1]] = places(shading)
 
 
-def new_history(size: int, device: torch.device, frozen: bool = False) -> PlaneHistory:
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """What a frame does with the memory of its stream."""
+
+    slots: tuple[slice, slice] | None
+    """That its albedo and its shading are written to; None: it is not remembered."""
+    order: tuple[int, ...]
+    """See `PlaneHistory.order`, from then on."""
+
+
+def new_history(
+    size: int, device: torch.device, frozen: bool = False, dtype: torch.dtype = torch.float32
+) -> PlaneHistory:
     """An empty state for planes of `size` x `size`."""
     shape = (FRAMES, size * size, PLANES)
-    return PlaneHistory(
-        torch.empty(shape, device=device), torch.empty(shape, device=device), frozen
-    )
+    albedo, shading = (torch.empty(shape, device=device, dtype=dtype) for _ in range(2))
+    return PlaneHistory(albedo, shading, frozen)
 
 
 def places(planes: Tensor) -> Tensor:
