@@ -18,6 +18,7 @@ from vcam_relight.pipeline.face.types import FaceState
 from vcam_relight.pipeline.lighting import Lighting
 
 if TYPE_CHECKING:
+    from vcam_relight.pipeline.cuda.device import Card
     from vcam_relight.pipeline.face.tracker import FaceTracker
 
 
@@ -62,7 +63,7 @@ class Relighter:
         self.timer = StageTimer()
         self.effort = FULL
         self._failed = failed
-        self._tracker = _tracker(self.timer) if engine.needs_faces else None
+        self._tracker = _tracker(self.timer, engine.card) if engine.needs_faces else None
         self._stream = engine.open_stream(self.timer)
 
     @property
@@ -148,8 +149,9 @@ def _nobody(image: BgrImage, time: float) -> FaceState:
     return FaceState((width, height), image, time, (), np.zeros((1, 1), np.float32), False)
 
 
-def _tracker(timer: StageTimer) -> FaceTracker:
+def _tracker(timer: StageTimer, card: Card | None) -> FaceTracker:
     # Imported late: without its TFLite runtime other engines, and the frames, go on.
+    from vcam_relight.pipeline.cuda.image_models import models_on
     from vcam_relight.pipeline.face.tracker import FaceTracker
 
-    return FaceTracker(timer)
+    return FaceTracker(timer, load=models_on(card))

@@ -4,7 +4,6 @@ import logging
 from collections.abc import Callable
 
 from vcam_relight.pipeline.cuda.choose import card_of
-from vcam_relight.pipeline.cuda.device import Card
 from vcam_relight.pipeline.cuda.driver import CudaError, FailedCardError, NoCardError
 from vcam_relight.pipeline.engines.base import Engine
 from vcam_relight.pipeline.engines.registry import ENGINES, load_engine
@@ -69,13 +68,6 @@ def engine_on(name: str, wish: str, load: Callable[[str, str], Engine] = load_en
             f"the engine {name!r} does not load ({_line(error)})",
             f"run `vcam doctor`, or use {another}another --engine",
         ) from error
-
-
-def card_on(engine: Engine, wish: str) -> Card | None:
-    """The card whose kernels an engine that was loaded for a wish runs on; None for the CPU."""
-    if ENGINES[engine.name].cuda != "kernels" or engine.runs_on.startswith(_CPU):
-        return None
-    return card_of("emulated" if wish == "emulated" else "cuda")
 
 
 def _check_cuda(engine: str, device: str) -> None:

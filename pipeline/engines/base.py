@@ -5,6 +5,7 @@ from typing import Protocol
 from vcam_relight.pipeline.controls import RelightSettings
 from vcam_relight.pipeline.core.image import BgrImage, FloatArray
 from vcam_relight.pipeline.core.timing import StageTimer
+from vcam_relight.pipeline.cuda.device import Card
 from vcam_relight.pipeline.effort import Effort
 from vcam_relight.pipeline.face.types import FaceState
 from vcam_relight.pipeline.lighting import Lighting
@@ -56,6 +57,10 @@ class Engine(Protocol):
     to."""
     needs_faces: bool
     """Whether streams read the face state; if not, no tracker runs."""
+
+    @property
+    def card(self) -> Card | None:
+        """Whose kernels do its work, and a tracker's beside it; None: the CPU does."""
 
     def open_stream(self, timer: StageTimer) -> Stream:
         """A new stream, to be closed by the caller; it times its stages with `timer`."""

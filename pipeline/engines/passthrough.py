@@ -14,6 +14,7 @@ class PassthroughEngine:
     name = "passthrough"
     runs_on = "CPU"
     needs_faces = False
+    card = None
 
     def open_stream(self, timer: StageTimer) -> "PassthroughStream":
         """A stream that remembers nothing."""

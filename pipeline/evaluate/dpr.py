@@ -37,6 +37,7 @@ class DprEngine:
     name = "dpr"
     runs_on = "CPU"
     needs_faces = True
+    card = None
     effort = FULL
 
     def __init__(self, folder: Path, device: str = "cpu") -> None:

@@ -1,20 +1,44 @@
 """MediaPipe's TensorFlow Lite models: each file read once, for all streams."""
 
+from collections.abc import Callable
 from functools import cache
+from typing import Protocol
 
+import cv2
 import numpy as np
 from ai_edge_litert.interpreter import Interpreter
 from numpy.typing import NDArray
 
-from vcam_relight.pipeline.core.image import FloatArray
+from vcam_relight.pipeline.core.image import BgrImage, FloatArray
 from vcam_relight.pipeline.core.resources import MEDIAPIPE, read_checked
 
 FOLDER = MEDIAPIPE
 """Beside this package, in a checkout and where it is installed."""
 
 
+class ImageModel(Protocol):
+    """A model that takes an image; safe from any thread."""
+
+    width: int
+    height: int
+
+    def look(self, image: BgrImage) -> list[FloatArray]:
+        """Runs a model that wants colors of 0..1.
+
+        Args:
+            image: `(height, width, 3)`.
+
+        Returns:
+            Its outputs in file order.
+        """
+
+
+ModelLoader = Callable[[str], ImageModel]
+"""Gives the model of a file in `third_party/mediapipe`; raises as `load_model` does."""
+
+
 class TfLiteModel:
-    """A model with one float32 image input. Safe from any thread.
+    """A model with one float32 image input, on the CPU. Safe from any thread.
 
     An interpreter serves one thread at a time, and the four models' take 27 MB and 20 to 50 ms to
     make. So there are as many as have ever run at once, not one for each stream.
@@ -57,6 +81,10 @@ class TfLiteModel:
         outputs = [interpreter.get_tensor(index) for index in self._outputs]
         self._idle.append(interpreter)
         return outputs
+
+    def look(self, image: BgrImage) -> list[FloatArray]:
+        """See `ImageModel`."""
+        return self(cv2.cvtColor(image, cv2.COLOR_BGR2RGB).astype(np.float32) * (1 / 255))
 
     def _new_interpreter(self) -> Interpreter:
         # One thread: these networks are too small for a second to help.

@@ -8,6 +8,7 @@ import numpy as np
 
 from vcam_relight.pipeline.core.image import BgrImage, GrayImage, Map
 from vcam_relight.pipeline.core.resample import quick_resize, resize
+from vcam_relight.pipeline.face.models import ModelLoader, load_model
 from vcam_relight.pipeline.face.segmenter import PersonSegmenter
 
 
@@ -40,14 +41,14 @@ class PersonMask:
     For one thread at a time; the segmenter runs on another, and is to be closed.
     """
 
-    def __init__(self, params: PersonMaskParams = _PARAMS) -> None:
+    def __init__(self, params: PersonMaskParams = _PARAMS, load: ModelLoader = load_model) -> None:
         """Loads the models, where no other stream has.
 
         Raises:
             OSError, RuntimeError: a model file is missing or damaged.
         """
         self._params = params
-        self._segmenter = PersonSegmenter()
+        self._segmenter = PersonSegmenter(load)
         self._pool = ThreadPoolExecutor(1, "mask")
         """Holds one image at most: each frame waits for its own mask."""
         self._flow = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST)

@@ -1,11 +1,10 @@
 """Person mask of one image (MediaPipe selfie segmentation)."""
 
-import cv2
 import numpy as np
 
 from vcam_relight.pipeline.core.image import BgrImage, Map
 from vcam_relight.pipeline.core.resample import resize
-from vcam_relight.pipeline.face.models import load_model
+from vcam_relight.pipeline.face.models import ModelLoader, load_model
 
 _WIDE = 1.3
 """Images wider than this over their height use the model trained on wide ones."""
@@ -14,10 +13,10 @@ _WIDE = 1.3
 class PersonSegmenter:
     """Wraps the models; safe from any thread."""
 
-    def __init__(self) -> None:
+    def __init__(self, load: ModelLoader = load_model) -> None:
         """Loads the models, where nobody else has."""
-        self._wide = load_model("selfie_segmentation_landscape.tflite")
-        self._square = load_model("selfie_segmentation.tflite")
+        self._wide = load("selfie_segmentation_landscape.tflite")
+        self._square = load("selfie_segmentation.tflite")
 
     def segment(self, image: BgrImage, quarter_turns: int = 0) -> Map:
         """How much of each pixel is a person's.
@@ -37,7 +36,5 @@ class PersonSegmenter:
         height, width = image.shape[:2]
         wide = width > height * _WIDE
         model = self._wide if wide else self._square
-        small = resize(image, (model.width, model.height))
-        pixels = cv2.cvtColor(small, cv2.COLOR_BGR2RGB).astype(np.float32) * (1 / 255)
-        mask: Map = model(pixels)[0][0, :, :, 0]
+        mask: Map = model.look(resize(image, (model.width, model.height)))[0][0, :, :, 0]
         return mask

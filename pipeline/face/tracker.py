@@ -11,6 +11,7 @@ from vcam_relight.pipeline.core.timing import StageTimer
 from vcam_relight.pipeline.effort import FULL
 from vcam_relight.pipeline.face.detector import Detection, FaceDetector, iou
 from vcam_relight.pipeline.face.landmarks import FaceLandmarker
+from vcam_relight.pipeline.face.models import ModelLoader, load_model
 from vcam_relight.pipeline.face.one_euro import OneEuroFilter
 from vcam_relight.pipeline.face.person_mask import PersonMask
 from vcam_relight.pipeline.face.region import Region
@@ -70,12 +71,18 @@ class _FaceTrack:
 class FaceTracker:
     """Follows the people of one stream. Use it from one thread, and close it."""
 
-    def __init__(self, timer: StageTimer, params: TrackerParams = _PARAMS) -> None:
+    def __init__(
+        self,
+        timer: StageTimer,
+        params: TrackerParams = _PARAMS,
+        load: ModelLoader = load_model,
+    ) -> None:
         """Loads the models, where no other tracker has.
 
         Args:
             timer: of the stages.
             params: how faces are followed.
+            load: gives the landmarks' and the mask's models.
 
         Raises:
             OSError, RuntimeError: a model file is missing or damaged.
@@ -83,8 +90,8 @@ class FaceTracker:
         self._timer = timer
         self._params = params
         self._detector = FaceDetector()
-        self._landmarker = FaceLandmarker()
-        self._mask = PersonMask()
+        self._landmarker = FaceLandmarker(load)
+        self._mask = PersonMask(load=load)
         self._tracks: list[_FaceTrack] = []
         self._next_id = 1
         self._time: float | None = None

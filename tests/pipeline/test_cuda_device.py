@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import torch
 
-from support.cuda_cases import CASES, assert_engine_agrees
+from support.cuda_cases import CASES, assert_engine_agrees, assert_tracker_agrees
 from support.demo import demo_frames
 from vcam_relight.pipeline.controls import RelightSettings
 from vcam_relight.pipeline.cuda.card import installed_card
@@ -48,6 +48,10 @@ def test_kernels_say_what_the_cpus_say_each_time(card: Card, name: str) -> None:
 
 def test_the_engine_shows_what_the_cpu_shows(card: Card) -> None:
     assert_engine_agrees("cuda")
+
+
+def test_faces_and_people_are_where_the_cpu_finds_them(card: Card) -> None:
+    assert_tracker_agrees(card, 20)
 
 
 @pytest.mark.parametrize("tool", ["memcheck", "racecheck", "initcheck", "synccheck"])

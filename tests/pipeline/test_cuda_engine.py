@@ -1,16 +1,19 @@
 """The whole engine on a card that the CPU emulates: its pictures, and what happens as it fails."""
 
+import cv2
 import numpy as np
 import pytest
 
-from support.cuda_cases import assert_engine_agrees
+from support.cuda_cases import assert_engine_agrees, assert_tracker_agrees
 from support.demo import demo_frames
 from vcam_relight.pipeline.controls import RelightSettings
 from vcam_relight.pipeline.cuda.driver import CudaError, Driver, NoCardError
 from vcam_relight.pipeline.cuda.emulation import build
+from vcam_relight.pipeline.cuda.image_models import models_on
 from vcam_relight.pipeline.engines.pool import EnginePool
 from vcam_relight.pipeline.engines.triplane.network.model import Sizes, TriplaneNetwork
 from vcam_relight.pipeline.engines.triplane.runtime.cuda_network import CudaNetwork
+from vcam_relight.pipeline.face.models import load_model
 from vcam_relight.pipeline.lighting.presets import load_presets
 from vcam_relight.pipeline.relighter import Relighter
 from vcam_relight.vcam import device
@@ -20,6 +23,39 @@ from vcam_relight.vcam.device import engine_on
 
 def test_ten_frames_are_those_of_the_cpu() -> None:
     assert_engine_agrees("emulated")
+
+
+def _lose(monkeypatch: pytest.MonkeyPatch) -> None:
+    """From now on no card does anything."""
+    call = Driver.call
+
+    def lost(self: Driver, name: str, *arguments: object) -> None:
+        if name == "cuGraphLaunch":
+            raise CudaError("cuGraphLaunch: the launch timed out (702)")
+        call(self, name, *arguments)
+
+    monkeypatch.setattr(Driver, "call", lost)
+
+
+def test_faces_and_people_are_where_the_cpu_finds_them(caplog: pytest.LogCaptureFixture) -> None:
+    assert_tracker_agrees(build.emulated_card(), 2)
+    assert not caplog.messages, "the CPU stood in"
+
+
+def test_a_card_that_is_lost_leaves_the_face_to_the_cpu(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    card = build.card_by(build.emulation())
+    name = "face_landmark.tflite"
+    there, here = models_on(card)(name), load_model(name)
+    image = cv2.resize(demo_frames(1)[0], (here.width, here.height))
+    _lose(monkeypatch)
+    for _ in range(2):
+        for got, expected in zip(there.look(image), here.look(image), strict=True):
+            assert np.array_equal(got, expected)
+    assert caplog.messages == [
+        f"{name} runs on the CPU, as CUDA fails (cuGraphLaunch: the launch timed out (702))"
+    ]
 
 
 def test_a_card_that_is_lost_leaves_the_cpu_to_go_on(
@@ -34,14 +70,7 @@ def test_a_card_that_is_lost_leaves_the_cpu_to_go_on(
         assert engine.runs_on == "CUDA, emulated"
         with Relighter(engine, failed=pool.discard) as relighter:
             relighter.process(frame, 0.0, lighting, settings)
-            call = Driver.call
-
-            def lost(self: Driver, name: str, *arguments: object) -> None:
-                if name == "cuGraphLaunch":
-                    raise CudaError("cuGraphLaunch: the launch timed out (702)")
-                call(self, name, *arguments)
-
-            monkeypatch.setattr(Driver, "call", lost)
+            _lose(monkeypatch)
             with pytest.raises(CudaError, match="timed out"):
                 for index in range(1, 9):
                     relighter.process(frame, float(index), lighting, settings)

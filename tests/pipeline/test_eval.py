@@ -198,6 +198,7 @@ class Tinted:
     name = "tinted"
     runs_on = "CPU"
     needs_faces = False
+    card = None
 
     def __init__(self, *, flicker: float = 0.0, delay: int = 0) -> None:
         self._flicker, self._delay = flicker, delay

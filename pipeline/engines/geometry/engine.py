@@ -31,6 +31,7 @@ class GeometryEngine:
     name = "geometry"
     runs_on = "CPU"
     needs_faces = True
+    card = None
 
     def __init__(self) -> None:
         self._mapper = NormalMapper()

@@ -64,6 +64,7 @@ class PaperEngine:
     name = "paper"
     runs_on = "CPU"
     needs_faces = True
+    card = None
 
     def __init__(
         self,

@@ -83,13 +83,13 @@ class TriplaneEngine:
         Raises:
             CudaError: the card cannot be used.
         """
-        self._network, self._refiner, self._card = network, refiner, card
+        self._network, self._refiner, self.card = network, refiner, card
         self.runs_on = "CPU" if card is None else f"CUDA, {card.name}"
         self._worker = InferenceWorker(network, refiner, card)
 
     def open_stream(self, timer: StageTimer) -> "TriplaneStream":
         """See `pipeline.engines.base.Engine`."""
-        return TriplaneStream(self._network, self._refiner, self._card, self._worker, timer)
+        return TriplaneStream(self._network, self._refiner, self.card, self._worker, timer)
 
     def source_lighting(self, frame: BgrImage, faces: FaceState) -> FloatArray | None:
         """See `pipeline.engines.base.Engine`; of the largest face."""

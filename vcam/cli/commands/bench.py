@@ -64,7 +64,7 @@ def run(args: argparse.Namespace) -> int:
         machine,
         measure,
     )
-    from vcam_relight.vcam.device import card_on, check_device, engine_on
+    from vcam_relight.vcam.device import check_device, engine_on
     from vcam_relight.vcam.settings.store import Settings
 
     check_device(args.device, args.engine)
@@ -73,8 +73,7 @@ def run(args: argparse.Namespace) -> int:
     presets, _ = load_presets()
     results = {}
     measured = {BASELINE: engine_on(BASELINE, "cpu"), engine.name: engine}
-    card = card_on(engine, args.device)
-    if card is not None:  # beside what the same engine does without
+    if engine.card is not None:  # beside what the same engine does without
         measured[f"{engine.name} on the CPU"] = engine_on(engine.name, "cpu")
     for name, made in measured.items():
         settings = Settings(
@@ -96,10 +95,10 @@ def run(args: argparse.Namespace) -> int:
         "machine": machine(),
     }
     text = _table(report, results)
-    if card is not None:
+    if engine.card is not None:
         from vcam_relight.vcam.bench.cuda import measure_card, table
 
-        report["card"] = measure_card(card, engine, decoded(clip[0]))
+        report["card"] = measure_card(engine.card, engine, decoded(clip[0]))
         text += table(report["card"])
     sys.stdout.write(json.dumps(report) + "\n" if args.json else text)
     return 0
