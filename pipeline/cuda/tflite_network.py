@@ -183,7 +183,7 @@ class _Plan:
         """What is added to a convolution: an image, how many channels of it, and flags."""
         maker = self._own(tensor)
         if maker is not None and maker.kind == "PAD":
-            if self._graph.constants[maker.inputs[1]][:, :].flatten()[:7].any():
+            if self._graph.constants[maker.inputs[1]].flatten()[:7].any():
                 raise _unknown(maker)  # more than channels after the last
             tensor = maker.inputs[0]
             maker = self._own(tensor)

@@ -58,6 +58,14 @@ def test_a_card_that_is_lost_leaves_the_face_to_the_cpu(
     ]
 
 
+def test_a_card_that_sees_another_face_is_not_used(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("vcam_relight.pipeline.cuda.image_models._AGREES", 0.0)
+    models_on(build.card_by(build.emulation()))("face_landmark.tflite")
+    assert "runs on the CPU, as CUDA fails (its results differ" in caplog.text
+
+
 def test_a_card_that_is_lost_leaves_the_cpu_to_go_on(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -60,12 +60,10 @@ FAULTS: dict[str, list[tuple[str, str, str]]] = {
     "tflite": [
         ("no barrier before what a block took is read", "  __syncthreads();\n  const int each",
          "  const int each"),
-        ("pixels past the last are taken", "pixel < pixels ? taken_of(", "pixel >= 0 ? taken_of("),
         ("pixels past the last are written", "    if (pixel >= pixels) continue;\n", ""),
         ("no barrier between sums", "2 * words]);\n    __syncthreads();", "2 * words]);"),
         ("a barrier in a branch", "  if (to < hidden)\n", "  if (to < hidden) __syncthreads();\n"
          "  if (to < hidden)\n"),
-        ("a row above the image", "y >= 0 && y <", "y >= -1 && y <"),
         ("the last column's neighbour", "0, half - 1)", "0, half)"),
     ],
     "frame": [
