@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Protocol, Self
 
 import numpy as np
 
+from vcam_relight.pipeline.compositing.backdrop import KEEP, Backdrop, BackdropCompositor
 from vcam_relight.pipeline.controls import RelightSettings
 from vcam_relight.pipeline.core.image import BgrImage
 from vcam_relight.pipeline.core.process import prepare_for_frames
@@ -28,6 +29,8 @@ class Relight(Protocol):
     timer: StageTimer
     effort: Effort
     """What the next frame is worth."""
+    backdrop: Backdrop
+    """What the next frame is to have behind its people."""
 
     @property
     def runs_on(self) -> str:
@@ -62,6 +65,8 @@ class Relighter:
         self.engine = engine
         self.timer = StageTimer()
         self.effort = FULL
+        self.backdrop = KEEP
+        self._backdrops = BackdropCompositor()
         self._failed = failed
         self._tracker = _tracker(self.timer, engine.card) if engine.needs_faces else None
         self._stream = engine.open_stream(self.timer)
@@ -78,12 +83,13 @@ class Relighter:
         """
         self.reset()
         self.timer.start_frame()
-        if _unchanged(lighting, settings):
+        if self._unchanged(lighting, settings):
             return image
-        faces = self._tracker.still(image) if self._tracker else _nobody(image, 0.0)
+        tracker = self._needed_tracker()
+        faces = tracker.still(image) if tracker else _nobody(image, 0.0)
         result = self._stream.relight(image, faces, lighting, settings)
         self.reset()
-        return result
+        return self._with_backdrop(result, faces)
 
     def process(
         self, image: BgrImage, time: float, lighting: Lighting, settings: RelightSettings
@@ -100,21 +106,23 @@ class Relighter:
             `(H, W, 3)`, possibly `image` itself.
         """
         self.timer.start_frame()
-        if _unchanged(lighting, settings):
+        if self._unchanged(lighting, settings):
             return image
-        if self._tracker is None:
+        tracker = self._needed_tracker()
+        if tracker is None:
             faces = _nobody(image, time)
         else:
-            faces = self._tracker.update(image, time, self.effort.mask_every)
+            faces = tracker.update(image, time, self.effort.mask_every)
             if faces.shot_change:
                 self._stream.reset()
         self._stream.effort = self.effort
         try:
-            return self._stream.relight(image, faces, lighting, settings)
+            shown = self._stream.relight(image, faces, lighting, settings)
         except Exception:
             if self._failed is not None:
                 self._failed(self.engine)
             raise
+        return self._with_backdrop(shown, faces)
 
     def reset(self) -> None:
         """Forgets the frames before: a new source, a seek, a failed frame."""
@@ -128,6 +136,22 @@ class Relighter:
             self._tracker.close()
         self._stream.close()
 
+    def _unchanged(self, lighting: Lighting, settings: RelightSettings) -> bool:
+        turned = settings.yaw or settings.pitch
+        return lighting.mode == "off" and not turned and not self.backdrop.changes
+
+    def _needed_tracker(self) -> FaceTracker | None:
+        """The one there is; a backdrop needs one even where the engine needs none."""
+        if self._tracker is None and self.backdrop.changes:
+            self._tracker = _tracker(self.timer, self.engine.card)
+        return self._tracker
+
+    def _with_backdrop(self, shown: BgrImage, faces: FaceState) -> BgrImage:
+        if not self.backdrop.changes:
+            return shown
+        with self.timer.stage("backdrop"):
+            return self._backdrops.apply(shown, faces, self.backdrop)
+
     def __enter__(self) -> Self:
         return self
 
@@ -138,10 +162,6 @@ class Relighter:
         trace: TracebackType | None,
     ) -> None:
         self.close()
-
-
-def _unchanged(lighting: Lighting, settings: RelightSettings) -> bool:
-    return lighting.mode == "off" and not (settings.yaw or settings.pitch)
 
 
 def _nobody(image: BgrImage, time: float) -> FaceState:

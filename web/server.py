@@ -15,10 +15,10 @@ from vcam_relight.vcam.core.errors import VcamError
 from vcam_relight.vcam.core.frame import VideoMode
 from vcam_relight.vcam.core.hosts import is_loopback
 from vcam_relight.vcam.stream.session import Session, SessionManager
+from vcam_relight.web.backdrop import MAX_PICTURE, BackdropControl
 from vcam_relight.web.commands import CommandSocket
 from vcam_relight.web.control import LagMeter, RemoteControl
 from vcam_relight.web.http import (
-    MAX_BODY,
     STATIC,
     answer_offer,
     join_state,
@@ -97,6 +97,7 @@ class WebServer:
         self._metrics = Metrics(sessions)
         self._commands = CommandSocket(self._control)
         self._sources = SourceControl(main.loop, mode)
+        self._backdrop = BackdropControl(main.loop.settings)
         self._recording = RecordingControl(main.loop, mode.fps)
         self._sockets: set[web.WebSocketResponse] = set()
         self._listener: Listener | None = None
@@ -155,7 +156,7 @@ class WebServer:
         open_paths = frozenset(files) | {"/healthz"}
         hosts = allowed_hosts(self.config.host)
         guard = Guard(self._admit, hosts, open_paths, frozenset(PAGES))
-        app = web.Application(middlewares=[guard.middleware], client_max_size=MAX_BODY)
+        app = web.Application(middlewares=[guard.middleware], client_max_size=MAX_PICTURE)
         for route, path in files.items():
             app.router.add_get(route, page(path))
         app.router.add_get("/healthz", self._health)
@@ -164,6 +165,7 @@ class WebServer:
         app.router.add_post("/api/offer", self._offer)
         app.router.add_get("/api/source", self._sources.show)
         app.router.add_post("/api/source", self._sources.choose)
+        app.router.add_post("/api/backdrop", self._backdrop.answer)
         app.router.add_post("/api/recording", self._recording.answer)
         app.router.add_get("/metrics", self._metrics.answer)
         app.router.add_get("/ws", self._websocket)

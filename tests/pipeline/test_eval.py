@@ -11,6 +11,7 @@ import pytest
 from support import tolerances
 from support.demo import demo_frames
 from support.relit_demo import LIGHTS, relit_demo
+from vcam_relight.pipeline.compositing.backdrop import KEEP, Backdrop
 from vcam_relight.pipeline.controls import RelightSettings
 from vcam_relight.pipeline.core.image import BgrImage
 from vcam_relight.pipeline.core.timing import StageTimer
@@ -219,6 +220,7 @@ class TintedStream:
     delay: int
     lights: list[Lighting] = field(default_factory=list)
     effort: Effort = FULL
+    backdrop: Backdrop = KEEP
 
     def relight(
         self, frame: BgrImage, faces: FaceState, lighting: Lighting, settings: RelightSettings

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from vcam_relight.pipeline.compositing.backdrop import KEEP, Backdrop
 from vcam_relight.pipeline.controls import RelightSettings
 from vcam_relight.pipeline.core.image import BgrImage
 from vcam_relight.pipeline.core.timing import StageTimer
@@ -120,6 +121,7 @@ class MarkingRelighter:
 
     MARK = 77
     effort: Effort = FULL
+    backdrop: Backdrop = KEEP
     runs_on = "CPU"
 
     def __init__(self, before: Callable[[BgrImage], object] = lambda image: None) -> None:

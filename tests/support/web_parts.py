@@ -23,6 +23,7 @@ from aiortc import (
 )
 from aiortc.mediastreams import MediaStreamError, MediaStreamTrack
 
+from vcam_relight.pipeline.compositing.backdrop import KEEP, Backdrop
 from vcam_relight.pipeline.controls import RelightSettings
 from vcam_relight.pipeline.core.image import BgrImage
 from vcam_relight.pipeline.core.timing import StageTimer
@@ -113,6 +114,7 @@ class DimRelighter:
     """Dims the image under every preset but `off`."""
 
     effort: Effort = FULL
+    backdrop: Backdrop = KEEP
     runs_on = "CPU"
 
     def __init__(self, delay_s: float = 0.0, error: Exception | None = None) -> None:

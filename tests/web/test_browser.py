@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import av
+import cv2
+import numpy as np
 import pytest
 import pytest_asyncio
 
@@ -105,7 +107,7 @@ async def test_presets_and_sliders_change_the_image(browser: Any) -> None:
 async def test_the_camera_is_chosen_in_the_panel(browser: Any) -> None:
     async with running() as served, opened(browser, served.server.url) as page:
         await new_frames(page, "picture")
-        camera, picture = page.get_by_label("Camera", exact=True), page.get_by_label("Picture")
+        camera, picture = page.get_by_label("Camera", exact=True), page.get_by_label("Size and rate")
         assert "Demo clip" in await camera.inner_text()
         await camera.select_option("demo")
         await until(lambda: served.loop.source.label == "demo clip")
@@ -146,6 +148,36 @@ async def test_a_recording_begins_and_ends_in_the_panel(
         await button.click()
         await see(page, "$('notice').innerText.includes('File exists')")
         assert served.loop.problem == ""
+
+
+async def test_the_backdrop_is_chosen_in_the_panel(
+    browser: Any, tmp_path: Path, config_home: Path
+) -> None:
+    picture = tmp_path / "beach.png"
+    cv2.imwrite(str(picture), np.full((90, 160, 3), (200, 120, 40), np.uint8))
+    (tmp_path / "words.txt").write_text("no picture")
+    async with running() as served, opened(browser, served.server.url) as page:
+        await new_frames(page, "picture")
+        backdrop = page.get_by_label("Backdrop", exact=True)
+        await backdrop.select_option("blur")
+        await page.get_by_label("Amount of the backdrop").fill("0.8")
+        await until(lambda: served.store.current.backdrop.kind == "blur")
+        await until(lambda: served.store.current.backdrop.amount == 0.8)
+        await backdrop.select_option("color")
+        await page.get_by_label("Colour of the backdrop").fill("#00b140")
+        await until(lambda: served.store.current.backdrop.color == (0, 0xB1, 0x40))
+        await backdrop.select_option("picture")
+        await page.locator("#backdrop-input").set_input_files(picture)
+        await until(lambda: served.store.current.backdrop.picture is not None)
+        shown = served.store.current.backdrop.picture
+        assert shown is not None and shown.shape == (90, 160, 3)
+        assert np.abs(shown.reshape(-1, 3).mean(axis=0) - (200, 120, 40)).max() < 4
+        assert (config_home / "backdrop.png").is_file(), "it is there at the next start"
+        await page.locator("#backdrop-input").set_input_files(tmp_path / "words.txt")
+        await see(page, "$('notice').innerText.includes('no picture')")
+        status, answer = await served.post("/api/backdrop", {"picture": "bm8gcGljdHVyZQ=="})
+        assert status == 400 and answer["error"]
+        assert served.store.current.backdrop.picture is shown
 
 
 async def test_the_light_is_dragged_on_the_image(browser: Any) -> None:

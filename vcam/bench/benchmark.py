@@ -25,6 +25,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from vcam_relight.pipeline.compositing.backdrop import KEEP
 from vcam_relight.pipeline.controls import RelightSettings
 from vcam_relight.pipeline.core.image import BgrImage
 from vcam_relight.pipeline.core.timing import StageTimer
@@ -288,7 +289,7 @@ class _Paced:
 
     def __init__(self, relighter: Relighter, source: _Clip, sink: "_NullCamera", log: _Log) -> None:
         self.timer: StageTimer = relighter.timer
-        self.effort, self.runs_on = FULL, relighter.runs_on
+        self.effort, self.backdrop, self.runs_on = FULL, KEEP, relighter.runs_on
         self._relighter, self._source, self._sink, self._log = relighter, source, sink, log
 
     def process(
@@ -297,7 +298,7 @@ class _Paced:
         """See `Relighter.process`."""
         self._source.taken()
         begin = time.perf_counter()
-        self._relighter.effort = self.effort
+        self._relighter.effort, self._relighter.backdrop = self.effort, self.backdrop
         output = self._relighter.process(image, time_s, lighting, settings)
         self._log.last_sign = time.perf_counter()
         times = self._log.frames[round(time_s * FPS)]

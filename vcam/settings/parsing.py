@@ -1,8 +1,10 @@
 """Checks values that come from outside: messages, saved settings, the command line."""
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
+from vcam_relight.pipeline.compositing.backdrop import BACKDROPS, BackdropKind
 from vcam_relight.pipeline.controls import CONTROLS
 from vcam_relight.pipeline.engines.registry import ENGINES
 from vcam_relight.pipeline.lighting.presets import Preset
@@ -28,6 +30,16 @@ def parse(name: str, value: object, presets: Mapping[str, Preset]) -> Any:
             return _boolean("mirror", value)
         case "engine":
             return choice("engine", value, ENGINES)
+        case "backdrop":
+            return backdrop_kind(value)
+        case "backdrop_amount":
+            amount = _number("backdrop_amount", value)
+            if not 0 <= amount <= 1:
+                raise InputError(f"backdrop_amount must be between 0 and 1, not {amount}")
+            return amount
+        case "backdrop_color":
+            color_of(value)
+            return value
     raise InputError(f"there is no setting called {name!r}")
 
 
@@ -42,6 +54,24 @@ def choice(what: str, value: object, choices: Mapping[str, object]) -> str:
             f"there is no {what} called {value!r}", f"choose one of {', '.join(choices)}"
         )
     return value
+
+
+def backdrop_kind(value: object) -> BackdropKind:
+    """One of `BACKDROPS`; raises InputError."""
+    for kind in BACKDROPS:
+        if kind == value:
+            return kind
+    raise InputError(
+        f"there is no backdrop called {value!r}", f"choose one of {', '.join(BACKDROPS)}"
+    )
+
+
+def color_of(value: object) -> tuple[int, int, int]:
+    """RGB of 0..255 of a colour like `#1c5f46`; raises InputError."""
+    if not isinstance(value, str) or not re.fullmatch(r"#[0-9a-fA-F]{6}", value):
+        raise InputError(f"a colour is written like #1c5f46, not {value!r}")
+    red, green, blue = bytes.fromhex(value[1:])
+    return red, green, blue
 
 
 def _number(name: str, value: object) -> float:

@@ -5,12 +5,14 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
+from vcam_relight.pipeline.compositing.backdrop import Backdrop
 from vcam_relight.pipeline.controls import CONTROLS, RelightSettings
+from vcam_relight.pipeline.core.image import BgrImage
 from vcam_relight.pipeline.engines.registry import DEFAULT_ENGINE, ENGINES
 from vcam_relight.pipeline.lighting import Lighting
 from vcam_relight.pipeline.lighting.presets import Preset
 from vcam_relight.vcam.core.errors import InputError
-from vcam_relight.vcam.settings.parsing import choice, parse
+from vcam_relight.vcam.settings.parsing import backdrop_kind, choice, color_of, parse
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +25,12 @@ class Settings:
     (see `pipeline.lighting.lights.direction`)."""
     mirror: bool = False
     engine: str = DEFAULT_ENGINE
+    backdrop: str = "keep"
+    """What is seen behind people: one of `BACKDROPS`."""
+    backdrop_amount: float = 0.5
+    """0..1: of blur, dim and gray."""
+    backdrop_color: str = "#1c5f46"
+    """`#rrggbb`, sRGB."""
     relight: RelightSettings = field(default_factory=RelightSettings)
 
     def to_json(self) -> dict[str, Any]:
@@ -43,6 +51,7 @@ class Snapshot:
     id: int
     settings: Settings
     lighting: Lighting
+    backdrop: Backdrop
 
 
 class SettingsStore:
@@ -51,6 +60,7 @@ class SettingsStore:
     def __init__(self, presets: Mapping[str, Preset], settings: Settings) -> None:
         self.presets = presets
         self._lock = threading.Lock()
+        self._picture: BgrImage | None = None
         self._current = self._snapshot(1, settings)
 
     @property
@@ -88,9 +98,22 @@ class SettingsStore:
             self._current = self._snapshot(now.id + 1, settings)
             return self._current
 
+    def show_picture(self, picture: BgrImage | None) -> Snapshot:
+        """Takes the picture `(h, w, 3)` that the backdrop `picture` is."""
+        with self._lock:
+            self._picture = picture
+            self._current = self._snapshot(self._current.id + 1, self._current.settings)
+            return self._current
+
     def _snapshot(self, number: int, settings: Settings) -> Snapshot:
         preset = self.presets[choice("preset", settings.preset, self.presets)]
-        return Snapshot(number, settings, preset.lighting(settings.aim))
+        backdrop = Backdrop(
+            backdrop_kind(settings.backdrop),
+            settings.backdrop_amount,
+            color_of(settings.backdrop_color),
+            self._picture,
+        )
+        return Snapshot(number, settings, preset.lighting(settings.aim), backdrop)
 
 
 def preset_changes(preset: Preset) -> dict[str, Any]:

@@ -108,7 +108,7 @@ class EngineHost:
             self._relighter.reset()
         self._generation = generation
         relighter = self._relighter
-        relighter.effort = effort
+        relighter.effort, relighter.backdrop = effort, snapshot.backdrop
         image = relighter.process(
             frame.image, frame.seconds, snapshot.lighting, snapshot.settings.relight
         )

@@ -43,6 +43,9 @@ export interface Settings extends RelightSettings {
   aim: [number, number] | null;
   mirror: boolean;
   engine: string;
+  backdrop: string;
+  backdrop_amount: number;
+  backdrop_color: string;
 }
 
 /** What people choose a preset by. */
@@ -59,7 +62,7 @@ export interface PresetInfo {
   title: string;
   help: string;
   key: [number, number] | null;
-  settings: Omit<Settings, "engine" | "mirror">;
+  settings: Omit<Settings, "backdrop" | "backdrop_amount" | "backdrop_color" | "engine" | "mirror">;
 }
 
 /** First of all: what can be chosen. */

@@ -4,6 +4,7 @@
 /** @import { ClientMessage } from "./messages.js" */
 
 import { api, openSocket, withToken } from "./api.js";
+import { wireBackdrop } from "./backdrop.js";
 import { buildControls } from "./controls.js";
 import { $, byId, isFor } from "./dom.js";
 import { wireLight } from "./light.js";
@@ -89,6 +90,7 @@ settings.addEventListener("refused", (event) => {
 });
 
 buildControls(settings);
+wireBackdrop(settings);
 wireRecord(settings);
 wireLight(settings, $("stage"), byId("light", HTMLButtonElement), $("aim"));
 wireTheme(byId("theme", HTMLButtonElement));

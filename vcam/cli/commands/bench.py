@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from vcam_relight.pipeline.compositing.backdrop import BACKDROPS
 from vcam_relight.vcam.cli.commands import size
 from vcam_relight.vcam.cli.lighting_arguments import (
     DEFAULT_PRESET,
@@ -47,6 +48,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="meanwhile keep N other processes busy, as a meeting does",
     )
+    parser.add_argument(
+        "--backdrop", choices=BACKDROPS[:-1], default="keep", help="what is behind people (keep)"
+    )
     add_engine_arguments(parser, devices=(*DEVICES, "emulated"))
 
 
@@ -77,7 +81,10 @@ def run(args: argparse.Namespace) -> int:
         measured[f"{engine.name} on the CPU"] = engine_on(engine.name, "cpu")
     for name, made in measured.items():
         settings = Settings(
-            preset=DEFAULT_PRESET, engine=made.name, relight=presets[DEFAULT_PRESET].controls
+            preset=DEFAULT_PRESET,
+            engine=made.name,
+            backdrop="keep" if name == BASELINE else args.backdrop,
+            relight=presets[DEFAULT_PRESET].controls,
         )
         with busy_processes(args.busy):
             results[name] = measure(made, clip, args.frames, presets, settings, pace=args.pace)
@@ -86,6 +93,7 @@ def run(args: argparse.Namespace) -> int:
         "frames": args.frames,
         "preset": DEFAULT_PRESET,
         "pace": args.pace,
+        "backdrop": args.backdrop,
         "busy": args.busy,
         "baseline": BASELINE,
         "engine": engine.name,

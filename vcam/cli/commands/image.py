@@ -7,6 +7,7 @@ from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
+from vcam_relight.vcam.cli.backdrop_arguments import add_backdrop_arguments, backdrop_of_args
 from vcam_relight.vcam.cli.lighting_arguments import (
     add_lighting_arguments,
     engine_of_args,
@@ -38,6 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="where each IN goes under its own name; made if it is not there",
     )
     add_lighting_arguments(parser)
+    add_backdrop_arguments(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -58,6 +60,7 @@ def run(args: argparse.Namespace) -> int:
     else:
         _make_folder(args.out)
     lighting, settings = lighting_of_args(args)
+    backdrop = backdrop_of_args(args)
 
     def relight(source: Path, target: Path) -> None:
         file = read_image(source)
@@ -69,6 +72,7 @@ def run(args: argparse.Namespace) -> int:
             log.warning("%s: %s", source, note)
 
     with closing(engine_of_args(args)) as engine, Relighter(engine) as relighter:
+        relighter.backdrop = backdrop
         if args.out is not None:
             return _relight_all(args.files, args.out, light_files(args), relight)
         relight(source, target)

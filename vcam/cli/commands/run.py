@@ -8,6 +8,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from vcam_relight.vcam.cli.backdrop_arguments import add_backdrop_arguments, backdrop_changes
 from vcam_relight.vcam.cli.commands import frame_rate, port, seconds, size
 from vcam_relight.vcam.cli.lighting_arguments import (
     DEFAULT_PRESET,
@@ -72,6 +73,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--preset", metavar="NAME", help="the light; `vcam presets` lists them")
     add_control_arguments(parser)
+    add_backdrop_arguments(parser)
     add_engine_arguments(parser, saved=True)
     parser.add_argument(
         "--mirror", action=argparse.BooleanOptionalAction, help="mirror the picture"
@@ -210,6 +212,7 @@ def _settings(args: argparse.Namespace) -> "tuple[SettingsStore, dict[str, Any]]
     from vcam_relight.pipeline.lighting.presets import load_presets
     from vcam_relight.vcam.settings.persistence import presets_folder, restore
     from vcam_relight.vcam.settings.store import Settings, SettingsStore
+    from vcam_relight.vcam.stream.backdrop_picture import keep_picture, kept_picture
 
     presets, problems = load_presets(presets_folder())
     for problem in problems:
@@ -221,7 +224,9 @@ def _settings(args: argparse.Namespace) -> "tuple[SettingsStore, dict[str, Any]]
     wishes = {"preset": args.preset, "engine": args.engine, "mirror": args.mirror}
     given = {name: wish for name, wish in wishes.items() if wish is not None}
     try:
-        store.change(given | controls_of_args(args))
+        backdrop, picture = backdrop_changes(args)
+        store.show_picture(keep_picture(picture) if picture else kept_picture())
+        store.change(given | backdrop | controls_of_args(args))
     except InputError as error:
         raise UsageError(error.what, error.hint) from None
     return store, saved

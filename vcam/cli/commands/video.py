@@ -6,6 +6,7 @@ from contextlib import closing
 from pathlib import Path
 
 from vcam_relight.pipeline.core.image import BgrImage
+from vcam_relight.vcam.cli.backdrop_arguments import add_backdrop_arguments, backdrop_of_args
 from vcam_relight.vcam.cli.lighting_arguments import (
     add_lighting_arguments,
     engine_of_args,
@@ -22,6 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("input", type=Path, metavar="IN", help="any video file")
     parser.add_argument("output", type=Path, metavar="OUT", help=".mp4, .mov, .mkv or .webm")
     add_lighting_arguments(parser)
+    add_backdrop_arguments(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -39,6 +41,7 @@ def run(args: argparse.Namespace) -> int:
     check_in_out(args.input, args.output, light_files(args))
     encoder_of(args.output)
     lighting, settings = lighting_of_args(args)
+    backdrop = backdrop_of_args(args)
     engine = engine_of_args(args)
     changed = False
 
@@ -55,6 +58,7 @@ def run(args: argparse.Namespace) -> int:
         bar.update()
 
     with bar, closing(engine), Relighter(engine) as relighter:
+        relighter.backdrop = backdrop
         notes = convert_video(args.input, args.output, change, progress)
         bar.total = bar.n  # what the file stated may have been an estimate
         bar.refresh()
