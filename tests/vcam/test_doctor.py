@@ -490,3 +490,16 @@ def test_without_its_packages_the_doctor_still_says_what_to_install() -> None:
     assert done.returncode == 1
     assert done.stderr == ""
     assert "fail numpy: " in done.stdout and "pip install numpy" in done.stdout
+
+
+def test_what_reads_the_pipewire_camera_is_said_once_its_portal_is_there(machine: Machine) -> None:
+    assert "v4l2loopback is the way" in machine.checks()["pipewire camera"].detail
+    machine.write("/usr/lib/x86_64-linux-gnu/libpipewire-0.3.so.0", "")
+    found = machine.checks()["pipewire camera"]
+    assert found.level == "warn" and "xdg-desktop-portal" in found.hint
+    portal = "/usr/share/xdg-desktop-portal/portals/gtk.portal"
+    machine.write(portal, "[portal]\nInterfaces=org.freedesktop.impl.portal.Access;\n")
+    found = machine.checks()["pipewire camera"]
+    assert found.level == "ok" and "enable-webrtc-pipewire-camera" in found.detail
+    machine.remove("/run/user/1000/pipewire-0")
+    assert "does not run" in machine.checks()["pipewire camera"].detail

@@ -52,4 +52,4 @@ def test_a_row_is_all_that_a_sink_needs(
     with pytest.raises(UsageError, match="shelf"):
         open_sink("shelf:upper", MODE)  # it takes no argument
     assert main(["run", "--help"]) == 0
-    assert "device:NAME|shelf" in capsys.readouterr().out.replace("\n", "")
+    assert "pipewire:NAME|shelf" in capsys.readouterr().out.replace("\n", "")

@@ -107,7 +107,10 @@ async def test_presets_and_sliders_change_the_image(browser: Any) -> None:
 async def test_the_camera_is_chosen_in_the_panel(browser: Any) -> None:
     async with running() as served, opened(browser, served.server.url) as page:
         await new_frames(page, "picture")
-        camera, picture = page.get_by_label("Camera", exact=True), page.get_by_label("Size and rate")
+        camera, picture = (
+            page.get_by_label("Camera", exact=True),
+            page.get_by_label("Size and rate"),
+        )
         assert "Demo clip" in await camera.inner_text()
         await camera.select_option("demo")
         await until(lambda: served.loop.source.label == "demo clip")

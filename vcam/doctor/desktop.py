@@ -21,6 +21,7 @@ _APPS = ("/var/lib/flatpak", "{home}/.local/share/flatpak")
 def desktop_checks(system: System) -> Iterator[Check]:
     """The checks of the session that this runs in."""
     yield check_portal(system)
+    yield check_pipewire_camera(system)
     yield check_flatpaks(system)
     yield check_snaps(system)
     yield check_own_sandbox(system)
@@ -48,6 +49,29 @@ def check_portal(system: System) -> Check:
     detail = (
         "runs. If Firefox or a Flatpak misses the camera: "
         "`systemctl --user restart wireplumber` while vcam runs"
+    )
+    return Check("ok", name, detail)
+
+
+def check_pipewire_camera(system: System) -> Check:
+    """Whether `--sink pipewire` has what it needs, and which programs would read it."""
+    name = "pipewire camera"
+    places = ("/usr/lib/*", "/usr/lib", "/usr/lib64", "/lib64", "/lib/*")
+    if not any(system.glob(f"{place}/libpipewire-0.3.so.0") for place in places):
+        return Check("ok", name, "no PipeWire library: v4l2loopback is the way here")
+    runtime = system.environ.get("XDG_RUNTIME_DIR", "")
+    if not runtime or not system.path(f"{runtime}/pipewire-0").exists():
+        return Check("ok", name, "PipeWire does not run: v4l2loopback is the way here")
+    portals = system.glob("/usr/share/xdg-desktop-portal/portals/*.portal")
+    if not any("impl.portal.Access" in system.text(portal) for portal in portals):
+        # Chromium with the switch and without the portal waits for minutes for its list of cameras.
+        hint = "install your desktop's part of xdg-desktop-portal (-gnome, -kde, -gtk) first"
+        return Check("warn", name, "no Camera portal: browsers cannot read it", hint)
+    detail = (
+        "--sink pipewire works without v4l2loopback. Firefox: about:config, "
+        "media.webrtc.camera.allow-pipewire; Chromium, Chrome, Edge: chrome://flags, "
+        "enable-webrtc-pipewire-camera; OBS: Video Capture Device (PipeWire). Zoom's own program "
+        "reads v4l2loopback only. A dialog once refused: `flatpak permission-remove devices camera`"
     )
     return Check("ok", name, detail)
 

@@ -1,6 +1,7 @@
 """Every sink that `--sink` can name: one row each."""
 
 import logging
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -11,8 +12,9 @@ from vcam_relight.vcam.sinks.sink import Sink
 log = logging.getLogger(__name__)
 
 NONE, AUTO = "none", "auto"
-"""Words of `--sink` beside the kinds: no sink but the preview; `AUTOMATIC` if it opens."""
-AUTOMATIC = "device"
+"""Words of `--sink` beside the kinds: no sink but the preview; the first of `AUTOMATIC` that
+opens."""
+AUTOMATIC = ("device", "pipewire") if sys.platform == "linux" else ("device",)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +38,21 @@ def _device(argument: str, mode: VideoMode, always_on: bool) -> Sink:
     return sink
 
 
-SINKS: dict[str, SinkKind] = {"device": SinkKind(_device, "NAME")}
+def _pipewire(argument: str, mode: VideoMode, always_on: bool) -> Sink:
+    from vcam_relight.vcam.sinks.pipewire import PipeWireSink
+
+    sink = PipeWireSink(mode.size, mode.fps, argument or None, always_on=always_on)
+    sink.open()
+    log.info(
+        "programs that read PipeWire's cameras can pick %s; `vcam doctor` says which", sink.device
+    )
+    return sink
+
+
+SINKS: dict[str, SinkKind] = {
+    "device": SinkKind(_device, "NAME"),
+    "pipewire": SinkKind(_pipewire, "NAME"),
+}
 """Every sink that the command line can choose, by its word there."""
 
 
@@ -54,8 +70,8 @@ def open_sink(wish: str, mode: VideoMode, always_on: bool = False) -> Sink | Non
     It is handed over open, so that nobody else takes it meanwhile.
 
     Args:
-        wish: one of `sink_forms`; `auto` is the virtual camera, if one opens. A device's name is
-            what other programs list, or on Linux its path.
+        wish: one of `sink_forms`; `auto` is the virtual camera, or on Linux PipeWire's, if one
+            opens. A device's name is what other programs list, or on Linux its path.
         mode: size and frame rate that consumers are told to expect.
         always_on: whether it takes frames also while nobody consumes them.
 
@@ -65,18 +81,25 @@ def open_sink(wish: str, mode: VideoMode, always_on: bool = False) -> Sink | Non
     """
     if wish == NONE:
         return None
-    word, colon, argument = (AUTOMATIC if wish == AUTO else wish).partition(":")
+    if wish == AUTO:
+        return _first_automatic(mode, always_on)
+    word, colon, argument = wish.partition(":")
     info = SINKS.get(word)
     if info is None or (colon and not (info.argument and argument)):
         raise UsageError(
             f"there is no sink called {wish!r}", f"choose of {', '.join(sink_forms())}"
         )
-    try:
-        sink = info.make(argument, mode, always_on)
-        sink.open()
-    except SinkError as error:
-        if wish != AUTO:
-            raise
-        log.warning("only the preview shows the picture: %s", error)
-        return None
+    sink = info.make(argument, mode, always_on)
+    sink.open()
     return sink
+
+
+def _first_automatic(mode: VideoMode, always_on: bool) -> Sink | None:
+    problem: SinkError | None = None
+    for word in AUTOMATIC:
+        try:
+            return SINKS[word].make("", mode, always_on)
+        except SinkError as error:
+            problem = problem or error
+    log.warning("only the preview shows the picture: %s", problem)
+    return None
