@@ -162,6 +162,7 @@ class _Plan:
             self._there[name] = card.empty(shape, dtype)
         for name, shape, dtype in kept:
             self._there[name] = card.empty(shape, dtype)
+        stream.clear(self._there["before"])  # it is read, and not used, before there is a frame
         self._graphs: dict[_Steps, Graph] = {}
         self._averaged = False
         """Whether there is a frame before in this memory."""

@@ -84,6 +84,7 @@ class CudaShading:
             ("residuals", (parts, 4)),
         ):
             self._there[name] = card.empty(shape, np.float32)
+        self._stream.clear(self._there["sharp"])  # of fewer lights some of it is never written to
         self._features = new_image(self._stream, half, -(-4 * FEATURES // LANES) * LANES)
         self._radii: tuple[float, ...] = ()
         self._estimate: HeadEstimate | None = None
