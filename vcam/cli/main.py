@@ -10,10 +10,11 @@ import sys
 import threading
 from collections.abc import Sequence
 from types import FrameType
-from typing import NoReturn
+from typing import NoReturn, get_args
 
 from vcam_relight import __version__
 from vcam_relight.vcam.cli.terminal import (
+    LogFormat,
     ending_signals,
     one_line,
     quiet_native_libraries,
@@ -44,6 +45,8 @@ COMMANDS = {
 }
 """Command -> help. The modules in `vcam.cli.commands` are imported only when asked for."""
 
+_LONG_RUNNING = ("run", "serve")
+"""Their log is read by programs, too."""
 _GLOBAL_FLAGS = {"-v", "--verbose", "--version", "-h", "--help"}
 
 
@@ -75,7 +78,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         args = _parse(list(sys.argv[1:] if argv is None else argv))
     except SystemExit as stop:  # argparse has printed help, the version or what is wrong
         return stop.code if isinstance(stop.code, int) else WRONG_USAGE
-    if args.verbose:
+    if args.verbose and args.log_format == "text":
         return _run(args)
     with quiet_native_libraries():
         return _run(args)
@@ -90,12 +93,20 @@ def _parse(argv: list[str]) -> argparse.Namespace:
     )
     parser.add_argument("--version", action="version", version=f"vcam {__version__}")
     parser.add_argument("-v", "--verbose", action="store_true", help="log details and traces")
+    parser.set_defaults(log_format="text")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
     for name, help_line in COMMANDS.items():
         sub = commands.add_parser(name, help=help_line, description=help_line.capitalize() + ".")
         sub.add_argument(
             "-v", "--verbose", action="store_true", default=argparse.SUPPRESS, help="log details"
         )
+        if name in _LONG_RUNNING:
+            sub.add_argument(
+                "--log-format",
+                choices=get_args(LogFormat),
+                default="text",
+                help="json: one object a line, with its session's number, for what collects logs",
+            )
         if name == command:
             module = importlib.import_module(f"vcam_relight.vcam.cli.commands.{name}")
             module.add_arguments(sub)
@@ -114,7 +125,7 @@ def _with_command(argv: list[str]) -> tuple[str | None, list[str]]:
 
 
 def _run(args: argparse.Namespace) -> int:
-    set_up_logging(args.verbose)
+    set_up_logging(args.verbose, args.log_format)
     if threading.current_thread() is threading.main_thread():
         for number in ending_signals():
             signal.signal(number, _interrupt)
@@ -124,21 +135,27 @@ def _run(args: argparse.Namespace) -> int:
     except KeyboardInterrupt:
         if args.command in ("run", "serve", "watch"):  # have no other end
             return DONE
-        return _complain(VcamError("stopped: nothing was written"), FAILED)
+        return _complain(args, VcamError("stopped: nothing was written"), FAILED)
     except BrokenPipeError:  # `vcam presets | head`
         sys.stdout = None
         return DONE
     except UsageError as error:
-        return _complain(error, WRONG_USAGE)
+        return _complain(args, error, WRONG_USAGE)
     except VcamError as error:
-        return _complain(error, FAILED)
+        return _complain(args, error, FAILED)
     except Exception as error:
         text = f"{type(error).__name__}: {error}".replace("\n", " ")
-        return _complain(VcamError(text, "please report it; -v shows the trace"), FAILED, error)
+        hint = "please report it; -v shows the trace"
+        return _complain(args, VcamError(text, hint), FAILED, error)
 
 
-def _complain(error: VcamError, status: int, cause: Exception | None = None) -> int:
+def _complain(
+    args: argparse.Namespace, error: VcamError, status: int, cause: Exception | None = None
+) -> int:
     log.debug("the command failed", exc_info=cause or error)
+    if args.log_format == "json":
+        log.error("%s", error)
+        return status
     with contextlib.suppress(OSError):  # the terminal has closed
         print(one_line(error), file=sys.stderr)
     return status

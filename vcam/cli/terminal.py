@@ -1,15 +1,20 @@
 """What the user sees on the terminal: log lines, and none of the native libraries' chatter."""
 
 import faulthandler
+import json
 import logging
 import os
 import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+from vcam_relight.vcam.core.log_context import current_session
 
 OWN_LOGGERS = ("vcam_relight",)
+LogFormat = Literal["text", "json"]
 
 
 class _OneLine(logging.Formatter):
@@ -21,6 +26,28 @@ class _OneLine(logging.Formatter):
         if error is not None:
             text += f": {type(error).__name__}: {error}"
         return one_line(text)
+
+
+class _JsonLines(logging.Formatter):
+    """One JSON object a line, in ASCII, for what collects logs.
+
+    `time` (UTC, RFC 3339), `level`, `logger` and `message`; `session` where a session's thread or
+    task wrote it, `exception` with its trace where there is one.
+    """
+
+    def format(self, record: logging.LogRecord) -> str:
+        time = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
+        fields = {
+            "time": time.replace("+00:00", "Z"),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        if session := current_session():
+            fields["session"] = session
+        if record.exc_info and record.exc_info[0] is not None:
+            fields["exception"] = self.formatException(record.exc_info)
+        return json.dumps(fields)
 
 
 def one_line(text: object) -> str:
@@ -46,11 +73,12 @@ def ending_signals() -> list[signal.Signals]:
     return [number for number in found if signal.getsignal(number) is not signal.SIG_IGN]
 
 
-def set_up_logging(verbose: bool) -> None:
+def set_up_logging(verbose: bool, log_format: LogFormat = "text") -> None:
     """Log lines go to stderr: our own from INFO up, other libraries' errors; all when verbose."""
     handler = logging.StreamHandler(sys.stderr)
     detailed = logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s")
-    handler.setFormatter(detailed if verbose else _OneLine())
+    lines = detailed if verbose else _OneLine()
+    handler.setFormatter(_JsonLines() if log_format == "json" else lines)
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(logging.INFO if verbose else logging.ERROR)

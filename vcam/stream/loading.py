@@ -1,9 +1,10 @@
 """Makes something slow on a thread of its own."""
 
-import threading
 from collections.abc import Callable
 from concurrent.futures import Future, TimeoutError
 from typing import Generic, TypeVar
+
+from vcam_relight.vcam.core.log_context import session_thread
 
 T = TypeVar("T")
 
@@ -23,7 +24,7 @@ class Loading(Generic[T]):
             grace_period: seconds for which the first `get` waits.
         """
         self._future: Future[T] = Future()
-        threading.Thread(target=self._run, args=(make,), name=name, daemon=True).start()
+        session_thread(self._run, name, make).start()
         self._grace_period = grace_period
 
     def get(self) -> T | None:

@@ -17,6 +17,7 @@ from vcam_relight.pipeline.relighter import Relight
 from vcam_relight.vcam.core.backoff import Backoff
 from vcam_relight.vcam.core.errors import SourceError
 from vcam_relight.vcam.core.frame import Frame
+from vcam_relight.vcam.core.log_context import session_thread
 from vcam_relight.vcam.core.mailbox import Mailbox
 from vcam_relight.vcam.core.stats import LoopStats
 from vcam_relight.vcam.settings.store import SettingsStore
@@ -112,8 +113,8 @@ class FrameLoop:
         self._runs_on = ""
         self._size: tuple[int, int] | None = None
         self._threads = [
-            threading.Thread(target=self._run_source, name="source", daemon=True),
-            threading.Thread(target=self._run_inference, name="inference", daemon=True),
+            session_thread(self._run_source, "source"),
+            session_thread(self._run_inference, "inference"),
         ]
 
     def start(self) -> None:

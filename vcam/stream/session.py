@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from vcam_relight.pipeline.relighter import Relight
 from vcam_relight.vcam.core.errors import VcamError
+from vcam_relight.vcam.core.log_context import in_session
 from vcam_relight.vcam.settings.store import SettingsStore
 from vcam_relight.vcam.sinks import Sink
 from vcam_relight.vcam.sources import Source
@@ -84,16 +85,18 @@ class SessionManager:
                     f"there are {self.max_sessions} streams already, and no more are accepted",
                     "end one of them",
                 )
-            loop = FrameLoop(
-                source,
-                self._make_relighter,
-                settings,
-                sinks,
-                idle_timeout,
-                self._load_grace_period,
-                None if self._strain is None else Governor(self._strain),
-            )
-            session = Session(next(self._ids), loop)
+            session_id = next(self._ids)
+            with in_session(session_id):
+                loop = FrameLoop(
+                    source,
+                    self._make_relighter,
+                    settings,
+                    sinks,
+                    idle_timeout,
+                    self._load_grace_period,
+                    None if self._strain is None else Governor(self._strain),
+                )
+            session = Session(session_id, loop)
             self._sessions[session.id] = session
             return session
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from vcam_relight.vcam.core.backoff import Backoff
 from vcam_relight.vcam.core.errors import SinkError
+from vcam_relight.vcam.core.log_context import session_thread
 from vcam_relight.vcam.core.mailbox import Mailbox
 from vcam_relight.vcam.core.stats import Rate
 from vcam_relight.vcam.sinks import ProcessedFrame, Sink
@@ -25,7 +26,7 @@ class SinkRunner:
         self.rate = Rate()
         self.problem = ""
         self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name=f"sink {sink.label}", daemon=True)
+        self._thread = session_thread(self._run, f"sink {sink.label}")
 
     def start(self) -> None:
         """Starts the thread; the sink is opened on it."""

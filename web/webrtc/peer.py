@@ -18,6 +18,7 @@ from aiortc import (
 from aiortc.mediastreams import MediaStreamTrack
 
 from vcam_relight.vcam.core.errors import InputError, VcamError
+from vcam_relight.vcam.core.log_context import in_session
 from vcam_relight.vcam.settings.store import SettingsStore
 from vcam_relight.vcam.sources.peer import PeerSource
 from vcam_relight.vcam.stream.session import Session, SessionLimitError, SessionManager
@@ -324,7 +325,8 @@ class PeerHub:
         # Before the next await: the place is taken.
         connection = self._connect(settings or {}, guest)
         try:
-            answer = await connection.answer(sdp)
+            with in_session(connection.session.id):  # and aiortc's tasks, which begin here
+                answer = await connection.answer(sdp)
         except BaseException:
             await connection.close()
             raise
@@ -401,7 +403,8 @@ class PeerHub:
 
     def _tell(self, session: Session, what: str) -> None:
         places = f"{len(self._sessions)} of {self._sessions.max_sessions} places are taken"
-        log.info("session %s %s: %s", session.id, what, places)
+        with in_session(session.id):
+            log.info("session %s %s: %s", session.id, what, places)
 
     async def _ended(self, connection: PeerConnection) -> None:
         try:
