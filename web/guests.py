@@ -97,7 +97,8 @@ class GuestServer:
         self._hub = PeerHub(
             sessions, settings, self._lag, config.ice_servers, announced=config.announced
         )
-        self._metrics = Metrics(sessions, lambda: self._hub.waiting)
+        counts, lag = self._hub.counts, self._lag.lag
+        self._metrics = Metrics(sessions, counts, lag, lambda: self._hub.waiting)
         self._proxied = config.origin is not None
         self._only_here = is_loopback(config.host) and not self._proxied
         self._listener: Listener | None = None
@@ -181,12 +182,9 @@ class GuestServer:
         if token_of(request) != self.token:
             invitation = self._invitations.read(token_of(request))
             guest = Guest(invitation.id, invitation.people)
-        response = await answer_offer(
+        return await answer_offer(
             self._hub, request, only_here=self._only_here, proxied=self._proxied, guest=guest
         )
-        if response.status == web.HTTPServiceUnavailable.status_code:
-            self._metrics.refuse()
-        return response
 
     async def _house(self, request: web.Request) -> web.Response:
         now = time.monotonic()

@@ -148,6 +148,8 @@ async def answer_offer(
         answer, connection = await hub.offer(reachable, replaces, settings, ticket, guest)
         return web.json_response(AnswerMessage(type="answer", sdp=answer, connection=connection))
     except PeerRefused as error:
+        if error.status == web.HTTPServiceUnavailable.status_code:
+            hub.counts.refused += 1
         headers = {"Retry-After": str(error.retry_after)} if error.retry_after else {}
         return web.json_response(
             {"error": str(error)} | dict(error.more), status=error.status, headers=headers

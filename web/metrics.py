@@ -1,35 +1,59 @@
-"""What Prometheus asks at `/metrics`: each session's numbers, and the program's."""
+"""What Prometheus asks at `/metrics`: each session's numbers, and the program's.
+
+A session's series end with it, and no label holds what people send: their number is bounded by that
+of the places. Machines are told apart by Prometheus's own label `instance`.
+"""
 
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 
 from aiohttp import web
-from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from vcam_relight.vcam.core.stats import LatencyDistribution
+from vcam_relight.vcam.stream.capacity import usable_cores
 from vcam_relight.vcam.stream.session import SessionManager
 
 _CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 
+@dataclass(slots=True)
+class PeerCounts:
+    """What has happened to browsers since the program began."""
+
+    refused: int = 0
+    """Offers that found no place."""
+    moved: int = 0
+    """Sessions that went on over a new connection, whose page named the one before."""
+    lost: int = 0
+    """Connections that ended without a goodbye: a network, or a page that fell silent."""
+
+
 class Metrics(Collector):
     """Numbers of all sessions, as they are when somebody asks; pixels are not among them."""
 
-    def __init__(self, sessions: SessionManager, waiting: Callable[[], int] | None = None) -> None:
+    def __init__(
+        self,
+        sessions: SessionManager,
+        counts: PeerCounts,
+        lag: LatencyDistribution,
+        waiting: Callable[[], int] | None = None,
+    ) -> None:
         """Takes what is counted.
 
         Args:
             sessions: of the program.
+            counts: of its browsers.
+            lag: how late the event loop runs its timers, ms.
             waiting: how many browsers wait for a place, where any may.
         """
-        self._sessions, self._waiting = sessions, waiting
-        self._refused = 0
+        self._sessions, self._counts, self._lag = sessions, counts, lag
+        self._waiting = waiting
         self._registry = CollectorRegistry(auto_describe=False)
         self._registry.register(self)
-
-    def refuse(self) -> None:
-        """Counts one who found no place."""
-        self._refused += 1
+        ProcessCollector(registry=self._registry)  # processor time, memory, descriptors
 
     async def answer(self, request: web.Request) -> web.Response:
         """Answers `GET /metrics`."""
@@ -44,9 +68,15 @@ class Metrics(Collector):
         yield _gauge("vcam_places", "Streams that there may be at once.", [((), places)])
         if self._waiting is not None:
             yield _gauge("vcam_waiting", "Browsers in line for a place.", [((), self._waiting())])
-        refused = CounterMetricFamily("vcam_refused", "Offers that found no place.")
-        refused.add_metric([], self._refused)
-        yield refused
+        counts = self._counts
+        yield CounterMetricFamily("vcam_refused", "Offers that found no place.", counts.refused)
+        words = "Sessions that went on over a new connection."
+        yield CounterMetricFamily("vcam_moved", words, counts.moved)
+        words = "Connections that ended without a goodbye."
+        yield CounterMetricFamily("vcam_lost", words, counts.lost)
+        yield _gauge("vcam_cores", "That the program may use.", [((), usable_cores())])
+        lag = [((name[1:],), ms / 1e3) for name, ms in self._lag.summary().items()]
+        yield _gauge("vcam_lag_seconds", "Of the event loop's timers.", lag, "percentile")
         yield from self._of_sessions()
 
     def _of_sessions(self) -> Iterator[Metric]:

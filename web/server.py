@@ -94,7 +94,7 @@ class WebServer:
         self._control = RemoteControl(main.loop, self._lag)
         own = None if peer_port is None else (main, peer_port)
         self._hub = PeerHub(sessions, main.loop.settings, self._lag, config.ice_servers, own)
-        self._metrics = Metrics(sessions)
+        self._metrics = Metrics(sessions, self._hub.counts, self._lag.lag)
         self._commands = CommandSocket(self._control)
         self._sources = SourceControl(main.loop, mode)
         self._backdrop = BackdropControl(main.loop.settings)

@@ -215,7 +215,8 @@ async def test_an_invitation_for_one_lets_one_in() -> None:
 
 async def test_what_runs_is_counted_for_prometheus() -> None:
     async with serving(places=1) as house:
-        one = await _joined(house, house.link())
+        one = Peer(house.owner)  # type: ignore[arg-type]
+        connection = (await one.connect())[1]["connection"]
         await until(lambda: one.states() and one.states()[-1]["stats"]["latency_ms"])
         refused, _ = await Peer(house.visitor()).connect()  # type: ignore[arg-type]
         assert refused == 503
@@ -232,7 +233,20 @@ async def test_what_runs_is_counted_for_prometheus() -> None:
         assert 0 < ages["50"] <= ages["99"] < 5
         stages = {one.labels["stage"] for one in found["vcam_session_stage_seconds"]}
         assert "dim" in stages and found["vcam_session_well"][0].value == 1
-        await one.close()
+        assert found["vcam_moved_total"][0].value == found["vcam_lost_total"][0].value == 0
+        assert found["vcam_cores"][0].value >= 1 and found["vcam_lag_seconds"]
+        assert found["process_cpu_seconds_total"][0].value > 0
+        again = Peer(house.owner)  # type: ignore[arg-type]
+        assert (await again.connect(replaces=connection))[0] == 200
+        await until(again.states)
+        _, text = await house.owner.get("/metrics")
+        assert "vcam_moved_total 1.0" in text and 'session="2"' in text
+        for peer in (again, one):
+            await peer.close()
+        await until(lambda: len(house.sessions) == 0)
+        _, text = await house.owner.get("/metrics")
+        assert "session=" not in text, "a session's series end with it"
+        assert "vcam_lost_total 0.0" in text
 
 
 async def test_who_is_in_is_told_before_the_server_ends() -> None:

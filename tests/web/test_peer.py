@@ -146,6 +146,11 @@ async def test_a_silent_peers_place_is_kept_until_another_needs_it() -> None:
         async with connected(served) as other:
             assert other.levels[-1] == DIM
             assert threads() == 2
+            url = served.server.origin + "/metrics"
+            async with served.http.get(url, headers=served.headers) as response:
+                assert {"vcam_lost_total 1.0", "vcam_refused_total 1.0"} <= set(
+                    (await response.text()).splitlines()
+                )
 
 
 async def test_a_page_that_comes_back_has_its_place_and_its_settings() -> None:

@@ -25,6 +25,7 @@ from vcam_relight.vcam.stream.session import Session, SessionLimitError, Session
 from vcam_relight.web.control import LagMeter, RemoteControl
 from vcam_relight.web.ice import IceServers
 from vcam_relight.web.messages import ByeMessage, ServerMessage
+from vcam_relight.web.metrics import PeerCounts
 from vcam_relight.web.waiting_room import ASK_AGAIN_S, WaitingRoom
 from vcam_relight.web.webrtc.datagrams import silent_for
 from vcam_relight.web.webrtc.sdp import check_offer, with_announced_address, with_bitrates
@@ -96,6 +97,8 @@ class PeerConnection:
         self.id = secrets.token_urlsafe(16)
         """Known to this browser alone, which names it to be let in again in its own place."""
         self.session = session
+        self.lost = False
+        """Whether it ended without a goodbye."""
         self._port = port
         self._control = RemoteControl(session.loop, lag)
         self._ended = ended
@@ -218,6 +221,7 @@ class PeerConnection:
     def _on_state(self) -> None:
         log.debug("peer: %s", self._pc.connectionState)
         if self._pc.connectionState in ("failed", "closed") and self._closing is None:
+            self.lost = self._pc.connectionState == "failed"
             self._closing = asyncio.ensure_future(self._close())
 
     async def _give_up(self) -> None:
@@ -270,6 +274,7 @@ class PeerHub:
         self._own, self._announced = own, announced
         self._connections: dict[PeerConnection, Guest | None] = {}
         self._line = WaitingRoom()
+        self.counts = PeerCounts()
         self._closed = ""
         """Why nobody is accepted any more."""
 
@@ -314,10 +319,13 @@ class PeerHub:
             raise PeerRefused(400, f"the offer cannot be used ({error})") from error
         # A page that is loaded anew comes while its last connection ends.
         ending = [c.close() for c in self._connections if c.closing or c.id == replaces]
+        moves = any(c.id == replaces for c in self._connections)
         await asyncio.gather(*ending, return_exceptions=True)
         silent = [c for c in self._connections if c.silent_s > SILENT_S]
         if self._full and silent:
-            await max(silent, key=lambda c: c.silent_s).close()
+            gone = max(silent, key=lambda c: c.silent_s)
+            gone.lost = True
+            await gone.close()
         if self._closed:
             raise PeerRefused(503, self._closed, retry_after=ASK_AGAIN_S)
         if guest is not None:
@@ -330,6 +338,7 @@ class PeerHub:
         except BaseException:
             await connection.close()
             raise
+        self.counts.moved += moves
         if self._own is None:
             connection.session.loop.start()
             self._tell(connection.session, "began")
@@ -407,6 +416,7 @@ class PeerHub:
             log.info("session %s %s: %s", session.id, what, places)
 
     async def _ended(self, connection: PeerConnection) -> None:
+        self.counts.lost += connection.lost
         try:
             if self._own is None:
                 await asyncio.to_thread(self._sessions.stop, connection.session)  # joins threads
