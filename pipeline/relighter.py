@@ -16,9 +16,10 @@ from vcam_relight.pipeline.core.timing import StageTimer
 from vcam_relight.pipeline.effort import FULL, Effort
 from vcam_relight.pipeline.engines.base import Engine
 from vcam_relight.pipeline.face.types import FaceState
-from vcam_relight.pipeline.lighting import Lighting
+from vcam_relight.pipeline.lighting import OFF, Lighting
 
 if TYPE_CHECKING:
+    from vcam_relight.pipeline.compositing.portrait import Portrait
     from vcam_relight.pipeline.cuda.device import Card
     from vcam_relight.pipeline.face.tracker import FaceTracker
 
@@ -40,6 +41,9 @@ class Relight(Protocol):
         self, image: BgrImage, time: float, lighting: Lighting, settings: RelightSettings
     ) -> BgrImage:
         """One frame; see `Relighter.process`."""
+
+    def portrait(self, image: BgrImage, time: float) -> Portrait | None:
+        """The largest head of the frame just processed; see `Relighter.portrait`."""
 
     def reset(self) -> None:
         """Forgets the frames before."""
@@ -70,6 +74,8 @@ class Relighter:
         self._failed = failed
         self._tracker = _tracker(self.timer, engine.card) if engine.needs_faces else None
         self._stream = engine.open_stream(self.timer)
+        self._unseen = False
+        """Whether the last frame passed through without anybody being looked for in it."""
 
     @property
     def runs_on(self) -> str:
@@ -106,8 +112,29 @@ class Relighter:
             `(H, W, 3)`, possibly `image` itself.
         """
         self.timer.start_frame()
-        if self._unchanged(lighting, settings):
+        self._unseen = self._unchanged(lighting, settings)
+        if self._unseen:
             return image
+        return self._relight(image, time, lighting, settings)
+
+    def portrait(self, image: BgrImage, time: float) -> Portrait | None:
+        """The largest head of the frame that was processed last, to be shown small in any light.
+
+        Args:
+            image: that frame.
+            time: its media time in seconds. Under a lighting of `off` nobody was looked for in it;
+                that is done now.
+
+        Returns:
+            None where nobody is in it, or the engine knows no shapes.
+        """
+        if self._unseen:
+            self._relight(image, time, OFF, RelightSettings())
+        return self._stream.portrait()
+
+    def _relight(
+        self, image: BgrImage, time: float, lighting: Lighting, settings: RelightSettings
+    ) -> BgrImage:
         tracker = self._needed_tracker()
         if tracker is None:
             faces = _nobody(image, time)

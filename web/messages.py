@@ -212,11 +212,13 @@ class SetMessage(TypedDict):
 
 
 class ViewMessage(TypedDict):
-    """What the panel shows: whether it is visible, and whether it needs originals."""
+    """What the panel shows: whether it is visible, and what it needs beside the relit image."""
 
     type: Literal["view"]
     visible: bool
     original: bool
+    thumbnails: bool
+    """Of all presets."""
 
 
 class ShownMessage(TypedDict):
@@ -229,12 +231,27 @@ class ShownMessage(TypedDict):
 class FrameHeader(TypedDict):
     """Stands before the JPEGs of a frame of the preview."""
 
+    type: Literal["frame"]
     frame: int
     width: int
     height: int
     settings_id: int
     parts: list[int]
     """Bytes of each JPEG: the relit image, then the original where it was asked for."""
+
+
+class ThumbnailsHeader(TypedDict):
+    """Stands before a JPEG with a square for each preset, row by row."""
+
+    type: Literal["thumbnails"]
+    names: list[str]
+    """The presets, in the order of the squares."""
+    side: int
+    """Pixels of a square."""
+    columns: int
+    """Squares in a row."""
+    parts: list[int]
+    """Bytes of the JPEG."""
 
 
 class OfferMessage(TypedDict):
@@ -303,6 +320,7 @@ class ByeMessage(TypedDict):
 ServerMessage = HelloMessage | StateMessage | AckMessage | ErrorMessage | ByeMessage
 PreviewMessage = ViewMessage | ShownMessage
 ClientMessage = SetMessage | PreviewMessage
+BinaryHeader = FrameHeader | ThumbnailsHeader
 
 
 def parse_message(text: str) -> ClientMessage:
@@ -332,6 +350,7 @@ def parse_message(text: str) -> ClientMessage:
                 type="view",
                 visible=message.get("visible") is True,
                 original=message.get("original") is True,
+                thumbnails=message.get("thumbnails") is True,
             )
         case {"type": "shown", "frame": int(frame)}:
             return ShownMessage(type="shown", frame=frame)

@@ -35,6 +35,7 @@ from vcam_relight.web.messages import MAX_MESSAGE, CameraInfo, ServerState
 from vcam_relight.web.metrics import Metrics
 from vcam_relight.web.panel.preview import PreviewSink
 from vcam_relight.web.panel.socket import PanelSocket
+from vcam_relight.web.panel.thumbnails import ThumbnailSink
 from vcam_relight.web.recording import RecordingControl
 from vcam_relight.web.security import Guard, allowed_hosts, new_token
 from vcam_relight.web.sources import SourceControl
@@ -74,6 +75,7 @@ class WebServer:
         sessions: SessionManager,
         main: Session,
         preview: PreviewSink,
+        thumbnails: ThumbnailSink,
         peer_port: PeerPort | None = None,
         mode: VideoMode = MODE,
     ) -> None:
@@ -84,12 +86,14 @@ class WebServer:
             sessions: gives each browser that sends its camera a session.
             main: the program's own session, which the panel shows and controls.
             preview: one of its sinks.
+            thumbnails: another one.
             peer_port: its source and one of its sinks when a browser is its camera.
             mode: what was asked of its source.
         """
         self.config = config
         self.token = new_token()
         self._preview = preview
+        self._thumbnails = thumbnails
         self._lag = LagMeter()
         self._control = RemoteControl(main.loop, self._lag)
         own = None if peer_port is None else (main, peer_port)
@@ -205,7 +209,7 @@ class WebServer:
         await response.prepare(request)
         self._sockets.add(response)
         try:
-            await PanelSocket(response, self._control, self._preview).run()
+            await PanelSocket(response, self._control, self._preview, self._thumbnails).run()
         finally:
             self._sockets.discard(response)
         return response

@@ -2,6 +2,7 @@
 
 from typing import Protocol
 
+from vcam_relight.pipeline.compositing.portrait import Portrait
 from vcam_relight.pipeline.controls import RelightSettings
 from vcam_relight.pipeline.core.image import BgrImage, FloatArray
 from vcam_relight.pipeline.core.timing import StageTimer
@@ -35,6 +36,12 @@ class Stream(Protocol):
 
         Returns:
             `(H, W, 3)`; `frame` itself where nothing changes.
+        """
+
+    def portrait(self) -> Portrait | None:
+        """The largest head of the last frame, to be shown small in any light.
+
+        None where nobody was in it, or the engine cannot.
         """
 
     def reset(self) -> None:

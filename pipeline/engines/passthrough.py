@@ -39,6 +39,9 @@ class PassthroughStream:
         """Returns `frame` itself."""
         return frame
 
+    def portrait(self) -> None:
+        """None: it knows no head's shape."""
+
     def reset(self) -> None:
         """Nothing is remembered."""
 

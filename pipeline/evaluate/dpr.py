@@ -62,6 +62,9 @@ class DprEngine:
         """None: what it reads is not asked."""
         return None
 
+    def portrait(self) -> None:
+        """None: it knows no head's shape."""
+
     def reset(self) -> None:
         """Nothing is remembered."""
 

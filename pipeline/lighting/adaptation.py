@@ -106,8 +106,9 @@ class LightAdapter:
         value = self._lift.update(self._seen, time)
         return NO_LIFT if value is None else Lift.of(value)
 
+    @staticmethod
     def target(
-        self, lighting: Lighting, settings: RelightSettings, source: FloatArray, lift: Lift
+        lighting: Lighting, settings: RelightSettings, source: FloatArray, lift: Lift
     ) -> TargetLighting:
         """The lighting of a frame.
 

@@ -51,6 +51,25 @@ def log_ratio(source: FloatArray, target: DistantLight, normals: FloatArray) -> 
     return np.asarray(cv2.merge(list((asked - there).reshape(3, *normals.shape[:2]))), np.float32)
 
 
+def log_shading(
+    light: DistantLight, normals: FloatArray, visibility: FloatArray | None = None
+) -> FloatArray:
+    """Natural logarithm of what a light makes of surfaces, as `log_ratio` takes it.
+
+    Args:
+        light: of exposure 1.
+        normals: `(h, w, 3)` unit vectors in camera space.
+        visibility: `(K, h, w)` 0..1, how much of each of its lobes a surface sees; None: all.
+
+    Returns:
+        `(h, w, 3)` RGB.
+    """
+    functions = np.moveaxis(basis(normals), -1, 0).reshape(9, -1)
+    lobes = np.moveaxis(light.lobes.irradiance(normals, visibility), -1, 0).reshape(3, -1)
+    shading = _log_shading(_irradiance(light.remainder, functions) + lobes, light.sh)
+    return np.asarray(cv2.merge(list(shading.reshape(3, *normals.shape[:2]))), np.float32)
+
+
 def _irradiance(sh: FloatArray, functions: FloatArray) -> FloatArray:
     """`(3, n)`, not below 0, for the basis functions `(9, n)`."""
     return np.maximum((sh * LAMBERT[:, None]).T @ functions, 0.0)

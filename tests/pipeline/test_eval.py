@@ -231,6 +231,9 @@ class TintedStream:
         gain = (0.8 if to_left else 1.1) * (1 + self.flicker * (-1) ** len(self.lights))
         return with_gain(frame, gain)
 
+    def portrait(self) -> None:
+        pass
+
     def reset(self) -> None:
         self.lights.clear()
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import numpy as np
 
 from vcam_relight.pipeline.compositing.backdrop import KEEP, Backdrop
+from vcam_relight.pipeline.compositing.portrait import Portrait
 from vcam_relight.pipeline.controls import RelightSettings
 from vcam_relight.pipeline.core.image import BgrImage
 from vcam_relight.pipeline.core.timing import StageTimer
@@ -141,6 +142,9 @@ class MarkingRelighter:
             relit = image.copy()
             relit[..., 2] = self.MARK
         return relit
+
+    def portrait(self, image: BgrImage, time_s: float) -> Portrait | None:
+        return None
 
     def reset(self) -> None:
         self.resets += 1

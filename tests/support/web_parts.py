@@ -24,6 +24,7 @@ from aiortc import (
 from aiortc.mediastreams import MediaStreamError, MediaStreamTrack
 
 from vcam_relight.pipeline.compositing.backdrop import KEEP, Backdrop
+from vcam_relight.pipeline.compositing.portrait import Portrait
 from vcam_relight.pipeline.controls import RelightSettings
 from vcam_relight.pipeline.core.image import BgrImage
 from vcam_relight.pipeline.core.timing import StageTimer
@@ -39,6 +40,7 @@ from vcam_relight.vcam.sources.peer import PeerSource
 from vcam_relight.vcam.stream.loop import FrameLoop
 from vcam_relight.vcam.stream.session import SessionManager
 from vcam_relight.web.panel.preview import PreviewSink
+from vcam_relight.web.panel.thumbnails import ThumbnailSink
 from vcam_relight.web.server import WebConfig, WebServer
 from vcam_relight.web.webrtc.peer import PeerPort
 
@@ -134,6 +136,9 @@ class DimRelighter:
                 return image
             return np.asarray(cv2.convertScaleAbs(image, alpha=GAIN), np.uint8)
 
+    def portrait(self, image: BgrImage, time_s: float) -> Portrait | None:
+        return None
+
     def reset(self) -> None:
         pass
 
@@ -150,6 +155,7 @@ class Served:
     loop: FrameLoop
     store: SettingsStore
     preview: PreviewSink
+    thumbnails: ThumbnailSink
     http: aiohttp.ClientSession
     port: PeerPort | None
     headers: dict[str, str] = field(default_factory=dict)
@@ -191,16 +197,20 @@ async def running(
     preview = PreviewSink()
     port = PeerPort(PeerSource()) if peer else None
     source = port.source if port else SceneSource()
-    outputs = [preview, *sinks, *([port.sink] if port else [])]
+    thumbnails = ThumbnailSink(store)
+    outputs = [preview, thumbnails, *sinks, *([port.sink] if port else [])]
     sessions = SessionManager(make_relighter, 1 + max_peers, load_grace_period=PATIENCE_S)
     main = sessions.create(source, store, outputs)
-    server = WebServer(WebConfig(**({"port": 0} | config)), sessions, main, preview, port)
+    web_config = WebConfig(**({"port": 0} | config))
+    server = WebServer(web_config, sessions, main, preview, thumbnails, port)
     main.loop.start()
     try:
         async with aiohttp.ClientSession() as http:
             await server.start()
             headers = {"Authorization": f"Bearer {server.token}"}
-            yield Served(server, sessions, main.loop, store, preview, http, port, headers)
+            yield Served(
+                server, sessions, main.loop, store, preview, thumbnails, http, port, headers
+            )
     finally:
         await server.stop()
         await asyncio.to_thread(sessions.stop, main)

@@ -79,6 +79,15 @@ async def test_presets_and_sliders_change_the_image(browser: Any) -> None:
         await new_frames(page, "picture")
         assert await level_in(page, "picture") == DIM
         await see(page, "$('state').innerText === 'Live'")
+        await see(page, "$('presets').dataset.sheets")  # balls, as this engine knows no heads
+        left, right = await page.evaluate(
+            """() => {
+                const picture = document.querySelector("[data-preset=key-left] canvas");
+                const level = (x) => picture.getContext("2d").getImageData(x, 48, 1, 1).data[0];
+                return [level(24), level(72)];
+            }"""
+        )
+        assert left > 1.3 * right
         await page.get_by_role("button", name="Off", exact=True).click()
         await level_becomes(page, "picture", BRIGHT)
         await page.keyboard.press("4")  # the fourth, not counting off

@@ -25,6 +25,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from support.stand_ins import KeepingSink, wait_for
 from support.tolerances import JPEG_LEVEL
 from support.web_parts import GAIN, SCENE_LEVEL, DimRelighter, Served, level, running, until
+from vcam_relight.pipeline.compositing.portrait import Portrait, ball
+from vcam_relight.pipeline.core.image import BgrImage
 from vcam_relight.pipeline.relighter import Relight
 from vcam_relight.vcam.core.errors import VcamError
 from vcam_relight.web.ice import IceServers
@@ -51,8 +53,9 @@ async def next_text(panel: Any, kind: str) -> dict[str, Any]:
         while True:
             message = await panel.receive()
             if message.type is aiohttp.WSMsgType.BINARY:
-                frame = parse(message.data)[0]["frame"]
-                await panel.send_json({"type": "shown", "frame": frame})
+                head = parse(message.data)[0]
+                if head["type"] == "frame":
+                    await panel.send_json({"type": "shown", "frame": head["frame"]})
             else:
                 data: dict[str, Any] = json.loads(message.data)
                 if data["type"] == kind:
@@ -198,6 +201,35 @@ async def test_an_unwatched_preview_encodes_nothing() -> None:
         assert await encoded_during(15) == 0
 
 
+async def test_thumbnails_come_while_they_are_shown() -> None:
+    class Posing(DimRelighter):
+        posing = True
+
+        def portrait(self, image: BgrImage, time_s: float) -> Portrait | None:
+            return ball() if self.posing else None
+
+    relighter = Posing()
+    async with running(lambda name: relighter) as served, served.panel() as panel:
+        await panel.send_json({"type": "view", "visible": True})
+        assert (await next_frame(panel))[0]["type"] == "frame"
+        assert served.thumbnails.made == 0, "nobody asked"
+        await panel.send_json({"type": "view", "visible": True, "thumbnails": True})
+        for _ in range(2):  # the panel shows no more frames: thumbnails do not wait for that
+            head, (sheet,) = await next_frame(panel)
+            assert head["type"] == "thumbnails" and head["names"] == list(served.store.presets)
+        side, columns = head["side"], head["columns"]
+        y, x = divmod(head["names"].index("key-left"), columns)
+        tile = sheet[y * side : (y + 1) * side, x * side : (x + 1) * side].astype(float)
+        middle = slice(side // 3, 2 * side // 3)
+        assert tile[middle, side // 4].mean() > 1.3 * tile[middle, -side // 4].mean()
+        relighter.posing = False
+        made = served.thumbnails.made
+        await until(lambda: served.thumbnails.made > made)
+        made, source = served.thumbnails.made, served.loop.stats.received
+        await until(lambda start=source.total: source.total > start + 30)
+        assert served.thumbnails.made == made, "the plain balls are sent once"
+
+
 async def test_frames_carry_relit_and_on_request_the_original() -> None:
     async with running() as served, served.panel() as panel:
         await panel.send_json({"type": "view", "visible": True})
@@ -300,7 +332,11 @@ async def test_the_state_names_source_and_sinks() -> None:
 def server_like(served: Served, **config: Any) -> WebServer:
     """Another server for the same session."""
     return WebServer(
-        WebConfig(**config), served.sessions, next(iter(served.sessions)), served.preview
+        WebConfig(**config),
+        served.sessions,
+        next(iter(served.sessions)),
+        served.preview,
+        served.thumbnails,
     )
 
 

@@ -312,6 +312,9 @@ class _Paced:
         """See `Relighter.close`."""
         self._relighter.close()
 
+    def portrait(self, image: BgrImage, time: float) -> None:
+        """None: nobody looks."""
+
     def reset(self) -> None:
         """See `Relighter.reset`."""
         self._relighter.reset()

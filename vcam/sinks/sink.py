@@ -1,10 +1,15 @@
 """The base of every sink."""
 
+from __future__ import annotations
+
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from vcam_relight.vcam.core.frame import Frame
+
+if TYPE_CHECKING:
+    from vcam_relight.pipeline.compositing.portrait import Portrait
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,6 +22,8 @@ class ProcessedFrame:
     """The frame as it came, mirrored like the output: for comparing."""
     settings_id: int
     """The settings that made this output."""
+    portrait: Portrait | None = None
+    """The largest head, for sinks that need portraits; None where the engine has none."""
 
 
 class Sink(ABC):
@@ -28,6 +35,9 @@ class Sink(ABC):
     """Whether it ends in one of our own web pages."""
     needs_filler: ClassVar[bool] = False
     """Whether `fill` is called while no frames come."""
+
+    needs_portrait: ClassVar[bool] = False
+    """Whether it takes `ProcessedFrame.portrait`, which is made only for those that do."""
 
     label: str
     """For people: where the frames go."""

@@ -54,7 +54,13 @@ class EngineHost:
         """What does the engine's work; empty before its first frame."""
 
     def process(
-        self, frame: Frame, generation: int, snapshot: Snapshot, effort: Effort = FULL
+        self,
+        frame: Frame,
+        generation: int,
+        snapshot: Snapshot,
+        effort: Effort = FULL,
+        *,
+        portrait: bool = False,
     ) -> ProcessedFrame:
         """Relights and mirrors one frame; never raises what an engine raises.
 
@@ -64,22 +70,25 @@ class EngineHost:
                 begins a new stream.
             snapshot: the settings that hold for this frame.
             effort: what it is worth.
+            portrait: whether one is wanted of the largest head.
         """
         settings = snapshot.settings
-        output = frame
+        output, head = frame, None
         self.stages_ms = {}
         if settings.engine != self._engine:
             self._choose(settings.engine)
         if time.perf_counter() >= self._retry_at:
             try:
                 output = self._relight(frame, generation, snapshot, effort)
+                if portrait and self._relighter is not None:
+                    head = self._relighter.portrait(frame.image, frame.seconds)
             except Exception as error:  # whatever an engine raises, the stream goes on
                 self._fail(error)
         if settings.mirror:
             original = _mirrored(frame)
             output = original if output is frame else _mirrored(output)
-            return ProcessedFrame(output, original, snapshot.id)
-        return ProcessedFrame(output, frame, snapshot.id)
+            return ProcessedFrame(output, original, snapshot.id, head)
+        return ProcessedFrame(output, frame, snapshot.id, head)
 
     def close(self) -> None:
         """Closes the relighter, also one that is still loading, as soon as it is there."""

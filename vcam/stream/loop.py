@@ -335,7 +335,13 @@ class FrameLoop:
                 snapshot = self.settings.current
                 begin = time.perf_counter()
                 effort = self._governor.effort if self._governor is not None else FULL
-                processed = engine.process(frame, arrival.generation, snapshot, effort)
+                portrait = any(
+                    runner.sink.needs_portrait and runner.sink.has_consumers
+                    for runner in self.runners
+                )
+                processed = engine.process(
+                    frame, arrival.generation, snapshot, effort, portrait=portrait
+                )
                 if self._governor is not None:
                     self._govern(self._governor, begin, relit=bool(engine.stages_ms))
                 self._inference_problem = engine.problem
@@ -347,7 +353,8 @@ class FrameLoop:
                 self.stats.processed.tick()
                 self.stats.latency.add((time.perf_counter() - frame.captured) * 1e3)
                 for runner in self.runners:
-                    if runner.sink.has_consumers:
+                    sink = runner.sink
+                    if sink.has_consumers and (portrait or not sink.needs_portrait):
                         runner.mailbox.put(processed)
         except Exception as error:  # not the engine's: those are caught where it is called
             log.debug("inference", exc_info=True)

@@ -21,25 +21,31 @@ LONGEST_SIDE = 1280
 class Viewer:
     """One panel. It gets a new frame only after it has shown the last one (newest wins)."""
 
-    def __init__(self, deliver: Callable[[bytes], None]) -> None:
+    def __init__(
+        self, deliver: Callable[[bytes], None], deliver_thumbnails: Callable[[bytes], None]
+    ) -> None:
         """Is not visible yet.
 
         Args:
-            deliver: takes a message on the event loop; it must not block.
+            deliver: takes a frame's message on the event loop; it must not block.
+            deliver_thumbnails: the same for thumbnails.
         """
         self.deliver = deliver
+        self.deliver_thumbnails = deliver_thumbnails
         self.loop = asyncio.get_running_loop()
         self.visible = False
         self.original = False
         """Whether it wants the original beside the relit image."""
+        self.thumbnails = False
+        """Whether it shows thumbnails of the presets."""
         self.ready = True
         """Whether it has shown what it was sent."""
 
-    def view(self, visible: bool, original: bool) -> None:
+    def view(self, visible: bool, original: bool, thumbnails: bool) -> None:
         """What the page shows now. A page that comes back may have lost its last frame."""
         if visible and not self.visible:
             self.ready = True
-        self.visible, self.original = visible, original
+        self.visible, self.original, self.thumbnails = visible, original, thumbnails
 
 
 class PreviewSink(Sink):
@@ -100,6 +106,7 @@ class PreviewSink(Sink):
         def message(*parts: bytes) -> bytes:
             return _message(
                 {
+                    "type": "frame",
                     "frame": self._number,
                     "width": width,
                     "height": height,

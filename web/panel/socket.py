@@ -8,24 +8,33 @@ from aiohttp import WSMsgType, web
 from vcam_relight.web.control import RemoteControl
 from vcam_relight.web.messages import PreviewMessage, ServerMessage
 from vcam_relight.web.panel.preview import PreviewSink, Viewer
+from vcam_relight.web.panel.thumbnails import ThumbnailSink
 
 
 class PanelSocket:
     """Runs from the handshake to the end of the connection."""
 
     def __init__(
-        self, response: web.WebSocketResponse, control: RemoteControl, preview: PreviewSink
+        self,
+        response: web.WebSocketResponse,
+        control: RemoteControl,
+        preview: PreviewSink,
+        thumbnails: ThumbnailSink,
     ) -> None:
         self._response = response
         self._control = control
         self._preview = preview
-        self._viewer = Viewer(self._deliver)
+        self._thumbnails = thumbnails
+        self._viewer = Viewer(self._deliver, self._deliver_thumbnails)
         self._frame: bytes | None = None
+        self._sheet: bytes | None = None
+        """Thumbnails that wait to be sent; newer ones take their place."""
         self._arrived = asyncio.Event()
 
     async def run(self) -> None:
         """Serves until the page or the server closes."""
         self._preview.attach(self._viewer)
+        self._thumbnails.attach(self._viewer)
         tasks: list[asyncio.Task[None]] = []
         try:
             await self._send(self._control.hello())
@@ -42,6 +51,7 @@ class PanelSocket:
             pass
         finally:
             self._preview.detach(self._viewer)
+            self._thumbnails.detach(self._viewer)
             for task in tasks:
                 task.cancel()
             for task in tasks:
@@ -52,19 +62,25 @@ class PanelSocket:
         self._frame = message
         self._arrived.set()
 
+    def _deliver_thumbnails(self, message: bytes) -> None:
+        self._sheet = message
+        self._arrived.set()
+
     async def _send_frames(self) -> None:
         while True:
             await self._arrived.wait()
             self._arrived.clear()
             frame, self._frame = self._frame, None
-            if frame is not None:
-                await self._response.send_bytes(frame)
+            sheet, self._sheet = self._sheet, None
+            for message in (frame, sheet):
+                if message is not None:
+                    await self._response.send_bytes(message)
 
     async def _send(self, message: ServerMessage) -> None:
         await self._response.send_json(message)
 
     def _on_preview(self, message: PreviewMessage) -> None:
         if message["type"] == "view":
-            self._viewer.view(message["visible"], message["original"])
+            self._viewer.view(message["visible"], message["original"], message["thumbnails"])
         else:
             self._viewer.ready = True

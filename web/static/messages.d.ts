@@ -216,11 +216,12 @@ export interface SetMessage {
   changes: Partial<Settings>;
 }
 
-/** What the panel shows: whether it is visible, and whether it needs originals. */
+/** What the panel shows: whether it is visible, and what it needs beside the relit image. */
 export interface ViewMessage {
   type: "view";
   visible: boolean;
   original: boolean;
+  thumbnails: boolean;
 }
 
 /** The panel has shown a frame and can take the next one. */
@@ -231,10 +232,20 @@ export interface ShownMessage {
 
 /** Stands before the JPEGs of a frame of the preview. */
 export interface FrameHeader {
+  type: "frame";
   frame: number;
   width: number;
   height: number;
   settings_id: number;
+  parts: number[];
+}
+
+/** Stands before a JPEG with a square for each preset, row by row. */
+export interface ThumbnailsHeader {
+  type: "thumbnails";
+  names: string[];
+  side: number;
+  columns: number;
   parts: number[];
 }
 
@@ -292,3 +303,5 @@ export type ServerMessage = HelloMessage | StateMessage | AckMessage | ErrorMess
 export type PreviewMessage = ViewMessage | ShownMessage;
 
 export type ClientMessage = SetMessage | ViewMessage | ShownMessage;
+
+export type BinaryHeader = FrameHeader | ThumbnailsHeader;

@@ -8,10 +8,11 @@ import { wireBackdrop } from "./backdrop.js";
 import { buildControls } from "./controls.js";
 import { $, byId, isFor } from "./dom.js";
 import { wireLight } from "./light.js";
+import { showThumbnails } from "./presets.js";
 import { wireRecord } from "./record.js";
 import { RefusedEvent, SettingsSync } from "./settings.js";
 import { wireSource } from "./source.js";
-import { parseFrame, Stage } from "./stage.js";
+import { decode, parsePictures, Stage } from "./stage.js";
 import { numbers, REFUSED, route, showNotice, showState, STOPPED } from "./status.js";
 import { wireTheme } from "./theme.js";
 
@@ -35,8 +36,12 @@ const refreshSource = wireSource();
 const canvas = byId("picture", HTMLCanvasElement);
 const stage = new Stage({ stage: $("stage"), canvas, wipe: $("wipe") }, sendView);
 
+let presetsInView = false;
+
 function sendView() {
-  send({ type: "view", visible: !document.hidden, original: stage.needsOriginal });
+  const visible = !document.hidden;
+  const thumbnails = visible && presetsInView;
+  send({ type: "view", visible, original: stage.needsOriginal, thumbnails });
 }
 
 function connect() {
@@ -49,11 +54,12 @@ function connect() {
   });
   socket.addEventListener("message", async ({ data }) => {
     if (typeof data === "string") return settings.receive(JSON.parse(data));
-    const frame = parseFrame(data);
+    const { head, parts } = parsePictures(data);
+    if (head.type === "thumbnails") return showThumbnails($("presets"), head, await decode(parts[0]));
     try {
-      await stage.show(frame);
+      await stage.show({ head, parts });
     } finally {
-      send({ type: "shown", frame: frame.head.frame });
+      send({ type: "shown", frame: head.frame });
     }
   });
   socket.addEventListener("close", ({ code }) => {
@@ -96,6 +102,10 @@ wireLight(settings, $("stage"), byId("light", HTMLButtonElement), $("aim"));
 wireTheme(byId("theme", HTMLButtonElement));
 byId("peer-link", HTMLAnchorElement).href = withToken("/peer");
 document.addEventListener("visibilitychange", sendView);
+new IntersectionObserver(([{ isIntersecting }]) => {
+  presetsInView = isIntersecting;
+  sendView();
+}).observe($("presets"));
 
 const compare = $("compare");
 const hold = (/** @type {boolean} */ on) => {

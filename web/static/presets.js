@@ -1,7 +1,7 @@
 // @ts-check
 // Preset chips, and the keys that choose them.
 
-/** @import { PresetInfo } from "./messages.js" */
+/** @import { PresetInfo, ThumbnailsHeader } from "./messages.js" */
 /** @import { SettingsSync } from "./settings.js" */
 
 import { isFor } from "./dom.js";
@@ -51,7 +51,13 @@ function chipOf(settings, preset, key) {
   chip.className = "chip";
   chip.dataset.preset = preset.name;
   chip.title = preset.help + (key ? ` (key ${key})` : "");
-  chip.append(preset.title);
+  const picture = document.createElement("canvas");
+  picture.className = "thumbnail";
+  picture.ariaHidden = "true"; // the name says it
+  const title = document.createElement("span");
+  title.className = "title";
+  title.textContent = preset.title;
+  chip.append(picture, title);
   if (key) {
     const hint = document.createElement("kbd");
     hint.textContent = key;
@@ -63,10 +69,31 @@ function chipOf(settings, preset, key) {
 }
 
 /**
+ * Draws each preset's square of a sheet into its chip.
+ * @param {HTMLElement} container
+ * @param {ThumbnailsHeader} head
+ * @param {ImageBitmap} sheet is closed
+ */
+export function showThumbnails(container, { names, side, columns }, sheet) {
+  const places = new Map(names.map((name, place) => [name, place]));
+  for (const chip of container.querySelectorAll("button")) {
+    const place = places.get(chip.dataset.preset ?? "");
+    const picture = chip.querySelector("canvas");
+    if (place === undefined || !picture) continue;
+    if (picture.width !== side) picture.width = picture.height = side;
+    const [x, y] = [(place % columns) * side, Math.floor(place / columns) * side];
+    picture.getContext("2d")?.drawImage(sheet, x, y, side, side, 0, 0, side, side);
+  }
+  container.dataset.sheets = String(Number(container.dataset.sheets ?? 0) + 1);
+  sheet.close();
+}
+
+/**
  * @param {SettingsSync} settings
  * @param {HTMLElement} container
  */
 function refresh(settings, container) {
+  container.classList.toggle("mirrored", settings.current?.mirror ?? false);
   for (const chip of container.querySelectorAll("button")) {
     chip.disabled = !settings.connected;
     if (settings.current) {

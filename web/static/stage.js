@@ -1,17 +1,20 @@
 // @ts-check
 // Draws preview frames, and compares: the whole original while held, or both sides of a wipe.
 
-/** @import { FrameHeader } from "./messages.js" */
-/** @typedef {{ head: FrameHeader, parts: Uint8Array<ArrayBuffer>[] }} PreviewFrame */
+/** @import { BinaryHeader, FrameHeader } from "./messages.js" */
+/**
+ * @template {BinaryHeader} H
+ * @typedef {{ head: H, parts: Uint8Array<ArrayBuffer>[] }} Pictures
+ */
 
 /**
- * Reads a preview message (see `PreviewSink.write`).
+ * Reads a message with pictures (see `PreviewSink.write` and `ThumbnailSink.write`).
  * @param {ArrayBuffer} buffer
- * @returns {PreviewFrame}
+ * @returns {Pictures<BinaryHeader>}
  */
-export function parseFrame(buffer) {
+export function parsePictures(buffer) {
   const length = new DataView(buffer).getUint32(0);
-  /** @type {FrameHeader} */
+  /** @type {BinaryHeader} */
   const head = JSON.parse(new TextDecoder().decode(new Uint8Array(buffer, 4, length)));
   let offset = 4 + length;
   const parts = head.parts.map((size) => {
@@ -23,7 +26,7 @@ export function parseFrame(buffer) {
 }
 
 /** @param {Uint8Array<ArrayBuffer>} part */
-const decode = (part) => createImageBitmap(new Blob([part], { type: "image/jpeg" }));
+export const decode = (part) => createImageBitmap(new Blob([part], { type: "image/jpeg" }));
 
 /** The picture. */
 export class Stage {
@@ -55,7 +58,7 @@ export class Stage {
 
   /**
    * Decodes and draws a frame; resolves when it is on the canvas.
-   * @param {PreviewFrame} frame
+   * @param {Pictures<FrameHeader>} frame
    */
   async show({ head, parts }) {
     const [relit, original] = await Promise.all(parts.map(decode));

@@ -11,6 +11,7 @@ from vcam_relight.pipeline.compositing.background import wall_gain
 from vcam_relight.pipeline.compositing.base import LightRequest
 from vcam_relight.pipeline.compositing.face_exposure import FaceExposure, FaceGain
 from vcam_relight.pipeline.compositing.gain import soft_limit
+from vcam_relight.pipeline.compositing.portrait import MAP_SIDE, Portrait, shaded_by
 from vcam_relight.pipeline.controls import RelightSettings
 from vcam_relight.pipeline.core.color import luminance
 from vcam_relight.pipeline.core.image import BgrImage, FloatArray
@@ -18,10 +19,13 @@ from vcam_relight.pipeline.core.timing import StageTimer
 from vcam_relight.pipeline.effort import FULL
 from vcam_relight.pipeline.face.frame_context import FrameContext
 from vcam_relight.pipeline.face.types import FaceState
+from vcam_relight.pipeline.head.crop import HeadCrop
 from vcam_relight.pipeline.head.normals import NormalMapper
+from vcam_relight.pipeline.head.pose import HeadFinder
 from vcam_relight.pipeline.lighting import Lighting
 from vcam_relight.pipeline.lighting.adaptation import LightAdapter
 from vcam_relight.pipeline.lighting.estimation import estimate_lighting, fit_lighting
+from vcam_relight.pipeline.lighting.lift import Lift
 from vcam_relight.pipeline.lighting.shading import log_ratio
 
 
@@ -59,12 +63,16 @@ class GeometryStream:
         self._applier = CpuApplier(timer)
         self._adapter = LightAdapter()
         self._exposure = FaceExposure()
+        self._finder = HeadFinder()
+        self._last: tuple[FrameContext, FloatArray, FloatArray, Lift] | None = None
+        """The last frame that was relit, its normals, source lighting and lift."""
 
     def relight(
         self, frame: BgrImage, faces: FaceState, lighting: Lighting, settings: RelightSettings
     ) -> BgrImage:
         """See `pipeline.engines.base.Stream`; a frame without faces passes through."""
-        if not faces.faces or lighting.mode == "off":
+        self._last = None
+        if not faces.faces:
             return frame
         with self._timer.stage("normals"):
             context = FrameContext(frame, faces, self.effort.analysis_side)
@@ -74,8 +82,9 @@ class GeometryStream:
             source = self._adapter.observe(estimate, faces.time)
             needed = self._adapter.lift(context)
             asked = self._adapter.target(lighting, settings, source, needed)
+        self._last = context, normals, source, needed
         strength = max(face.weight for face in faces.faces) * settings.strength
-        if strength == 0.0:
+        if strength == 0.0 or lighting.mode == "off":
             return frame
         with self._timer.stage("ratio"):
             target, linear = asked.light, context.image.linear
@@ -98,8 +107,27 @@ class GeometryStream:
         )
         return self._applier.apply(frame, request, None)
 
+    def portrait(self) -> Portrait | None:
+        """See `pipeline.engines.base.Stream`."""
+        if self._last is None:
+            return None
+        context, normals, source, needed = self._last
+        faces = context.faces.faces
+        largest = max(faces, key=lambda face: float(np.ptp(face.landmarks[:, 1])))
+        crop = HeadCrop.of(self._finder.find(largest.landmarks))
+        small = crop.scaled(context.scale)
+        return Portrait(
+            crop.cut(context.frame, 128),
+            small.cut_map(context.skin, MAP_SIDE),
+            small.cut_map(context.mask, MAP_SIDE),
+            source,
+            needed,
+            shaded_by(source, small.cut_map(normals, MAP_SIDE)),
+        )
+
     def reset(self) -> None:
         """Forgets the frames before."""
+        self._last = None
         self._adapter.reset()
         self._exposure.reset()
         self._applier.reset()

@@ -153,6 +153,9 @@ class PaperStream:
         self._square = _still_filter(beta=30.0, rest=1e-3)
         self._rotation = _still_filter(beta=5.0, rest=5e-3)
 
+    def portrait(self) -> None:
+        """None: it knows no head's shape."""
+
     def reset(self) -> None:
         """Forgets the frames before."""
         self._adapter.reset()

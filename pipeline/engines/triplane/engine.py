@@ -11,6 +11,7 @@ from vcam_relight.pipeline.compositing.background import wall_gain
 from vcam_relight.pipeline.compositing.base import LightRequest
 from vcam_relight.pipeline.compositing.face_exposure import FaceExposure
 from vcam_relight.pipeline.compositing.gain import soft_limit
+from vcam_relight.pipeline.compositing.portrait import MAP_SIDE, Portrait
 from vcam_relight.pipeline.controls import RelightSettings
 from vcam_relight.pipeline.core.color import luminance
 from vcam_relight.pipeline.core.image import BgrImage, FloatArray, GrayImage, RgbGain
@@ -30,6 +31,7 @@ from vcam_relight.pipeline.engines.triplane.head_light import HeadLight
 from vcam_relight.pipeline.engines.triplane.inference import InferenceWorker
 from vcam_relight.pipeline.engines.triplane.network.model import INPUT, OUTPUT, TriplaneNetwork
 from vcam_relight.pipeline.engines.triplane.network.refiner import Refiner
+from vcam_relight.pipeline.engines.triplane.portrait import portrait_of
 from vcam_relight.pipeline.engines.triplane.runtime.threads import torch_threads
 from vcam_relight.pipeline.engines.triplane.scheduler import (
     HeadSchedule,
@@ -154,6 +156,8 @@ class TriplaneStream:
         self._exposure = FaceExposure()
         """Of the largest head."""
         self._feather = _feathered(OUTPUT)
+        self._last: tuple[FrameContext, _HeadInFrame] | None = None
+        """The last frame, and the largest head in it."""
 
     @torch.inference_mode()
     def relight(
@@ -165,6 +169,7 @@ class TriplaneStream:
         """
         if not faces.faces:
             self._tracks.clear()
+            self._last = None
             return frame
         # Images of 128 pixels are too small for torch to share out.
         with torch_threads(1):
@@ -172,6 +177,7 @@ class TriplaneStream:
             with self._timer.stage("grid"):
                 context = FrameContext(frame, faces, self.effort.analysis_side)
             heads = self._find_heads(context, _shadow_lighting(lighting, settings))
+            self._last = context, heads[0]
             request = None
             if lighting.mode != "off":
                 request = self._request(context, heads, lighting, settings)
@@ -192,9 +198,29 @@ class TriplaneStream:
         color = color_trust(context.image.bgr) * self._adapter.lift(context).coloured
         return _source(head, color)
 
+    @torch.inference_mode()
+    def portrait(self) -> Portrait | None:
+        """See `pipeline.engines.base.Stream`."""
+        if self._last is None:
+            return None
+        context, head = self._last
+        color, needed = color_trust(context.image.bgr), self._adapter.lift(context)
+        colors = color * needed.coloured
+        with torch_threads(1):
+            return portrait_of(
+                head.estimate,
+                head.crop.cut(context.frame, OUTPUT),
+                head.crop.scaled(context.scale).cut_map(context.skin, MAP_SIDE),
+                _source(head, colors),
+                needed,
+                colors,
+                color,
+            )
+
     def reset(self) -> None:
         """Forgets the frames before."""
         self._tracks.clear()
+        self._last = None
         self._frames = 0
         self._shown = None
         self._exposure.reset()

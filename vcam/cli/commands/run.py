@@ -137,6 +137,7 @@ def _build(args: argparse.Namespace, store: "SettingsStore", stack: ExitStack) -
     from vcam_relight.vcam.stream.session import SessionManager
     from vcam_relight.web.ice import IceServers
     from vcam_relight.web.panel.preview import PreviewSink
+    from vcam_relight.web.panel.thumbnails import ThumbnailSink
     from vcam_relight.web.server import WebConfig, WebServer
     from vcam_relight.web.webrtc.peer import PeerPort
 
@@ -151,8 +152,8 @@ def _build(args: argparse.Namespace, store: "SettingsStore", stack: ExitStack) -
     mode = VideoMode(args.size, args.fps)
     source = open_source(args.source, mode)
     stack.callback(source.close)
-    preview = PreviewSink()
-    sinks: list[Sink] = [preview]
+    preview, thumbnails = PreviewSink(), ThumbnailSink(store)
+    sinks: list[Sink] = [preview, thumbnails]
     port = PeerPort(source) if isinstance(source, PeerSource) else None
     if port:
         sinks.append(port.sink)
@@ -176,7 +177,7 @@ def _build(args: argparse.Namespace, store: "SettingsStore", stack: ExitStack) -
     return Live(
         sessions,
         main,
-        lambda: WebServer(config, sessions, main, preview, port, mode),
+        lambda: WebServer(config, sessions, main, preview, thumbnails, port, mode),
         args.seconds,
         browser=not args.no_browser,
     )
