@@ -17,7 +17,7 @@ from vcam_relight.vcam.core.control_path import private_folder
 from vcam_relight.vcam.core.errors import VcamError
 from vcam_relight.web.control import RemoteControl
 from vcam_relight.web.http import read_json
-from vcam_relight.web.messages import MAX_MESSAGE, StateMessage
+from vcam_relight.web.messages import MAX_MESSAGE, PresetsMessage, StateMessage
 
 log = logging.getLogger(__name__)
 
@@ -87,8 +87,9 @@ class CommandSocket:
         response = web.StreamResponse(headers={"Content-Type": "application/x-ndjson"})
         await response.prepare(request)
 
-        async def send(state: StateMessage) -> None:
-            await response.write(json.dumps(state).encode() + b"\n")
+        async def send(message: StateMessage | PresetsMessage) -> None:
+            if message["type"] == "state":
+                await response.write(json.dumps(message).encode() + b"\n")
 
         self._watchers += 1
         try:

@@ -9,15 +9,18 @@ from vcam_relight.pipeline.controls import CONTROLS
 from vcam_relight.pipeline.engines.registry import ENGINES
 from vcam_relight.vcam.core.errors import InputError, VcamError
 from vcam_relight.vcam.core.stats import LatencyDistribution
-from vcam_relight.vcam.settings.store import preset_changes
+from vcam_relight.vcam.settings.own_presets import OwnPresets
+from vcam_relight.vcam.settings.store import Snapshot, preset_changes
 from vcam_relight.vcam.stream.loop import FrameLoop
 from vcam_relight.web.messages import (
     AckMessage,
     EffortInfo,
     ErrorMessage,
     HelloMessage,
+    LookMessage,
+    PanelMessage,
     PresetInfo,
-    PreviewMessage,
+    PresetsMessage,
     SetMessage,
     StateMessage,
     StatsInfo,
@@ -48,21 +51,34 @@ class LagMeter:
 class RemoteControl:
     """Controls one frame loop for any number of clients."""
 
-    def __init__(self, loop: FrameLoop, lag: LagMeter) -> None:
+    def __init__(self, loop: FrameLoop, lag: LagMeter, own: OwnPresets | None = None) -> None:
+        """Controls a loop.
+
+        Args:
+            loop: what is controlled.
+            lag: of the event loop, for `state`.
+            own: takes the looks that clients save; None: none can be saved.
+        """
         self.loop = loop
         self._lag = lag
+        self._own = own
 
     def hello(self) -> HelloMessage:
         """What can be chosen."""
         return {
             "type": "hello",
-            "presets": [
-                PresetInfo(**preset.to_json(), settings=preset_changes(preset))
-                for preset in self.loop.settings.presets.values()
-            ],
+            "presets": self.presets(),
             "controls": {name: asdict(control) for name, control in CONTROLS.items()},
             "engines": list(ENGINES),
         }
+
+    def presets(self) -> list[PresetInfo]:
+        """All that there are, in order."""
+        own = self._own.names if self._own is not None else ()
+        return [
+            PresetInfo(**preset.to_json(), settings=preset_changes(preset), own=preset.name in own)
+            for preset in self.loop.settings.presets.values()
+        ]
 
     def state(self) -> StateMessage:
         """What is so now."""
@@ -94,36 +110,58 @@ class RemoteControl:
             snapshot = self.loop.settings.change(message["changes"])
         except VcamError as error:
             return {"type": "error", "id": message["id"], "error": str(error)}
-        return {
-            "type": "ack",
-            "id": message["id"],
-            "settings_id": snapshot.id,
-            "settings": snapshot.settings.to_json(),
-        }
+        return _ack(message["id"], snapshot)
+
+    def change_look(self, message: LookMessage) -> AckMessage | ErrorMessage:
+        """Saves, renames, moves or deletes a preset of the user's own.
+
+        It writes a file, so not on the event loop.
+        """
+        try:
+            if self._own is None:
+                raise InputError("looks cannot be saved here")
+            match message["action"]:
+                case "save":
+                    self._own.save(message["title"])
+                case "rename":
+                    self._own.rename(message["name"], message["title"])
+                case "move":
+                    self._own.move(message["name"], message["by"])
+                case "delete":
+                    self._own.delete(message["name"])
+        except VcamError as error:
+            return {"type": "error", "id": message["id"], "error": str(error)}
+        return _ack(message["id"], self.loop.settings.current)
 
     def answer(
-        self, text: str, on_preview: Callable[[PreviewMessage], None] | None = None
+        self, text: str, on_panel: Callable[[PanelMessage], None] | None = None
     ) -> AckMessage | ErrorMessage | None:
         """Answers the text of one message.
 
         Args:
             text: what a client sent.
-            on_preview: takes the messages about the preview, which need no answer; None where there
-                is no preview.
+            on_panel: takes the messages that the panel alone sends, which it answers itself, if at
+                all; None where there is no panel.
         """
         try:
             message = parse_message(text)
             if message["type"] == "set":
                 return self.change(message)
-            if on_preview is None:
-                raise InputError("there is no preview here")
+            if on_panel is None:
+                raise InputError("there is no panel here")
         except InputError as error:
             return {"type": "error", "id": None, "error": str(error)}
-        on_preview(message)
+        on_panel(message)
         return None
 
-    async def report(self, send: Callable[[StateMessage], Awaitable[None]]) -> None:
-        """Sends `state` twice a second and right after each change, until cancelled."""
+    async def report(
+        self, send: Callable[[StateMessage | PresetsMessage], Awaitable[None]]
+    ) -> None:
+        """Sends `state` twice a second and right after each change, until cancelled.
+
+        When there are other presets `presets` goes before it.
+        """
+        presets = self.loop.settings.presets
         clock = asyncio.get_running_loop().time
         known: tuple[int, str, bool] | None = None
         due = 0.0
@@ -133,7 +171,19 @@ class RemoteControl:
                 self.loop.problem,
                 self.loop.finished.is_set(),
             )
+            if self.loop.settings.presets is not presets:
+                presets = self.loop.settings.presets
+                await send({"type": "presets", "presets": self.presets()})
             if now != known or clock() >= due:
                 known, due = now, clock() + STATE_EVERY_S
                 await send(self.state())
             await asyncio.sleep(POLL_S)
+
+
+def _ack(number: int | None, snapshot: Snapshot) -> AckMessage:
+    return {
+        "type": "ack",
+        "id": number,
+        "settings_id": snapshot.id,
+        "settings": snapshot.settings.to_json(),
+    }

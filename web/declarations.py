@@ -32,7 +32,7 @@ _HEADER = """\
 // vcam/settings/store.py: change those.
 """
 _SCALARS = {str: "string", int: "number", float: "number", bool: "boolean", NoneType: "null"}
-_UNIONS = ("ServerMessage", "PreviewMessage", "ClientMessage", "BinaryHeader")
+_UNIONS = ("ServerMessage", "PanelMessage", "ClientMessage", "BinaryHeader")
 
 
 def declarations() -> str:

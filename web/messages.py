@@ -1,8 +1,9 @@
 """The messages between the server and its pages, as JSON objects.
 
 Panel (WebSocket) and peer page (data channel) get `hello`, `state`, `ack` and `error`, and send
-`set`; the panel also sends `view` and `shown`, and gets frames with a `FrameHeader`. The pages have
-these types from `static/messages.d.ts`, which `web.declarations` makes of this module.
+`set`, and get `presets` when there are others. The panel also sends `view`, `shown` and `look`, and
+gets pictures, a `FrameHeader` or `ThumbnailsHeader` before each. The pages have these types from
+`static/messages.d.ts`, which `web.declarations` makes of this module.
 """
 
 import json
@@ -38,6 +39,8 @@ class PresetInfo(PresetSummary):
     """A preset, and all that choosing it changes."""
 
     settings: PresetChangesJson
+    own: bool
+    """Whether it was saved in the panel, and can be renamed, moved and deleted there."""
 
 
 class HelloMessage(TypedDict):
@@ -47,6 +50,13 @@ class HelloMessage(TypedDict):
     presets: list[PresetInfo]
     controls: ControlsJson
     engines: list[str]
+
+
+class PresetsMessage(TypedDict):
+    """The presets, when there are others."""
+
+    type: Literal["presets"]
+    presets: list[PresetInfo]
 
 
 class SinkSummary(TypedDict):
@@ -211,6 +221,20 @@ class SetMessage(TypedDict):
     changes: ChangesJson
 
 
+class LookMessage(TypedDict):
+    """Saves the current look as a preset, or changes one that was saved; answered as `set` is."""
+
+    type: Literal["look"]
+    id: int | None
+    action: Literal["save", "rename", "move", "delete"]
+    name: str
+    """Of the preset that is renamed, moved or deleted; empty: of none."""
+    title: str
+    """What it is to be called, when it is saved or renamed."""
+    by: int
+    """Places that it moves: -1 is one earlier."""
+
+
 class ViewMessage(TypedDict):
     """What the panel shows: whether it is visible, and what it needs beside the relit image."""
 
@@ -317,9 +341,11 @@ class ByeMessage(TypedDict):
     reason: str
 
 
-ServerMessage = HelloMessage | StateMessage | AckMessage | ErrorMessage | ByeMessage
-PreviewMessage = ViewMessage | ShownMessage
-ClientMessage = SetMessage | PreviewMessage
+ServerMessage = (
+    HelloMessage | PresetsMessage | StateMessage | AckMessage | ErrorMessage | ByeMessage
+)
+PanelMessage = ViewMessage | ShownMessage | LookMessage
+ClientMessage = SetMessage | PanelMessage
 BinaryHeader = FrameHeader | ThumbnailsHeader
 
 
@@ -354,4 +380,14 @@ def parse_message(text: str) -> ClientMessage:
             )
         case {"type": "shown", "frame": int(frame)}:
             return ShownMessage(type="shown", frame=frame)
+        case {"type": "look", "action": "save" | "rename" | "move" | "delete" as action}:
+            number, by = message.get("id"), message.get("by", 0)
+            return LookMessage(
+                type="look",
+                id=number if isinstance(number, int) else None,
+                action=action,
+                name=str(message.get("name", "")),
+                title=str(message.get("title", "")),
+                by=by if isinstance(by, int) and abs(by) <= 1 else 0,
+            )
     raise InputError("there is no message of that type and form")

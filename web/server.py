@@ -14,6 +14,7 @@ from aiohttp import WSCloseCode, web
 from vcam_relight.vcam.core.errors import VcamError
 from vcam_relight.vcam.core.frame import VideoMode
 from vcam_relight.vcam.core.hosts import is_loopback
+from vcam_relight.vcam.settings.own_presets import OwnPresets
 from vcam_relight.vcam.stream.session import Session, SessionManager
 from vcam_relight.web.backdrop import MAX_PICTURE, BackdropControl
 from vcam_relight.web.commands import CommandSocket
@@ -64,6 +65,8 @@ class WebConfig:
     """None are asked unless named."""
     commands: Path | None = None
     """The socket for commands of this user; None: there is none."""
+    presets: Path | None = None
+    """The folder of the user's presets, where looks are saved; None: none can be."""
 
 
 class WebServer:
@@ -95,9 +98,10 @@ class WebServer:
         self._preview = preview
         self._thumbnails = thumbnails
         self._lag = LagMeter()
-        self._control = RemoteControl(main.loop, self._lag)
-        own = None if peer_port is None else (main, peer_port)
-        self._hub = PeerHub(sessions, main.loop.settings, self._lag, config.ice_servers, own)
+        own = None if config.presets is None else OwnPresets(main.loop.settings, config.presets)
+        self._control = RemoteControl(main.loop, self._lag, own)
+        camera = None if peer_port is None else (main, peer_port)
+        self._hub = PeerHub(sessions, main.loop.settings, self._lag, config.ice_servers, camera)
         self._metrics = Metrics(sessions, self._hub.counts, self._lag.lag)
         self._commands = CommandSocket(self._control)
         self._sources = SourceControl(main.loop, mode)

@@ -1,9 +1,10 @@
 """Named lightings in TOML: those that come with the program, and the user's own."""
 
+import json
 import re
 import tomllib
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, TypedDict
 
@@ -15,13 +16,14 @@ from vcam_relight.pipeline.core.user_files import brief, read_text
 from vcam_relight.pipeline.lighting.lighting import AUTO, OFF, Lighting
 from vcam_relight.pipeline.lighting.lights import NEUTRAL_K, Light, temperature_rgb
 
-_LIGHT_KEYS = {"azimuth", "elevation", "temperature", "colour", "intensity", "softness"}
+_AMBIENT_KEYS = {"temperature", "colour", "intensity", "rgb"}
+_LIGHT_KEYS = _AMBIENT_KEYS | {"azimuth", "elevation", "softness"}
 _LARGEST = 1e6
 """No angle, intensity or temperature is larger."""
 _LEAST_EXPOSURE, _MOST_EXPOSURE = 0.1, 3.0
 _MOST_BYTES = 1 << 18
 """Of a file of presets; one of the program's takes a few hundred."""
-_LONGEST_TITLE, _LONGEST_HELP = 60, 300
+LONGEST_TITLE, _LONGEST_HELP = 60, 300
 """Characters: longer ones are cut, since they would widen the panel and the list."""
 _PRESET_KEYS = {"title", "help", "mode", "light", "ambient", "exposure", "controls"}
 
@@ -63,10 +65,13 @@ class Preset:
             return OFF
         if self.mode == "auto":
             return AUTO
-        lights = self.lights
-        if aim is not None and lights:
-            lights = (replace(lights[0], azimuth=aim[0], elevation=aim[1]), *lights[1:])
-        return Lighting.of_lights(lights, self.ambient, self.exposure)
+        return Lighting.of_lights(self.aimed(aim), self.ambient, self.exposure)
+
+    def aimed(self, aim: tuple[float, float] | None) -> tuple[Light, ...]:
+        """Its lights, the key light moved; `aim` as of `lighting`."""
+        if aim is None or not self.lights:
+            return self.lights
+        return (replace(self.lights[0], azimuth=aim[0], elevation=aim[1]), *self.lights[1:])
 
     def to_json(self) -> PresetSummary:
         """For the panel and `vcam presets --json`."""
@@ -105,15 +110,66 @@ def load_presets(user_folder: Path | None = None) -> tuple[dict[str, Preset], li
                     raise ValueError("off is always the picture as it is")
                 presets[name] = _preset(name, table)
             except (ValueError, RecursionError) as error:
-                problems.append(f"{path}: preset {brief(name, _LONGEST_TITLE)}: {brief(error)}")
+                problems.append(f"{path}: preset {brief(name, LONGEST_TITLE)}: {brief(error)}")
     return presets, problems
+
+
+def read_presets(path: Path) -> dict[str, Preset]:
+    """The presets in one file, in its order.
+
+    Raises:
+        OSError: it cannot be read.
+        ValueError: it is no TOML, or one of them is wrong.
+    """
+    try:
+        tables = tomllib.loads(read_text(path, _MOST_BYTES))
+        return {name: _preset(name, table) for name, table in tables.items()}
+    except (RecursionError, MemoryError) as error:
+        raise ValueError("it is nested too deeply or too large") from error
+
+
+def presets_toml(presets: Iterable[Preset]) -> str:
+    """Presets as `read_presets` reads them."""
+    return "\n".join(map(_table, presets))
+
+
+def _table(preset: Preset) -> str:
+    name = _quoted(preset.name)
+    controls = {
+        key: value
+        for key, value in asdict(preset.controls).items()
+        if value != CONTROLS[key].default
+    }
+    lines = [
+        f"[{name}]",
+        f"title = {_quoted(preset.title)}",
+        f"help = {_quoted(preset.help)}",
+        f"mode = {_quoted(preset.mode)}",
+        f"exposure = {preset.exposure!r}",
+        f"ambient = {{ rgb = {list(preset.ambient)} }}",
+        f"controls = {{ {', '.join(f'{key} = {value!r}' for key, value in controls.items())} }}",
+    ]
+    for light in preset.lights:
+        lines += [
+            f"[[{name}.light]]",
+            f"azimuth = {float(light.azimuth)!r}",
+            f"elevation = {float(light.elevation)!r}",
+            f"rgb = {list(light.rgb)}",
+            f"softness = {float(light.softness)!r}",
+        ]
+    return "\n".join(lines) + "\n"
+
+
+def _quoted(text: str) -> str:
+    """A basic string of TOML, whose escapes are JSON's."""
+    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
 def _preset(name: str, table: object) -> Preset:
     if not isinstance(table, Mapping):
         raise ValueError("a preset is a table")
-    if not name or len(name) > _LONGEST_TITLE:
-        raise ValueError(f"a name has 1 to {_LONGEST_TITLE} characters")
+    if not name or len(name) > LONGEST_TITLE:
+        raise ValueError(f"a name has 1 to {LONGEST_TITLE} characters")
     _known(table, _PRESET_KEYS)
     mode = table.get("mode", "sh")
     if mode not in ("sh", "auto", "off"):
@@ -122,7 +178,7 @@ def _preset(name: str, table: object) -> Preset:
     if not isinstance(lights, list) or not all(isinstance(light, Mapping) for light in lights):
         raise ValueError("light is a list of tables: [[name.light]]")
     ambient_table = table.get("ambient", {})
-    _known(ambient_table, {"temperature", "colour", "intensity"})
+    _known(ambient_table, _AMBIENT_KEYS)
     ambient = _rgb(ambient_table, default_intensity=0.0)
     controls = table.get("controls", {})
     _known(controls, set(CONTROLS))
@@ -136,7 +192,7 @@ def _preset(name: str, table: object) -> Preset:
         raise ValueError("it has no light: give [[light]] or [ambient] an intensity")
     return Preset(
         name=name,
-        title=brief(table.get("title", name), _LONGEST_TITLE),
+        title=brief(table.get("title", name), LONGEST_TITLE),
         help=brief(table.get("help", ""), _LONGEST_HELP),
         mode=mode,
         lights=made,
@@ -160,7 +216,20 @@ def _light(table: Mapping[str, Any]) -> Light:
 
 
 def _rgb(table: Mapping[str, Any], default_intensity: float) -> tuple[float, float, float]:
-    """Linear RGB of luminance `intensity`, tinted by `temperature` (K) or `colour` (sRGB hex)."""
+    """Linear RGB of luminance `intensity`, tinted by `temperature` (K) or `colour` (sRGB hex).
+
+    Or `rgb`, as it is.
+    """
+    if "rgb" in table:
+        given = table["rgb"]
+        if set(table) & {"temperature", "colour", "intensity"}:
+            raise ValueError("rgb says colour and intensity: leave out the others")
+        if not isinstance(given, list) or len(given) != 3:
+            raise ValueError(f"rgb is [red, green, blue], not {brief(given, 40)}")
+        red, green, blue = (_number("rgb", value) for value in given)
+        if min(red, green, blue) < 0:
+            raise ValueError("no part of rgb is below 0")
+        return red, green, blue
     intensity = _number("intensity", table.get("intensity", default_intensity))
     if intensity < 0:
         raise ValueError("an intensity is not below 0")

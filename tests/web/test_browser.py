@@ -192,6 +192,39 @@ async def test_the_backdrop_is_chosen_in_the_panel(
         assert served.store.current.backdrop.picture is shown
 
 
+async def test_a_look_is_saved_renamed_and_deleted(browser: Any, tmp_path: Path) -> None:
+    async with (
+        running(presets=tmp_path) as served,
+        opened(browser, served.server.url) as page,
+        opened(browser, served.server.url) as other,
+    ):
+        await page.bring_to_front()
+        await new_frames(page, "picture")
+        await page.keyboard.press("8")
+        await page.get_by_label("Warmth").fill("0.5")
+        await page.get_by_role("button", name="Save look").click()
+        await page.keyboard.type("my 1st cm")  # none of which is a shortcut here
+        await page.keyboard.press("Enter")
+        await see(page, "document.querySelector('[data-preset=my-1st-cm]')?.ariaPressed === 'true'")
+        saved = served.store.presets["my-1st-cm"]
+        assert saved.controls.warmth == 0.5
+        assert saved.lights == served.store.presets["window"].lights
+        await see(other, "document.querySelector('[data-preset=my-1st-cm] canvas').width > 90")
+        await page.get_by_role("button", name="Save look").click()
+        await page.get_by_label("Name", exact=True).fill("Rim")
+        await page.keyboard.press("Enter")
+        await see(page, "$('notice').innerText.includes('choose another name')")
+        await page.get_by_role("button", name="Rename").click()
+        await page.get_by_label("Name", exact=True).fill("Evening")
+        await page.keyboard.press("Enter")
+        await see(other, "document.querySelector('[data-preset=evening]')?.ariaPressed === 'true'")
+        page.once("dialog", lambda dialog: asyncio.ensure_future(dialog.accept()))
+        await page.get_by_role("button", name="Delete").click()
+        await see(page, "!document.querySelector('[data-preset=evening]')")
+        assert not await page.get_by_role("button", name="Rename").is_visible()
+        assert served.store.current.settings.preset == "auto"
+
+
 async def test_the_light_is_dragged_on_the_image(browser: Any) -> None:
     async with running() as served, opened(browser, served.server.url) as page:
         await new_frames(page, "picture")

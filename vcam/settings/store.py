@@ -82,8 +82,8 @@ class SettingsStore:
             InputError: an unknown key, a value of the wrong type or outside its range, or a control
                 that the engine does not support.
         """
-        asked = {name: parse(name, value, self.presets) for name, value in changes.items()}
         with self._lock:
+            asked = {name: parse(name, value, self.presets) for name, value in changes.items()}
             now = self._current
             preset = self.presets[asked.get("preset", now.settings.preset)]
             if not resumed:
@@ -103,6 +103,27 @@ class SettingsStore:
         with self._lock:
             self._picture = picture
             self._current = self._snapshot(self._current.id + 1, self._current.settings)
+            return self._current
+
+    def replace_presets(
+        self, presets: Mapping[str, Preset], renamed: Mapping[str, str], fallback: str
+    ) -> Snapshot:
+        """Puts other presets in the place of those that there were; settings stay as they are.
+
+        Args:
+            presets: by name.
+            renamed: old names -> new ones.
+            fallback: what is chosen, if the preset that is on is no longer there.
+        """
+        with self._lock:
+            now = self._current
+            self.presets = presets
+            name = renamed.get(now.settings.preset, now.settings.preset)
+            settings = replace(now.settings, preset=name)
+            if name not in presets:
+                preset = presets[fallback]
+                settings = replace(settings, preset=fallback, aim=None, relight=preset.controls)
+            self._current = self._snapshot(now.id + 1, settings)
             return self._current
 
     def _snapshot(self, number: int, settings: Settings) -> Snapshot:

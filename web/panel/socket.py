@@ -6,9 +6,12 @@ import contextlib
 from aiohttp import WSMsgType, web
 
 from vcam_relight.web.control import RemoteControl
-from vcam_relight.web.messages import PreviewMessage, ServerMessage
+from vcam_relight.web.messages import LookMessage, PanelMessage, ServerMessage
 from vcam_relight.web.panel.preview import PreviewSink, Viewer
 from vcam_relight.web.panel.thumbnails import ThumbnailSink
+
+MOST_LOOKS = 8
+"""Changes of saved looks that wait; nobody clicks so fast."""
 
 
 class PanelSocket:
@@ -30,6 +33,8 @@ class PanelSocket:
         self._sheet: bytes | None = None
         """Thumbnails that wait to be sent; newer ones take their place."""
         self._arrived = asyncio.Event()
+        self._looks: asyncio.Queue[LookMessage] = asyncio.Queue(MOST_LOOKS)
+        """Looks to be saved or changed; when it is full, what comes is dropped."""
 
     async def run(self) -> None:
         """Serves until the page or the server closes."""
@@ -41,11 +46,12 @@ class PanelSocket:
             tasks = [
                 asyncio.ensure_future(self._send_frames()),
                 asyncio.ensure_future(self._control.report(self._send)),
+                asyncio.ensure_future(self._change_looks()),
             ]
             async for message in self._response:
                 if message.type is not WSMsgType.TEXT:
                     continue
-                if answer := self._control.answer(message.data, self._on_preview):
+                if answer := self._control.answer(message.data, self._on_panel):
                     await self._send(answer)
         except ConnectionError:
             pass
@@ -79,8 +85,17 @@ class PanelSocket:
     async def _send(self, message: ServerMessage) -> None:
         await self._response.send_json(message)
 
-    def _on_preview(self, message: PreviewMessage) -> None:
-        if message["type"] == "view":
-            self._viewer.view(message["visible"], message["original"], message["thumbnails"])
-        else:
-            self._viewer.ready = True
+    async def _change_looks(self) -> None:
+        while True:
+            look = await self._looks.get()
+            await self._send(await asyncio.to_thread(self._control.change_look, look))
+
+    def _on_panel(self, message: PanelMessage) -> None:
+        match message["type"]:
+            case "view":
+                self._viewer.view(message["visible"], message["original"], message["thumbnails"])
+            case "shown":
+                self._viewer.ready = True
+            case "look":
+                with contextlib.suppress(asyncio.QueueFull):
+                    self._looks.put_nowait(message)

@@ -3,7 +3,7 @@
 
 /** @import { SettingsSync } from "./settings.js" */
 
-import { $, byId, isFor } from "./dom.js";
+import { $, byId, isFor, TYPED_IN } from "./dom.js";
 import { buildPresets } from "./presets.js";
 import { buildSliders } from "./sliders.js";
 
@@ -24,7 +24,7 @@ export function buildControls(settings) {
   engine.addEventListener("change", () => settings.set({ engine: engine.value }));
   addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey || event.repeat) return;
-    if (event.key === "m" && !isFor(event, "select")) mirror.click();
+    if (event.key === "m" && !isFor(event, TYPED_IN)) mirror.click();
   });
   const refresh = () => {
     mirror.disabled = engine.disabled = !settings.connected;

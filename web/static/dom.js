@@ -25,3 +25,6 @@ export const $ = (id) => byId(id, HTMLElement);
  * @param {string} selector
  */
 export const isFor = ({ target }, selector) => target instanceof Element && target.matches(selector);
+
+/** What takes letters itself, and leaves none for the page's keys. */
+export const TYPED_IN = "select, input:not([type=range])";

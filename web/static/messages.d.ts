@@ -63,6 +63,7 @@ export interface PresetInfo {
   help: string;
   key: [number, number] | null;
   settings: Omit<Settings, "backdrop" | "backdrop_amount" | "backdrop_color" | "engine" | "mirror">;
+  own: boolean;
 }
 
 /** First of all: what can be chosen. */
@@ -71,6 +72,12 @@ export interface HelloMessage {
   presets: PresetInfo[];
   controls: Record<ControlName, Control>;
   engines: string[];
+}
+
+/** The presets, when there are others. */
+export interface PresetsMessage {
+  type: "presets";
+  presets: PresetInfo[];
 }
 
 /** A sink other than our own pages. */
@@ -216,6 +223,16 @@ export interface SetMessage {
   changes: Partial<Settings>;
 }
 
+/** Saves the current look as a preset, or changes one that was saved; answered as `set` is. */
+export interface LookMessage {
+  type: "look";
+  id: number | null;
+  action: "save" | "rename" | "move" | "delete";
+  name: string;
+  title: string;
+  by: number;
+}
+
 /** What the panel shows: whether it is visible, and what it needs beside the relit image. */
 export interface ViewMessage {
   type: "view";
@@ -298,10 +315,10 @@ export interface ByeMessage {
   reason: string;
 }
 
-export type ServerMessage = HelloMessage | StateMessage | AckMessage | ErrorMessage | ByeMessage;
+export type ServerMessage = HelloMessage | PresetsMessage | StateMessage | AckMessage | ErrorMessage | ByeMessage;
 
-export type PreviewMessage = ViewMessage | ShownMessage;
+export type PanelMessage = ViewMessage | ShownMessage | LookMessage;
 
-export type ClientMessage = SetMessage | ViewMessage | ShownMessage;
+export type ClientMessage = SetMessage | ViewMessage | ShownMessage | LookMessage;
 
 export type BinaryHeader = FrameHeader | ThumbnailsHeader;

@@ -6,8 +6,9 @@
 import { api, openSocket, withToken } from "./api.js";
 import { wireBackdrop } from "./backdrop.js";
 import { buildControls } from "./controls.js";
-import { $, byId, isFor } from "./dom.js";
+import { $, byId, isFor, TYPED_IN } from "./dom.js";
 import { wireLight } from "./light.js";
+import { wireLooks } from "./looks.js";
 import { showThumbnails } from "./presets.js";
 import { wireRecord } from "./record.js";
 import { RefusedEvent, SettingsSync } from "./settings.js";
@@ -97,6 +98,7 @@ settings.addEventListener("refused", (event) => {
 
 buildControls(settings);
 wireBackdrop(settings);
+wireLooks(settings);
 wireRecord(settings);
 wireLight(settings, $("stage"), byId("light", HTMLButtonElement), $("aim"));
 wireTheme(byId("theme", HTMLButtonElement));
@@ -134,7 +136,7 @@ const isCompareKey = (event) => {
   return event.key === "c" || (event.key === " " && !isFor(event, "button, a, select"));
 };
 addEventListener("keydown", (event) => {
-  if (event.ctrlKey || event.metaKey || event.altKey || isFor(event, "select")) return;
+  if (event.ctrlKey || event.metaKey || event.altKey || isFor(event, TYPED_IN)) return;
   if (isCompareKey(event)) {
     event.preventDefault();
     if (!event.repeat) hold(true);

@@ -4,7 +4,7 @@
 /** @import { PresetInfo, ThumbnailsHeader } from "./messages.js" */
 /** @import { SettingsSync } from "./settings.js" */
 
-import { isFor } from "./dom.js";
+import { isFor, TYPED_IN } from "./dom.js";
 
 /**
  * The presets with the keys that choose them: 1 to 9 in order, 0 for `off`.
@@ -25,16 +25,22 @@ export function presetKeys(presets) {
  * @param {HTMLElement} container
  */
 export function buildPresets(settings, container) {
-  settings.addEventListener("hello", () => {
+  const build = () => {
     const keys = presetKeys(settings.hello?.presets ?? []);
-    container.replaceChildren(...keys.map(([preset, key]) => chipOf(settings, preset, key)));
-  });
-  for (const type of ["hello", "change", "state"]) {
+    const focused = document.activeElement;
+    const name = container.contains(focused) && focused instanceof HTMLElement && focused.dataset.preset;
+    const chips = keys.map(([preset, key]) => chipOf(settings, preset, key));
+    container.replaceChildren(...chips);
+    chips.find((chip) => chip.dataset.preset === name)?.focus();
+    drawThumbnails(container);
+  };
+  for (const type of ["hello", "presets"]) settings.addEventListener(type, build);
+  for (const type of ["hello", "presets", "change", "state"]) {
     settings.addEventListener(type, () => refresh(settings, container));
   }
   addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey || event.repeat) return;
-    if (isFor(event, "select")) return;
+    if (isFor(event, TYPED_IN)) return;
     const found = presetKeys(settings.hello?.presets ?? []).find(([, key]) => key === event.key);
     if (found) settings.set(found[0].settings);
   });
@@ -69,12 +75,28 @@ function chipOf(settings, preset, key) {
 }
 
 /**
+ * The newest thumbnails; chips that are built later are drawn from it, too.
+ * @type {{ head: ThumbnailsHeader, sheet: ImageBitmap } | null}
+ */
+let newest = null;
+
+/**
  * Draws each preset's square of a sheet into its chip.
  * @param {HTMLElement} container
  * @param {ThumbnailsHeader} head
- * @param {ImageBitmap} sheet is closed
+ * @param {ImageBitmap} sheet
  */
-export function showThumbnails(container, { names, side, columns }, sheet) {
+export function showThumbnails(container, head, sheet) {
+  newest?.sheet.close();
+  newest = { head, sheet };
+  container.dataset.sheets = String(Number(container.dataset.sheets ?? 0) + 1);
+  drawThumbnails(container);
+}
+
+/** @param {HTMLElement} container */
+function drawThumbnails(container) {
+  if (!newest) return;
+  const { names, side, columns } = newest.head;
   const places = new Map(names.map((name, place) => [name, place]));
   for (const chip of container.querySelectorAll("button")) {
     const place = places.get(chip.dataset.preset ?? "");
@@ -82,10 +104,8 @@ export function showThumbnails(container, { names, side, columns }, sheet) {
     if (place === undefined || !picture) continue;
     if (picture.width !== side) picture.width = picture.height = side;
     const [x, y] = [(place % columns) * side, Math.floor(place / columns) * side];
-    picture.getContext("2d")?.drawImage(sheet, x, y, side, side, 0, 0, side, side);
+    picture.getContext("2d")?.drawImage(newest.sheet, x, y, side, side, 0, 0, side, side);
   }
-  container.dataset.sheets = String(Number(container.dataset.sheets ?? 0) + 1);
-  sheet.close();
 }
 
 /**

@@ -5,7 +5,7 @@
 /** @import { SettingsSync } from "./settings.js" */
 
 import { api } from "./api.js";
-import { $, byId, isFor } from "./dom.js";
+import { $, byId, isFor, TYPED_IN } from "./dom.js";
 import { showNotice } from "./status.js";
 
 /** @param {SettingsSync} settings tells what is recorded */
@@ -33,7 +33,7 @@ export function wireRecord(settings) {
   });
   addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey || event.repeat) return;
-    if (event.key === "r" && !isFor(event, "select, input")) button.click();
+    if (event.key === "r" && !isFor(event, TYPED_IN)) button.click();
   });
   for (const type of ["hello", "state", "change"]) settings.addEventListener(type, refresh);
   refresh();

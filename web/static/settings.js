@@ -3,7 +3,7 @@
 // acknowledged. One change is on its way at a time; meanwhile newer ones are merged (newest wins).
 
 /**
- * @import { AckMessage, HelloMessage, ServerMessage, SetMessage, Settings, StateMessage }
+ * @import { AckMessage, HelloMessage, LookMessage, ServerMessage, SetMessage, Settings, StateMessage }
  *   from "./messages.js"
  */
 
@@ -18,9 +18,9 @@ export class RefusedEvent extends Event {
   }
 }
 
-/** Events: `hello`, `change` (settings), `state`, `refused` (a `RefusedEvent`). */
+/** Events: `hello`, `presets` (other ones), `change` (settings), `state`, `refused` (a `RefusedEvent`). */
 export class SettingsSync extends EventTarget {
-  /** @param {(message: SetMessage) => boolean} send returns false when there is no connection */
+  /** @param {(message: SetMessage | LookMessage) => boolean} send returns false when there is no connection */
   constructor(send) {
     super();
     this.send = send;
@@ -75,6 +75,9 @@ export class SettingsSync extends EventTarget {
       this.hello = message;
       this.connected = true;
       this.dispatchEvent(new Event("hello"));
+    } else if (message.type === "presets") {
+      if (this.hello) this.hello.presets = message.presets;
+      this.dispatchEvent(new Event("presets"));
     } else if (message.type === "state") {
       this.state = message;
       this.adopt(message);
@@ -87,6 +90,15 @@ export class SettingsSync extends EventTarget {
       this.dispatchEvent(new RefusedEvent(message.error));
       this.dispatchEvent(new Event("change"));
     }
+  }
+
+  /**
+   * Saves the current look, or changes a saved one.
+   * @param {Partial<LookMessage>} change
+   */
+  look(change) {
+    const none = /** @type {const} */ ({ action: "save", name: "", title: "", by: 0 });
+    this.send({ ...none, ...change, type: "look", id: this.nextId++ });
   }
 
   /** The connection is gone, and what was on its way with it. */

@@ -131,6 +131,7 @@ def _build(args: argparse.Namespace, store: "SettingsStore", stack: ExitStack) -
     from vcam_relight.pipeline.engines.pool import EnginePool
     from vcam_relight.vcam.cli.app import Live
     from vcam_relight.vcam.core.control_path import control_path
+    from vcam_relight.vcam.settings.persistence import presets_folder
     from vcam_relight.vcam.sinks import Sink
     from vcam_relight.vcam.sinks.recorder import RecorderSink
     from vcam_relight.vcam.sources.peer import PeerSource
@@ -172,7 +173,13 @@ def _build(args: argparse.Namespace, store: "SettingsStore", stack: ExitStack) -
     main = sessions.create(source, store, sinks, None if args.always_on else IDLE_TIMEOUT_S)
     ice_servers = IceServers(tuple(args.ice_server))
     config = WebConfig(
-        args.host, args.port, args.tls_cert, args.tls_key, ice_servers, control_path()
+        args.host,
+        args.port,
+        args.tls_cert,
+        args.tls_key,
+        ice_servers,
+        control_path(),
+        presets_folder(),
     )
     return Live(
         sessions,
