@@ -22,6 +22,7 @@ from typing import (
 )
 
 from vcam_relight.pipeline.controls import Control, NumberFormat, RelightSettings
+from vcam_relight.pipeline.lighting.lights import Light
 from vcam_relight.vcam.settings.store import Settings
 from vcam_relight.web import messages
 
@@ -40,7 +41,7 @@ def declarations() -> str:
     typed_dicts = [value for value in vars(messages).values() if is_typeddict(value)]
     blocks = [
         _HEADER,
-        *(_interface(cls) for cls in (NumberFormat, Control, RelightSettings)),
+        *(_interface(cls) for cls in (NumberFormat, Control, RelightSettings, Light)),
         "export type ControlName = keyof RelightSettings;\n",
         # flat, as `Settings.to_json` gives it
         _interface(Settings, "Settings extends RelightSettings", leave_out={"relight"}),
@@ -78,6 +79,8 @@ def _type(hint: Any) -> str:
     if origin in (Union, UnionType):
         return " | ".join(map(_type, args))
     if origin is list:
+        return f"{_type(args[0])}[]"
+    if origin is tuple and args[-1] is Ellipsis:
         return f"{_type(args[0])}[]"
     if origin is tuple:
         return f"[{', '.join(map(_type, args))}]"

@@ -6,7 +6,7 @@ import tomllib
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, TypedDict
+from typing import Annotated, Any, Literal, TypedDict
 
 import numpy as np
 
@@ -34,8 +34,8 @@ class PresetSummary(TypedDict):
     name: str
     title: str
     help: str
-    key: tuple[float, float] | None
-    """Azimuth and elevation of the key light in degrees; None where there is none to drag."""
+    lights: Annotated[list[dict[str, Any]], "Light[]"]
+    """The fields of each; the first one is the key light; empty where there is none to drag."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,32 +55,39 @@ class Preset:
     controls: RelightSettings
     """What the sliders are set to when the preset is chosen."""
 
-    def lighting(self, aim: tuple[float, float] | None = None) -> Lighting:
+    def lighting(
+        self, aim: tuple[float, float] | None = None, lights: tuple[Light, ...] | None = None
+    ) -> Lighting:
         """The lighting of the preset.
 
         Args:
             aim: azimuth and elevation, in degrees, that the key light is moved to, if there is one.
+            lights: in the place of its own; None: its own.
         """
         if self.mode == "off":
             return OFF
         if self.mode == "auto":
             return AUTO
-        return Lighting.of_lights(self.aimed(aim), self.ambient, self.exposure)
+        return Lighting.of_lights(self.lit(aim, lights), self.ambient, self.exposure)
 
-    def aimed(self, aim: tuple[float, float] | None) -> tuple[Light, ...]:
-        """Its lights, the key light moved; `aim` as of `lighting`."""
-        if aim is None or not self.lights:
+    def lit(
+        self, aim: tuple[float, float] | None, lights: tuple[Light, ...] | None
+    ) -> tuple[Light, ...]:
+        """The lights that `lighting` makes it of, given the same."""
+        if self.mode != "sh":
             return self.lights
-        return (replace(self.lights[0], azimuth=aim[0], elevation=aim[1]), *self.lights[1:])
+        made = self.lights if lights is None else lights
+        if aim is None or not made:
+            return made
+        return (replace(made[0], azimuth=aim[0], elevation=aim[1]), *made[1:])
 
     def to_json(self) -> PresetSummary:
         """For the panel and `vcam presets --json`."""
-        key = self.lights[0] if self.lights else None
         return {
             "name": self.name,
             "title": self.title,
             "help": self.help,
-            "key": (key.azimuth, key.elevation) if key else None,
+            "lights": [asdict(light) for light in self.lights],
         }
 
 

@@ -29,10 +29,16 @@ def names(folder: Path) -> list[str]:
 def test_what_is_saved_is_what_was_seen(
     own: OwnPresets, store: SettingsStore, tmp_path: Path
 ) -> None:
-    seen = store.change({"aim": [33, -12.5], "warmth": 0.35, "background": 0.5})
+    lights = [
+        {"azimuth": azimuth, "elevation": 5, "rgb": [0.1, azimuth / 7, 0.3], "softness": 0.7}
+        for azimuth in (10, 30, 50)
+    ]
+    seen = store.change({"lights": lights, "warmth": 0.35, "background": 0.5})
+    seen = store.change({"aim": [33, -12.5]})
     own.save('  Grün "nach"\tacht \\ 🎬 ')
     now = store.current
-    assert now.settings.preset == "grün-nach-acht" and now.settings.aim is None
+    assert now.settings.preset == "grün-nach-acht"
+    assert now.settings.aim is None and now.settings.lights is None
     assert now.settings.relight == seen.settings.relight
     assert np.array_equal(now.lighting.sh, seen.lighting.sh)
     loaded, problems = load_presets(tmp_path)  # as another start does

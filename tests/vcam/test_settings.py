@@ -4,6 +4,7 @@ import json
 import logging
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from vcam_relight.pipeline.lighting.presets import Preset, load_presets
@@ -74,3 +75,31 @@ def test_the_file_of_an_earlier_version_is_restored(
         assert restore(store) == saved
     assert not caplog.records
     assert store.current.settings.to_json().items() >= (saved | {"aim": (12.0, -3.0)}).items()
+
+
+LIGHT = {"azimuth": 10, "elevation": 20, "rgb": [1, 0, 2], "softness": 0.5}
+
+
+def test_lights_take_the_place_of_the_presets(store: SettingsStore) -> None:
+    before = store.current
+    after = store.change({"lights": [LIGHT]})
+    assert not np.array_equal(after.lighting.sh, before.lighting.sh)
+    assert store.change(after.settings.to_json()).lighting.equals(after.lighting)
+    assert store.change({"preset": "auto", "lights": [LIGHT]}).lighting.mode == "auto"
+    assert store.change({"preset": "soft-front"}).lighting.equals(before.lighting)
+
+
+@pytest.mark.parametrize(
+    "lights",
+    [
+        [], [LIGHT] * 7, LIGHT, [3], [LIGHT | {"more": 1}], [LIGHT | {"azimuth": 181}],
+        [LIGHT | {"rgb": [0, 0, 0]}], [LIGHT | {"rgb": [-1, 1, 1]}], [LIGHT | {"rgb": [99, 1, 1]}],
+        [LIGHT | {"rgb": [float("nan"), 1, 1]}], [LIGHT | {"rgb": "red"}],
+        [LIGHT | {"softness": 1.1}], [LIGHT | {"softness": True}],
+    ],
+)  # fmt: skip
+def test_lights_that_cannot_be_are_refused(store: SettingsStore, lights: object) -> None:
+    before = store.current
+    with pytest.raises(InputError):
+        store.change({"lights": lights})
+    assert store.current is before

@@ -24,6 +24,7 @@ from support.live_parts import running as live
 from support.stand_ins import KeepingSink
 from support.tolerances import JPEG_LEVEL, VP8_LEVEL
 from support.web_parts import GAIN, PATIENCE_S, SCENE_LEVEL, DimRelighter, Served, running, until
+from vcam_relight.pipeline.lighting.lights import Light
 from vcam_relight.pipeline.relighter import Relight
 from vcam_relight.vcam.cli.app import redirect_page
 
@@ -266,6 +267,52 @@ async def test_the_light_is_dragged_on_the_image(browser: Any) -> None:
 
         await page.keyboard.press("0")
         await see(page, "$('light').hidden && $('aim').textContent === 'no key light'")
+
+
+async def test_lights_are_edited_on_the_image(browser: Any) -> None:
+    async with running() as served, opened(browser, served.server.url) as page:
+        await new_frames(page, "picture")
+
+        def lights() -> tuple[Light, ...]:
+            return served.store.current.settings.lights or ()
+
+        own = served.store.presets["key-left"].lights
+        await page.get_by_role("button", name="Add", exact=True).click()
+        await until(lambda: lights()[:2] == own and len(lights()) == 3)
+        third = page.get_by_role("button", name="Light 3:")
+        await third.press("ArrowUp")
+        await third.press("+")
+        await third.press("]")
+        await page.get_by_label("Colour of the light").fill("#00ff00")
+        await until(lambda: lights()[2].rgb[0] == 0 and lights()[2].rgb[1] > 1)
+        await until(lambda: lights()[2].softness == pytest.approx(0.35))
+        assert lights()[2].elevation == 25
+        box = await third.bounding_box()
+        x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+        await page.mouse.move(x, y)
+        await page.mouse.down()
+        await page.mouse.move(x - 200, y + 30, steps=6)
+        await page.mouse.up()
+        await until(lambda: lights()[2].azimuth < 30 and lights()[2].elevation < 25)
+        assert lights()[:2] == own and served.store.current.settings.preset == "key-left"
+
+        await page.get_by_label("Light to edit").select_option("Light 2")
+        await page.get_by_role("button", name="Remove").click()
+        await until(lambda: len(lights()) == 2 and lights()[1].rgb[0] == 0)
+        await page.keyboard.press("Control+z")
+        await until(lambda: len(lights()) == 3 and lights()[1] == own[1])
+        await page.keyboard.press("Control+Shift+Z")
+        await until(lambda: len(lights()) == 2)
+        await page.get_by_role("button", name="Light 2:").press("Delete")
+        await until(lambda: lights() == own[:1])
+        assert await page.get_by_role("button", name="Remove").is_disabled(), "one light stays"
+        await page.locator("#light").press("ArrowDown")
+        await until(lambda: served.store.current.settings.aim == (-55, 20))
+        await page.get_by_role("button", name="Reset lights").click()
+        await until(lambda: served.store.current.settings.lights is None)
+        assert served.store.current.settings.aim is None
+        await page.keyboard.press("0")
+        await see(page, "$('light-editor').hidden && $('light').hidden")
 
 
 async def test_compare_and_wipe_show_the_original(browser: Any) -> None:

@@ -64,7 +64,7 @@ class OwnPresets:
                 name=name,
                 title=title,
                 help="Saved in the panel",
-                lights=preset.aimed(now.aim),
+                lights=preset.lit(now.aim, now.lights),
                 controls=now.relight,
             )
             self._write(saved | {name: look})

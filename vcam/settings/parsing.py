@@ -7,8 +7,14 @@ from typing import Any
 from vcam_relight.pipeline.compositing.backdrop import BACKDROPS, BackdropKind
 from vcam_relight.pipeline.controls import CONTROLS
 from vcam_relight.pipeline.engines.registry import ENGINES
+from vcam_relight.pipeline.lighting.lights import Light
 from vcam_relight.pipeline.lighting.presets import Preset
 from vcam_relight.vcam.core.errors import InputError
+
+MOST_LIGHTS = 6
+"""Lights that can be put in the place of a preset's: more are hard to tell apart in a picture."""
+LEAST_LIGHT, MOST_LIGHT = 0.01, 20.0
+"""Of the largest part of a light's RGB; those of our presets have 0.1 to 3."""
 
 
 def parse(name: str, value: object, presets: Mapping[str, Preset]) -> Any:
@@ -26,6 +32,8 @@ def parse(name: str, value: object, presets: Mapping[str, Preset]) -> Any:
             return choice("preset", value, presets)
         case "aim":
             return _aim(value)
+        case "lights":
+            return _lights(value)
         case "mirror":
             return _boolean("mirror", value)
         case "engine":
@@ -92,6 +100,32 @@ def _aim(value: object) -> tuple[float, float] | None:
     if not (-180 <= azimuth <= 180 and -90 <= elevation <= 90):
         raise InputError("aim must be an azimuth within ±180 and an elevation within ±90 degrees")
     return azimuth, elevation
+
+
+def _lights(value: object) -> tuple[Light, ...] | None:
+    if value is None:
+        return None
+    if not isinstance(value, list | tuple) or not 1 <= len(value) <= MOST_LIGHTS:
+        raise InputError(f"lights must be null or a list of 1 to {MOST_LIGHTS}")
+    return tuple(map(_light, value))
+
+
+def _light(value: object) -> Light:
+    fields = {"azimuth", "elevation", "rgb", "softness"}
+    if not isinstance(value, Mapping) or set(value) != fields:
+        raise InputError(f"a light has {', '.join(sorted(fields))}")
+    azimuth, elevation = _aim((value["azimuth"], value["elevation"])) or (0.0, 0.0)
+    rgb, softness = value["rgb"], _number("softness", value["softness"])
+    if not isinstance(rgb, list | tuple) or len(rgb) != 3:
+        raise InputError("a light's rgb must be [red, green, blue], linear")
+    red, green, blue = (_number("rgb", part) for part in rgb)
+    if not (min(red, green, blue) >= 0 and LEAST_LIGHT <= max(red, green, blue) <= MOST_LIGHT):
+        raise InputError(
+            f"the largest of a light's rgb must be {LEAST_LIGHT:g} to {MOST_LIGHT:g}, none below 0"
+        )
+    if not 0 <= softness <= 1:
+        raise InputError("a light's softness must be 0 to 1")
+    return Light(azimuth, elevation, (red, green, blue), softness)
 
 
 def _boolean(name: str, value: object) -> bool:

@@ -10,6 +10,7 @@ from vcam_relight.pipeline.controls import CONTROLS, RelightSettings
 from vcam_relight.pipeline.core.image import BgrImage
 from vcam_relight.pipeline.engines.registry import DEFAULT_ENGINE, ENGINES
 from vcam_relight.pipeline.lighting import Lighting
+from vcam_relight.pipeline.lighting.lights import Light
 from vcam_relight.pipeline.lighting.presets import Preset
 from vcam_relight.vcam.core.errors import InputError
 from vcam_relight.vcam.settings.parsing import backdrop_kind, choice, color_of, parse
@@ -23,6 +24,8 @@ class Settings:
     aim: tuple[float, float] | None = None
     """The direction that overrides the preset's for the key light: azimuth and elevation in degrees
     (see `pipeline.lighting.lights.direction`)."""
+    lights: tuple[Light, ...] | None = None
+    """Lights in the place of the preset's, if it has any; None: its own."""
     mirror: bool = False
     engine: str = DEFAULT_ENGINE
     backdrop: str = "keep"
@@ -40,7 +43,7 @@ class Settings:
         return flat | controls
 
 
-PRESET_SETTINGS = frozenset({"preset", "aim", *CONTROLS})
+PRESET_SETTINGS = frozenset({"preset", "aim", "lights", *CONTROLS})
 """The settings that choosing a preset changes; all others it leaves alone."""
 
 
@@ -122,7 +125,9 @@ class SettingsStore:
             settings = replace(now.settings, preset=name)
             if name not in presets:
                 preset = presets[fallback]
-                settings = replace(settings, preset=fallback, aim=None, relight=preset.controls)
+                settings = replace(
+                    settings, preset=fallback, aim=None, lights=None, relight=preset.controls
+                )
             self._current = self._snapshot(now.id + 1, settings)
             return self._current
 
@@ -134,16 +139,17 @@ class SettingsStore:
             color_of(settings.backdrop_color),
             self._picture,
         )
-        return Snapshot(number, settings, preset.lighting(settings.aim), backdrop)
+        lighting = preset.lighting(settings.aim, settings.lights)
+        return Snapshot(number, settings, lighting, backdrop)
 
 
 def preset_changes(preset: Preset) -> dict[str, Any]:
     """What choosing `preset` changes, as `SettingsStore.change` takes it.
 
-    That is all of `PRESET_SETTINGS`: every control, and the key light goes back to where the preset
-    has it.
+    That is all of `PRESET_SETTINGS`: every control, and the lights are the preset's own, where it
+    has them.
     """
-    return {"preset": preset.name, "aim": None, **asdict(preset.controls)}
+    return {"preset": preset.name, "aim": None, "lights": None, **asdict(preset.controls)}
 
 
 def check_supported(engine: str, asked: Mapping[str, object], preset: RelightSettings) -> None:

@@ -27,4 +27,4 @@ export const $ = (id) => byId(id, HTMLElement);
 export const isFor = ({ target }, selector) => target instanceof Element && target.matches(selector);
 
 /** What takes letters itself, and leaves none for the page's keys. */
-export const TYPED_IN = "select, input:not([type=range])";
+export const TYPED_IN = "select, input:not([type=range], [type=color])";

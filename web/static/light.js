@@ -3,6 +3,7 @@
 // the camera, `REACH` of the way to the left and right edge is 90 degrees to the side, `REACH` of
 // the way to the upper and lower edge is 60 degrees up or down. Lights from behind rest at the edge.
 
+/** @import { Light, Settings } from "./messages.js" */
 /** @import { SettingsSync } from "./settings.js" */
 /** @typedef {[number, number]} Pair two numbers, as each function says */
 
@@ -57,35 +58,44 @@ export function words([azimuth, elevation], mirror) {
 }
 
 /**
- * Makes `handle` (a button inside `stage`, which the picture fills) move the key light. Under a
- * preset without one (off, auto) there is nothing to drag, and no handle.
+ * The lights that are on: the preset's or those in their place, the key light where it is aimed.
+ * Empty under a preset without any (off, auto).
+ * @param {SettingsSync} settings
+ * @returns {Light[]}
+ */
+export function lightsOf({ preset, current }) {
+  const [key, ...others] = (preset?.lights.length && current?.lights) || (preset?.lights ?? []);
+  if (!key) return [];
+  const [azimuth, elevation] = current?.aim ?? [key.azimuth, key.elevation];
+  return [{ ...key, azimuth, elevation }, ...others];
+}
+
+/**
+ * What changes one of the lights. The key light alone is aimed, so that a preset stays one.
+ * @param {SettingsSync} settings
+ * @param {number} index
+ * @param {Partial<Light>} change
+ * @returns {Partial<Settings>}
+ */
+export function withLight(settings, index, change) {
+  const lights = lightsOf(settings);
+  const light = { ...lights[index], ...change };
+  const moved = "azimuth" in change && Object.keys(change).length === 2;
+  if (index === 0 && moved) return { aim: [light.azimuth, light.elevation] };
+  return { aim: null, lights: lights.map((other, at) => (at === index ? light : other)) };
+}
+
+/**
+ * Makes a handle (a button inside `stage`, which the picture fills) move a light.
  * @param {SettingsSync} settings
  * @param {HTMLElement} stage
  * @param {HTMLButtonElement} handle
- * @param {HTMLElement} readout
+ * @param {{ index: number, edit: (changes: Partial<Settings>) => void, reset: () => void }} light
  */
-export function wireLight(settings, stage, handle, readout) {
-  const aim = () => {
-    const key = settings.preset?.key;
-    return key && (settings.current?.aim ?? key);
-  };
-
-  function refresh() {
-    handle.disabled = !settings.connected;
-    const now = settings.current;
-    if (!now) return;
-    const to = aim();
-    handle.hidden = !to;
-    readout.textContent = to ? words(to, now.mirror) : "no key light";
-    if (!to) return;
-    const [x, y] = place(to, now.mirror);
-    handle.style.left = `${x * 100}%`;
-    handle.style.top = `${y * 100}%`;
-    handle.classList.toggle("behind", Math.abs(to[0]) > SIDE);
-    handle.ariaLabel = `Light: ${words(to, now.mirror)}. Arrow keys move it, Home puts it back.`;
-    handle.dataset.aim = to.join(" ");
-  }
-
+export function wireHandle(settings, stage, handle, { index, edit, reset }) {
+  const light = () => lightsOf(settings).at(index);
+  /** @param {Pair} aim */
+  const move = ([azimuth, elevation]) => edit(withLight(settings, index, { azimuth, elevation }));
   /** @type {Pair | null} */
   let grip = null;
   handle.addEventListener("pointerdown", (event) => {
@@ -96,13 +106,13 @@ export function wireLight(settings, stage, handle, readout) {
     handle.classList.add("held");
   });
   handle.addEventListener("pointermove", (event) => {
-    const held = aim();
+    const held = light();
     if (!grip || !held) return;
     const box = stage.getBoundingClientRect();
     const x = (event.clientX - grip[0] - box.x) / box.width;
     const y = (event.clientY - grip[1] - box.y) / box.height;
     const next = aimAt([x, y], settings.current?.mirror ?? false);
-    if (next.join() !== held.join()) settings.set({ aim: next });
+    if (next[0] !== held.azimuth || next[1] !== held.elevation) move(next);
   });
   for (const type of ["pointerup", "pointercancel", "lostpointercapture"]) {
     handle.addEventListener(type, () => {
@@ -110,18 +120,65 @@ export function wireLight(settings, stage, handle, readout) {
       handle.classList.remove("held");
     });
   }
-  handle.addEventListener("dblclick", () => settings.set({ aim: null }));
+  handle.addEventListener("dblclick", reset);
   handle.addEventListener("keydown", (event) => {
+    if (event.metaKey || event.altKey) return;
     const step = event.shiftKey || event.ctrlKey ? 1 : KEY_STEP;
     const flip = settings.current?.mirror ? -1 : 1;
-    const held = aim();
+    const held = light();
     const [right, up] = ARROWS.get(event.key) ?? [0, 0];
     if (held && (right || up)) {
-      const [azimuth, elevation] = [held[0] + right * step * flip, held[1] + up * step];
-      settings.set({ aim: [limit(azimuth, 180), limit(elevation, 90)] });
-    } else if (event.key === "Home" || event.key === "Delete") settings.set({ aim: null });
+      const [azimuth, elevation] = [held.azimuth + right * step * flip, held.elevation + up * step];
+      move([limit(azimuth, 180), limit(elevation, 90)]);
+    } else if (event.key === "Home") reset();
     else return;
     event.preventDefault();
   });
+}
+
+/**
+ * Puts a handle where its light is; without a light it is hidden.
+ * @param {HTMLButtonElement} handle
+ * @param {Light | undefined} light
+ * @param {boolean} mirror
+ * @param {string} name
+ */
+export function showHandle(handle, light, mirror, name) {
+  handle.hidden = !light;
+  if (!light) return;
+  /** @type {Pair} */
+  const aim = [light.azimuth, light.elevation];
+  const [x, y] = place(aim, mirror);
+  handle.style.left = `${x * 100}%`;
+  handle.style.top = `${y * 100}%`;
+  handle.classList.toggle("behind", Math.abs(light.azimuth) > SIDE);
+  handle.ariaLabel = `${name}: ${words(aim, mirror)}. Arrow keys move it, Home puts it back.`;
+  handle.dataset.aim = aim.join(" ");
+}
+
+/**
+ * The key light alone: for pages without an editor of lights.
+ * @param {SettingsSync} settings
+ * @param {HTMLElement} stage
+ * @param {HTMLButtonElement} handle
+ * @param {HTMLElement} readout
+ */
+export function wireLight(settings, stage, handle, readout) {
+  const edit = (/** @type {Partial<Settings>} */ changes) => settings.set(changes);
+  wireHandle(settings, stage, handle, { index: 0, edit, reset: () => edit({ aim: null }) });
+  const refresh = () => {
+    handle.disabled = !settings.connected;
+    if (!settings.current) return;
+    const [key] = lightsOf(settings);
+    showHandle(handle, key, settings.current.mirror, "Light");
+    readout.textContent = direction(key, settings.current.mirror);
+  };
   for (const type of ["hello", "change", "state"]) settings.addEventListener(type, refresh);
 }
+
+/**
+ * @param {Light | undefined} light
+ * @param {boolean} mirror
+ */
+export const direction = (light, mirror) =>
+  light ? words([light.azimuth, light.elevation], mirror) : "no key light";

@@ -35,12 +35,21 @@ export interface RelightSettings {
   pitch: number;
 }
 
+/** One distant light. */
+export interface Light {
+  azimuth: number;
+  elevation: number;
+  rgb: [number, number, number];
+  softness: number;
+}
+
 export type ControlName = keyof RelightSettings;
 
 /** Everything the user can change while the camera runs. */
 export interface Settings extends RelightSettings {
   preset: string;
   aim: [number, number] | null;
+  lights: Light[] | null;
   mirror: boolean;
   engine: string;
   backdrop: string;
@@ -53,7 +62,7 @@ export interface PresetSummary {
   name: string;
   title: string;
   help: string;
-  key: [number, number] | null;
+  lights: Light[];
 }
 
 /** A preset, and all that choosing it changes. */
@@ -61,7 +70,7 @@ export interface PresetInfo {
   name: string;
   title: string;
   help: string;
-  key: [number, number] | null;
+  lights: Light[];
   settings: Omit<Settings, "backdrop" | "backdrop_amount" | "backdrop_color" | "engine" | "mirror">;
   own: boolean;
 }
