@@ -29,6 +29,7 @@ STATIC = Path(__file__).parent / "static"
 _FILES = {
     ".css": "text/css",
     ".js": "text/javascript",
+    ".json": "application/json",
     ".svg": "image/svg+xml",
 }
 """What in `static/` is served besides the pages, by suffix."""

@@ -315,6 +315,23 @@ async def test_lights_are_edited_on_the_image(browser: Any) -> None:
         await see(page, "$('light-editor').hidden && $('light').hidden")
 
 
+async def test_the_page_speaks_the_language_that_is_chosen(browser: Any) -> None:
+    async with running() as served, opened(browser, served.server.url) as page:
+        await new_frames(page, "picture")
+        async with page.expect_event("load"):
+            await page.get_by_label("Language").select_option("Deutsch")
+        await new_frames(page, "picture")
+        assert await page.evaluate("document.documentElement.lang") == "de"
+        await page.get_by_role("button", name="Fenster").click()
+        await until(lambda: served.store.current.settings.preset == "window")
+        await page.get_by_label("Wärme").fill("0.5")
+        await until(lambda: served.store.current.settings.relight.warmth == 0.5)
+        await see(page, "$('aim').textContent === '72° links, 15° oben'")
+        async with page.expect_event("load"):
+            await page.get_by_label("Language").select_option("English")
+        await page.get_by_role("button", name="Window").click()
+
+
 async def test_compare_and_wipe_show_the_original(browser: Any) -> None:
     async with running() as served, opened(browser, served.server.url) as page:
         await new_frames(page, "picture")

@@ -4,6 +4,7 @@
 /** @import { SettingsSync } from "./settings.js" */
 
 import { $, byId, isFor, TYPED_IN } from "./dom.js";
+import { t } from "./language.js";
 import { buildPresets } from "./presets.js";
 import { buildSliders } from "./sliders.js";
 
@@ -31,7 +32,8 @@ export function buildControls(settings) {
     if (!settings.current) return;
     mirror.ariaPressed = String(settings.current.mirror);
     engine.value = settings.current.engine;
-    $("runs-on").textContent = settings.state?.runs_on ? `Runs on: ${settings.state.runs_on}` : "";
+    const what = settings.state?.runs_on;
+    $("runs-on").textContent = what ? t("Runs on: {what}", { what }) : "";
   };
   for (const type of ["hello", "change", "state"]) settings.addEventListener(type, refresh);
   refresh();

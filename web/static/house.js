@@ -5,6 +5,7 @@
 
 import { api, ApiError } from "./api.js";
 import { byId, $ } from "./dom.js";
+import { t, wireLanguage } from "./language.js";
 import { REFUSED, showState } from "./status.js";
 import { wireTheme } from "./theme.js";
 
@@ -34,7 +35,12 @@ async function refresh() {
     const { sessions, places, waiting, lag_ms } = await api("/api/house");
     $("sessions").replaceChildren(...sessions.map(row));
     $("places").textContent =
-      `${sessions.length} of ${places} places taken  ·  ${waiting} waiting  ·  event loop lag ${lag_ms} ms`;
+      t("{taken} of {places} places taken  ·  {waiting} waiting  ·  event loop lag {lag} ms", {
+        taken: sessions.length,
+        places,
+        waiting,
+        lag: lag_ms,
+      });
     showState(indicator, "running");
   } catch (error) {
     if (error instanceof ApiError && error.status === 401) {
@@ -47,4 +53,5 @@ async function refresh() {
 }
 
 wireTheme(byId("theme", HTMLButtonElement));
+wireLanguage($("nav"));
 refresh();

@@ -8,6 +8,7 @@
 
 import { byId, isFor, TYPED_IN } from "./dom.js";
 import { History } from "./history.js";
+import { t } from "./language.js";
 import { direction, lightsOf, showHandle, wireHandle, withLight } from "./light.js";
 
 const MOST = 6; // as many as the server takes
@@ -63,7 +64,7 @@ function brightened({ rgb }, share) {
 }
 
 /** @param {number} index */
-const nameOf = (index) => (index ? `Light ${index + 1}` : "Key light");
+const nameOf = (index) => index ? t("Light {number}", { number: index + 1 }) : t("Key light");
 
 /**
  * Wires the editor to the page's elements.

@@ -7,6 +7,8 @@
 /** @import { SettingsSync } from "./settings.js" */
 /** @typedef {[number, number]} Pair two numbers, as each function says */
 
+import { t } from "./language.js";
+
 const REACH = 0.86;
 const SIDE = 90;
 const UP = 60;
@@ -51,10 +53,13 @@ export function aimAt([x, y], mirror) {
  * @param {boolean} mirror
  */
 export function words([azimuth, elevation], mirror) {
-  const side = azimuth > 0 === mirror ? "left" : "right";
-  const across = azimuth ? `${Math.abs(azimuth)}° ${side}` : "centre";
-  const height = elevation ? `${Math.abs(elevation)}° ${elevation > 0 ? "up" : "down"}` : "level";
-  return `${across}, ${height}`;
+  const across = { degrees: Math.abs(azimuth) };
+  const height = { degrees: Math.abs(elevation) };
+  const left = azimuth > 0 === mirror;
+  return [
+    !azimuth ? t("centre") : left ? t("{degrees}° left", across) : t("{degrees}° right", across),
+    !elevation ? t("level") : elevation > 0 ? t("{degrees}° up", height) : t("{degrees}° down", height),
+  ].join(", ");
 }
 
 /**
@@ -152,7 +157,10 @@ export function showHandle(handle, light, mirror, name) {
   handle.style.left = `${x * 100}%`;
   handle.style.top = `${y * 100}%`;
   handle.classList.toggle("behind", Math.abs(light.azimuth) > SIDE);
-  handle.ariaLabel = `${name}: ${words(aim, mirror)}. Arrow keys move it, Home puts it back.`;
+  handle.ariaLabel = t("{name}: {direction}. Arrow keys move it, Home puts it back.", {
+    name,
+    direction: words(aim, mirror),
+  });
   handle.dataset.aim = aim.join(" ");
 }
 
@@ -170,7 +178,7 @@ export function wireLight(settings, stage, handle, readout) {
     handle.disabled = !settings.connected;
     if (!settings.current) return;
     const [key] = lightsOf(settings);
-    showHandle(handle, key, settings.current.mirror, "Light");
+    showHandle(handle, key, settings.current.mirror, t("Light"));
     readout.textContent = direction(key, settings.current.mirror);
   };
   for (const type of ["hello", "change", "state"]) settings.addEventListener(type, refresh);
@@ -181,4 +189,4 @@ export function wireLight(settings, stage, handle, readout) {
  * @param {boolean} mirror
  */
 export const direction = (light, mirror) =>
-  light ? words([light.azimuth, light.elevation], mirror) : "no key light";
+  light ? words([light.azimuth, light.elevation], mirror) : t("no key light");

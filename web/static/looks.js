@@ -5,6 +5,7 @@
 /** @import { SettingsSync } from "./settings.js" */
 
 import { $, byId } from "./dom.js";
+import { t } from "./language.js";
 
 /**
  * Wires the page's buttons and its dialog for a name.
@@ -26,7 +27,7 @@ export function wireLooks(settings) {
   /** @param {"save" | "rename"} which */
   const open = (which) => {
     action = which;
-    $("look-title").textContent = which === "save" ? "Save this look" : "Rename this look";
+    $("look-title").textContent = which === "save" ? t("Save this look") : t("Rename this look");
     input.value = settings.preset?.own ? settings.preset.title : "";
     dialog.showModal();
     input.select();
@@ -36,7 +37,7 @@ export function wireLooks(settings) {
   earlier.addEventListener("click", () => ask({ action: "move", by: -1 }));
   later.addEventListener("click", () => ask({ action: "move", by: 1 }));
   forget.addEventListener("click", () => {
-    if (confirm(`Delete the look “${settings.preset?.title}”?`)) ask({ action: "delete" });
+    if (confirm(t("Delete the look “{title}”?", { title: settings.preset?.title ?? "" }))) ask({ action: "delete" });
   });
   byId("look-cancel", HTMLButtonElement).addEventListener("click", () => dialog.close());
   dialog.addEventListener("submit", () => ask({ action, title: input.value }));

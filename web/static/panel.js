@@ -7,6 +7,7 @@ import { api, openSocket, withToken } from "./api.js";
 import { wireBackdrop } from "./backdrop.js";
 import { buildControls } from "./controls.js";
 import { $, byId, isFor, TYPED_IN } from "./dom.js";
+import { wireLanguage } from "./language.js";
 import { wireLightEditor } from "./light-editor.js";
 import { wireLooks } from "./looks.js";
 import { showThumbnails } from "./presets.js";
@@ -102,6 +103,7 @@ wireLooks(settings);
 wireRecord(settings);
 wireLightEditor(settings, $("stage"), $("aim"));
 wireTheme(byId("theme", HTMLButtonElement));
+wireLanguage($("nav"));
 byId("peer-link", HTMLAnchorElement).href = withToken("/peer");
 document.addEventListener("visibilitychange", sendView);
 new IntersectionObserver(([{ isIntersecting }]) => {

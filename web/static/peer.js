@@ -18,6 +18,7 @@
 import { api, ApiError, withToken } from "./api.js";
 import { buildControls } from "./controls.js";
 import { $, byId } from "./dom.js";
+import { t, wireLanguage } from "./language.js";
 import { wireLight } from "./light.js";
 import { RefusedEvent, SettingsSync } from "./settings.js";
 import { numbers, REFUSED, showNotice, showState } from "./status.js";
@@ -125,7 +126,7 @@ async function connect(current) {
   connection.addEventListener("connectionstatechange", () => {
     if (!alive()) return;
     const state = connection.connectionState;
-    $("connection").textContent = state;
+    $("connection").textContent = t(state);
     if (state === "connected") {
       current.tries = 0;
     } else if (state === "failed") {
@@ -215,7 +216,7 @@ function disconnect(current) {
   connection?.close();
   settings.disconnected();
   document.body.classList.remove("connected");
-  $("connection").textContent = "not connected";
+  $("connection").textContent = t("not connected");
   $("numbers").textContent = "";
 }
 
@@ -247,7 +248,7 @@ function stop(state = "ended", reason = "") {
 }
 
 function refreshButton() {
-  startButton.textContent = session ? "Stop camera" : "Start camera";
+  startButton.textContent = session ? t("Stop camera") : t("Start camera");
 }
 
 /** @param {RTCPeerConnection} connection */
@@ -298,12 +299,14 @@ relit.requestVideoFrameCallback?.(count);
 buildControls(settings);
 wireLight(settings, $("stage"), byId("light", HTMLButtonElement), $("aim"));
 wireTheme(byId("theme", HTMLButtonElement));
+wireLanguage($("nav"));
 const panelLink = byId("panel-link", HTMLAnchorElement);
 panelLink.href = withToken("/");
 panelLink.hidden = joined;
 if (joined) {
-  $("place").textContent =
-    "Your camera goes to the computer that invited you over WebRTC and comes back relit. Nothing is stored.";
+  $("place").textContent = t(
+    "Your camera goes to the computer that invited you over WebRTC and comes back relit. Nothing is stored.",
+  );
 }
 startButton.addEventListener("click", () => (session ? stop() : start()));
 addEventListener("pagehide", () => stop());

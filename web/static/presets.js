@@ -5,6 +5,7 @@
 /** @import { SettingsSync } from "./settings.js" */
 
 import { isFor, TYPED_IN } from "./dom.js";
+import { t } from "./language.js";
 
 /**
  * The presets with the keys that choose them: 1 to 9 in order, 0 for `off`.
@@ -56,13 +57,14 @@ function chipOf(settings, preset, key) {
   chip.type = "button";
   chip.className = "chip";
   chip.dataset.preset = preset.name;
-  chip.title = preset.help + (key ? ` (key ${key})` : "");
+  const help = t(preset.help);
+  chip.title = key ? t("{title} (key {key})", { title: help, key }) : help;
   const picture = document.createElement("canvas");
   picture.className = "thumbnail";
   picture.ariaHidden = "true"; // the name says it
   const title = document.createElement("span");
   title.className = "title";
-  title.textContent = preset.title;
+  title.textContent = t(preset.title);
   chip.append(picture, title);
   if (key) {
     const hint = document.createElement("kbd");

@@ -6,6 +6,7 @@
 
 import { api } from "./api.js";
 import { $, byId, isFor, TYPED_IN } from "./dom.js";
+import { t } from "./language.js";
 import { showNotice } from "./status.js";
 
 /** @param {SettingsSync} settings tells what is recorded */
@@ -16,7 +17,7 @@ export function wireRecord(settings) {
   const refresh = () => {
     button.disabled = busy || !settings.connected;
     button.ariaPressed = String(recording());
-    $("record-word").textContent = recording() ? "Recording" : "Record";
+    $("record-word").textContent = recording() ? t("Recording") : t("Record");
   };
   button.addEventListener("click", async () => {
     busy = true;
@@ -44,6 +45,6 @@ export function wireRecord(settings) {
  * @param {string} path
  */
 function words(on, path) {
-  if (on) return `Recording to ${path}`;
-  return path ? `Recorded: ${path}` : "There was nothing to record.";
+  if (on) return t("Recording to {path}", { path });
+  return path ? t("Recorded: {path}", { path }) : t("There was nothing to record.");
 }

@@ -5,6 +5,7 @@
 /** @import { SettingsSync } from "./settings.js" */
 
 import { formatValue } from "./format.js";
+import { t } from "./language.js";
 
 const COARSE = 5; // arrow keys move this many steps; one with Shift or Ctrl
 const FINE = 0.2; // dragging with Shift or Ctrl moves this much less
@@ -43,7 +44,7 @@ function groupsOf(sliders) {
     const group = groups.get(control.group) ?? document.createElement("div");
     group.className = "slider-group";
     group.role = "group";
-    group.ariaLabel = control.group;
+    group.ariaLabel = t(control.group);
     group.append(row);
     groups.set(control.group, group);
   }
@@ -63,11 +64,13 @@ class Slider {
     this.row = document.createElement("div");
     this.row.className = "slider";
     this.row.dataset.control = name;
-    this.row.title = `${control.help}. Double-click: back to the preset's value. Shift: finer.`;
+    this.row.title = t("{help}. Double-click: back to the preset's value. Shift: finer.", {
+      help: t(control.help),
+    });
     const id = `control-${name}`;
     const label = document.createElement("label");
     label.htmlFor = id;
-    label.textContent = control.label;
+    label.textContent = t(control.label);
     this.output = document.createElement("output");
     this.output.htmlFor.value = id;
     this.output.ariaLive = "off"; // the slider speaks for itself

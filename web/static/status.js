@@ -4,6 +4,8 @@
 /** @import { StateMessage } from "./messages.js" */
 /** @typedef {{ pill: HTMLElement, banner: HTMLElement }} Indicator */
 
+import { t } from "./language.js";
+
 const STATES = {
   connecting: "Connecting",
   waiting: "In line",
@@ -35,7 +37,7 @@ const sentence = (text) => text.charAt(0).toUpperCase() + text.slice(1);
  * @param {string} text
  */
 export function showNotice(element, text) {
-  element.textContent = sentence(text);
+  element.textContent = sentence(t(text));
   element.hidden = false;
   clearTimeout(noticeTimer);
   noticeTimer = setTimeout(() => (element.hidden = true), NOTICE_MS);
@@ -47,9 +49,9 @@ export function showNotice(element, text) {
  * @param {keyof typeof STATES} state
  */
 export function showState({ pill, banner }, state, reason = "") {
-  pill.textContent = STATES[state];
+  pill.textContent = t(STATES[state]);
   pill.dataset.state = state;
-  const text = sentence(reason);
+  const text = sentence(t(reason));
   banner.hidden = !text;
   if (banner.textContent !== text) banner.textContent = text;
 }
@@ -59,9 +61,9 @@ export function showState({ pill, banner }, state, reason = "") {
  * @param {Pick<StateMessage, "source" | "sinks">} state
  */
 export function route({ source, sinks }) {
-  const line = `${source} → ${sinks.map(({ label }) => label).join(", ") || "preview only"}`;
+  const line = `${source} → ${sinks.map(({ label }) => label).join(", ") || t("preview only")}`;
   if (sinks.some(({ kind }) => kind === "virtual-camera")) return line;
-  return `${line}: no virtual camera. To get one, run “vcam doctor”.`;
+  return t("{line}: no virtual camera. To get one, run “vcam doctor”.", { line });
 }
 
 /**
@@ -72,7 +74,7 @@ export function numbers({ stats, size, effort }) {
   const drops = Object.values(stats.drops).reduce((sum, count) => sum + count, 0);
   const parts = [`${Math.round(stats.fps_out)} fps`];
   if (stats.latency_ms.p50 !== undefined) parts.push(`${Math.round(stats.latency_ms.p50)} ms`);
-  parts.push(`${drops} dropped`);
+  parts.push(t("{count} dropped", { count: drops }));
   if (size) parts.push(`${size[0]} × ${size[1]}`);
   if (effort.level) parts.push(`${effort.name}: ${effort.reason}`);
   const detail = [

@@ -1,6 +1,8 @@
 // @ts-check
 // Dark or light: the system's choice, until the user makes another.
 
+import { t } from "./language.js";
+
 const system = matchMedia("(prefers-color-scheme: dark)");
 
 function stored() {
@@ -17,7 +19,8 @@ const theme = () => stored() ?? (system.matches ? "dark" : "light");
 function apply(button) {
   document.documentElement.dataset.theme = theme();
   const other = theme() === "dark" ? "light" : "dark";
-  button.ariaLabel = button.title = `Switch to the ${other} theme`;
+  button.ariaLabel = button.title =
+    other === "dark" ? t("Switch to the dark theme") : t("Switch to the light theme");
 }
 
 /**
