@@ -332,6 +332,27 @@ async def test_the_page_speaks_the_language_that_is_chosen(browser: Any) -> None
         await page.get_by_role("button", name="Window").click()
 
 
+async def test_two_looks_are_switched_to_and_fro(browser: Any) -> None:
+    async with running() as served, opened(browser, served.server.url) as page:
+        await new_frames(page, "picture")
+
+        def now() -> tuple[str, object, float]:
+            settings = served.store.current.settings
+            return settings.preset, settings.aim, settings.relight.warmth
+
+        await page.get_by_label("Warmth").fill("0.5")
+        await page.locator("#light").press("ArrowUp")
+        await until(lambda: now() == ("key-left", (-55, 30), 0.5))
+        await page.keyboard.press("b")
+        await see(page, "$('two-looks').innerText.startsWith('Look B')")
+        await page.keyboard.press("7")
+        await until(lambda: now() == ("rim", None, 0))
+        await page.get_by_role("button", name="Look B").click()
+        await until(lambda: now() == ("key-left", (-55, 30), 0.5))
+        await page.keyboard.press("b")
+        await until(lambda: now() == ("rim", None, 0))
+
+
 async def test_compare_and_wipe_show_the_original(browser: Any) -> None:
     async with running() as served, opened(browser, served.server.url) as page:
         await new_frames(page, "picture")

@@ -17,6 +17,7 @@ import { wireSource } from "./source.js";
 import { decode, parsePictures, Stage } from "./stage.js";
 import { numbers, REFUSED, route, showNotice, showState, STOPPED } from "./status.js";
 import { wireTheme } from "./theme.js";
+import { wireTwoLooks } from "./two-looks.js";
 
 const RETRY_MS = [250, 500, 1000, 2000, 4000, 8000];
 const LOST = "The connection to the camera program is lost. Trying again…";
@@ -100,6 +101,7 @@ settings.addEventListener("refused", (event) => {
 buildControls(settings);
 wireBackdrop(settings);
 wireLooks(settings);
+wireTwoLooks(settings);
 wireRecord(settings);
 wireLightEditor(settings, $("stage"), $("aim"));
 wireTheme(byId("theme", HTMLButtonElement));
