@@ -7,6 +7,7 @@ import { api, openSocket, withToken } from "./api.js";
 import { wireBackdrop } from "./backdrop.js";
 import { buildControls } from "./controls.js";
 import { $, byId, isFor, TYPED_IN } from "./dom.js";
+import { SlowCamera } from "./hints.js";
 import { wireLanguage } from "./language.js";
 import { wireLightEditor } from "./light-editor.js";
 import { wireLooks } from "./looks.js";
@@ -35,6 +36,7 @@ const send = (/** @type {ClientMessage} */ message) => {
   return true;
 };
 const settings = new SettingsSync(send);
+const slowCamera = new SlowCamera();
 const refreshSource = wireSource();
 const canvas = byId("picture", HTMLCanvasElement);
 const stage = new Stage({ stage: $("stage"), canvas, wipe: $("wipe") }, sendView);
@@ -68,7 +70,7 @@ function connect() {
   socket.addEventListener("close", ({ code }) => {
     stopped ||= code === GOING_AWAY;
     settings.disconnected();
-    $("numbers").textContent = $("route").textContent = "";
+    $("numbers").textContent = $("route").textContent = $("hint").textContent = "";
     $("stage").classList.remove("live");
     reconnect();
   });
@@ -93,6 +95,8 @@ settings.addEventListener("state", () => {
   $("numbers").textContent = line;
   $("numbers").title = detail;
   $("route").textContent = route(news);
+  const hint = $("camera").hidden ? "" : slowCamera.hint(news);
+  if ($("hint").textContent !== hint) $("hint").textContent = hint; // it is read aloud once
 });
 settings.addEventListener("refused", (event) => {
   if (event instanceof RefusedEvent) showNotice($("notice"), event.why);
