@@ -331,7 +331,8 @@ def percentile(values: list[float], share: float) -> float:
 
 
 def policies(places: int, peak: int) -> dict[str, tuple[ScalingPolicy, tuple[int, int] | None]]:
-    """What is compared: a name, the policy, and percent of the peak kept 7:00-9:00 and 9:00-18:00.
+    """What is compared: a name, the policy, and percent of the peak that places are kept for,
+    6:45 to 8:45 and 8:45 to 17:30.
 
     Args:
         places: of one machine.
@@ -348,6 +349,7 @@ def policies(places: int, peak: int) -> dict[str, tuple[ScalingPolicy, tuple[int
         "30% spare, no hold": (replace(usual, hold_s=0.0), None),
         "50% spare": (replace(usual, spare_share=0.5), None),
         "10% spare, working hours": (replace(usual, spare_share=0.1), (45, 90)),
+        "30% spare, working hours": (usual, (60, 110)),
     }
 
 
@@ -439,7 +441,7 @@ def main() -> None:
     people = next(iter(outcomes.values())).arrived
     print(f"{people:,} people, {places} places a machine of {args.cores} cores\n\n{rows}")
     if args.picture is not None:
-        drawn = ("one spare machine", "30% spare", "10% spare, working hours")
+        drawn = ("one spare machine", "30% spare", "30% spare, working hours")
         chosen = {name: outcomes[name] for name in drawn if name in outcomes}
         args.picture.write_text(picture(chosen, args.peak), "utf-8")
 
