@@ -94,7 +94,7 @@ def panel_screenshot(target: Path) -> None:
                 executable_path=chromium,
                 headless=True,
                 args=["--no-sandbox", "--disable-gpu", "--disable-quic"],
-                viewport={"width": 1200, "height": 740},
+                viewport={"width": 1200, "height": 980},
                 color_scheme="dark",
             )
             page = browser.pages[0]
