@@ -73,13 +73,7 @@ class CommandSocket:
         return web.json_response(answer, status=200 if answer["type"] == "ack" else 400)
 
     async def _next(self, request: web.Request) -> web.Response:
-        store = self._control.loop.settings
-        names = list(store.presets)
-        following = (names.index(store.current.settings.preset) + 1) % len(names)
-        change = {"preset": names[following]}
-        return web.json_response(
-            self._control.change({"type": "set", "id": None, "changes": change})
-        )
+        return web.json_response(self._control.next_preset())
 
     async def _watch(self, request: web.Request) -> web.StreamResponse:
         if self._watchers >= MOST_WATCHERS:

@@ -112,6 +112,13 @@ class RemoteControl:
             return {"type": "error", "id": message["id"], "error": str(error)}
         return _ack(message["id"], snapshot)
 
+    def next_preset(self) -> AckMessage | ErrorMessage:
+        """Switches to the preset after the one that is on."""
+        store = self.loop.settings
+        names = list(store.presets)
+        following = (names.index(store.current.settings.preset) + 1) % len(names)
+        return self.change({"type": "set", "id": None, "changes": {"preset": names[following]}})
+
     def change_look(self, message: LookMessage) -> AckMessage | ErrorMessage:
         """Saves, renames, moves or deletes a preset of the user's own.
 

@@ -34,6 +34,7 @@ from vcam_relight.web.ice import IceServers
 from vcam_relight.web.listener import Listener
 from vcam_relight.web.messages import MAX_MESSAGE, CameraInfo, ServerState
 from vcam_relight.web.metrics import Metrics
+from vcam_relight.web.osc import OscControl
 from vcam_relight.web.panel.preview import PreviewSink
 from vcam_relight.web.panel.socket import PanelSocket
 from vcam_relight.web.panel.thumbnails import ThumbnailSink
@@ -67,6 +68,8 @@ class WebConfig:
     """The socket for commands of this user; None: there is none."""
     presets: Path | None = None
     """The folder of the user's presets, where looks are saved; None: none can be."""
+    osc: int | None = None
+    """UDP port at which this machine's programs are heard by OSC; 0 any free one; None: none is."""
 
 
 class WebServer:
@@ -104,6 +107,7 @@ class WebServer:
         self._hub = PeerHub(sessions, main.loop.settings, self._lag, config.ice_servers, camera)
         self._metrics = Metrics(sessions, self._hub.counts, self._lag.lag)
         self._commands = CommandSocket(self._control)
+        self.osc = OscControl(self._control)
         self._sources = SourceControl(main.loop, mode)
         self._backdrop = BackdropControl(main.loop.settings)
         self._recording = RecordingControl(main.loop, mode.fps)
@@ -142,6 +146,11 @@ class WebServer:
         listener = Listener(self._application())
         self.port = await listen(listener, self.config.host, self.config.port, context)
         self._listener = listener
+        if self.config.osc is not None:
+            try:
+                await self.osc.start(self.config.osc)
+            except VcamError as error:  # the panel does the same
+                log.warning("%s", error)
         if self.config.commands is not None:
             try:
                 await self._commands.start(self.config.commands)
@@ -154,6 +163,7 @@ class WebServer:
         if self._lag_task is not None:
             self._lag_task.cancel()
         await self._commands.stop()
+        self.osc.stop()
         await self._hub.close()
         if self._listener is not None:
             await self._listener.stop()

@@ -98,6 +98,7 @@ def test_stages_are_timed(model: PaperModel) -> None:
     }  # fmt: skip
 
 
+@pytest.mark.slow  # processors multiply halves slowly
 def test_in_halves_the_picture_is_the_same(model: PaperModel) -> None:
     half = PaperModel(random_network(SIZE), precision="float16")
     (full,) = model.video_forward([(image(1), LIGHT, FRONT)], model.new_history())

@@ -90,7 +90,7 @@ def test_the_engine_starts_from_it_when_the_weights_are_there(
     weights: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stub, frame = Stub(), demo_frames(1)[0]
-    monkeypatch.setattr(PaperModel, "load", lambda path, device: stub)
+    monkeypatch.setattr(PaperModel, "load", lambda path, device, precision: stub)
     monkeypatch.setenv(VARIABLE, str(weights.parent))
     engine = PaperEngine.load()
     engine.open_stream(StageTimer()).relight(frame, seen(), OFF, RelightSettings(yaw=10.0))

@@ -31,6 +31,7 @@ COMMANDS = {
     "set": "change the program that runs: `vcam set preset=rim intensity=1.2`",
     "get": "print how the program that runs is set",
     "next": "switch the program that runs to the next preset",
+    "mcp": "let an assistant set the program that runs (Model Context Protocol)",
     "watch": "print the state of the program that runs, line by line",
     "serve": "relight the cameras of people who join by a link, as many as the machine can",
     "invite": "print a link for people who join a running `vcam serve`",

@@ -83,6 +83,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     web.add_argument("--host", default="127.0.0.1", help="address to listen on (127.0.0.1)")
     web.add_argument("--port", type=port, default=8088, help="port to listen on (8088)")
     web.add_argument("--no-browser", action="store_true", help="do not open the panel")
+    web.add_argument(
+        "--osc", type=port, metavar="PORT", help="hear OSC from this machine's programs (UDP)"
+    )
     web.add_argument("--tls-cert", type=Path, metavar="FILE", help="PEM certificate, for HTTPS")
     web.add_argument("--tls-key", type=Path, metavar="FILE", help="PEM private key")
     web.add_argument(
@@ -180,6 +183,7 @@ def _build(args: argparse.Namespace, store: "SettingsStore", stack: ExitStack) -
         ice_servers,
         control_path(),
         presets_folder(),
+        osc=args.osc,
     )
     return Live(
         sessions,
