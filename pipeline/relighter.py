@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Protocol, Self
 
@@ -12,6 +13,7 @@ from vcam_relight.pipeline.compositing.backdrop import KEEP, Backdrop, BackdropC
 from vcam_relight.pipeline.controls import RelightSettings
 from vcam_relight.pipeline.core.image import BgrImage
 from vcam_relight.pipeline.core.process import prepare_for_frames
+from vcam_relight.pipeline.core.resample import resize
 from vcam_relight.pipeline.core.timing import StageTimer
 from vcam_relight.pipeline.effort import FULL, Effort
 from vcam_relight.pipeline.engines.base import Engine
@@ -95,7 +97,7 @@ class Relighter:
         faces = tracker.still(image) if tracker else _nobody(image, 0.0)
         result = self._stream.relight(image, faces, lighting, settings)
         self.reset()
-        return self._with_backdrop(result, faces)
+        return self._with_backdrop(result, faces, settings)
 
     def process(
         self, image: BgrImage, time: float, lighting: Lighting, settings: RelightSettings
@@ -149,7 +151,7 @@ class Relighter:
             if self._failed is not None:
                 self._failed(self.engine)
             raise
-        return self._with_backdrop(shown, faces)
+        return self._with_backdrop(shown, faces, settings)
 
     def reset(self) -> None:
         """Forgets the frames before: a new source, a seek, a failed frame."""
@@ -173,10 +175,14 @@ class Relighter:
             self._tracker = _tracker(self.timer, self.engine.card)
         return self._tracker
 
-    def _with_backdrop(self, shown: BgrImage, faces: FaceState) -> BgrImage:
+    def _with_backdrop(
+        self, shown: BgrImage, faces: FaceState, settings: RelightSettings
+    ) -> BgrImage:
         if not self.backdrop.changes:
             return shown
         with self.timer.stage("backdrop"):
+            if settings.yaw or settings.pitch:
+                faces = _turned(faces, shown)
             return self._backdrops.apply(shown, faces, self.backdrop)
 
     def __enter__(self) -> Self:
@@ -202,3 +208,11 @@ def _tracker(timer: StageTimer, card: Card | None) -> FaceTracker:
     from vcam_relight.pipeline.face.tracker import FaceTracker
 
     return FaceTracker(timer, load=models_on(card))
+
+
+def _turned(faces: FaceState, shown: BgrImage) -> FaceState:
+    """With the mask of the view that is shown: the frame's own has another outline."""
+    from vcam_relight.pipeline.face.segmenter import PersonSegmenter  # late, as above
+
+    small = resize(shown, faces.small.shape[1::-1])
+    return replace(faces, small=small, mask=PersonSegmenter().segment(small))

@@ -9,6 +9,7 @@ from vcam_relight.pipeline.compositing.backdrop import Backdrop, BackdropComposi
 from vcam_relight.pipeline.controls import RelightSettings
 from vcam_relight.pipeline.core.image import BgrImage, FloatArray
 from vcam_relight.pipeline.engines.registry import load_engine
+from vcam_relight.pipeline.face.segmenter import PersonSegmenter
 from vcam_relight.pipeline.face.types import FaceState
 from vcam_relight.pipeline.lighting.presets import load_presets
 from vcam_relight.pipeline.relighter import Relighter
@@ -78,3 +79,17 @@ def test_any_size_is_taken(size: tuple[int, int]) -> None:
     for kind in ("blur", "dim", "gray", "color", "picture"):
         backdrop = Backdrop(kind, picture=PICTURE)
         assert BackdropCompositor().apply(frame, faces, backdrop).shape == frame.shape
+
+
+def test_a_turned_person_is_cut_out_along_the_turned_outline() -> None:
+    (frame,) = demo_frames(1)
+    off, settings = load_presets()[0]["off"].lighting(), RelightSettings(yaw=14)
+    green = (0, 255, 0)
+    with Relighter(load_engine("triplane")) as relighter:
+        turned = relighter.still(frame, off, settings)
+        relighter.backdrop = Backdrop("color", color=green)
+        shown = relighter.still(frame, off, settings)
+    mask = cv2.resize(PersonSegmenter().segment(turned), turned.shape[1::-1])
+    person = cv2.erode(np.asarray(mask > 0.9, np.uint8), np.ones((9, 9))) > 0
+    lost = np.abs(shown.astype(int) - turned).max(axis=2)[person] > 40
+    assert lost.mean() < 0.001
