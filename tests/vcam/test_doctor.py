@@ -6,7 +6,9 @@ ioctls is a table. Ports, files, processes and programs are real ones.
 
 import ctypes
 import json
+import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -20,6 +22,7 @@ from conftest import ROOT
 from vcam_relight.pipeline.cuda.device import Card
 from vcam_relight.pipeline.cuda.driver import CudaError, NoCardError
 from vcam_relight.pipeline.native.library import KernelLibrary
+from vcam_relight.vcam.cli.commands.setup import steps
 from vcam_relight.vcam.cli.main import main
 from vcam_relight.vcam.core.errors import SinkError
 from vcam_relight.vcam.devices.v4l2 import Capability
@@ -502,4 +505,30 @@ def test_what_reads_the_pipewire_camera_is_said_once_its_portal_is_there(machine
     found = machine.checks()["pipewire camera"]
     assert found.level == "ok" and "enable-webrtc-pipewire-camera" in found.detail
     machine.remove("/run/user/1000/pipewire-0")
-    assert "does not run" in machine.checks()["pipewire camera"].detail
+    assert "is not running" in machine.checks()["pipewire camera"].detail
+
+
+def test_setup_says_the_way_that_fits_what_reads_the_camera(machine: Machine) -> None:
+    assert "modprobe v4l2loopback" in steps("browser", "vcam", machine.system())
+    machine.write("/usr/lib/x86_64-linux-gnu/libpipewire-0.3.so.0", "")
+    text = steps("browser", "vcam", machine.system())
+    assert "vcam --sink pipewire" in text and "sudo" not in text
+    assert "allow-pipewire" in text and "no Camera portal" in text
+    assert "PipeWire" in steps("obs", "vcam", machine.system())
+    for use in ("zoom", None):
+        assert "modprobe v4l2loopback" in steps(use, "vcam", machine.system())
+
+
+def test_watching_says_what_changes(tmp_path: Path, config_home: Path) -> None:
+    command = [sys.executable, str(ROOT / "run_vcam.py"), "doctor", "--watch", "--port", "0"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=dict(os.environ)) as run:
+        assert run.stdout is not None
+        lines = iter(run.stdout.readline, "")
+        for line in lines:
+            if "wrong" in line and "ok," in line:
+                break
+        config_home.joinpath("presets").mkdir(parents=True)
+        config_home.joinpath("presets", "bad.toml").write_text("[broken")
+        assert any("presets" in line and "bad.toml" in line for line in lines)
+        run.send_signal(signal.SIGINT)
+        assert run.wait(20) in (0, 1)

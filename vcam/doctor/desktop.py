@@ -56,12 +56,8 @@ def check_portal(system: System) -> Check:
 def check_pipewire_camera(system: System) -> Check:
     """Whether `--sink pipewire` has what it needs, and which programs would read it."""
     name = "pipewire camera"
-    places = ("/usr/lib/*", "/usr/lib", "/usr/lib64", "/lib64", "/lib/*")
-    if not any(system.glob(f"{place}/libpipewire-0.3.so.0") for place in places):
-        return Check("ok", name, "no PipeWire library: v4l2loopback is the way here")
-    runtime = system.environ.get("XDG_RUNTIME_DIR", "")
-    if not runtime or not system.path(f"{runtime}/pipewire-0").exists():
-        return Check("ok", name, "PipeWire does not run: v4l2loopback is the way here")
+    if not pipewire_runs(system):
+        return Check("ok", name, "PipeWire is not running: v4l2loopback is the way here")
     portals = system.glob("/usr/share/xdg-desktop-portal/portals/*.portal")
     if not any("impl.portal.Access" in system.text(portal) for portal in portals):
         # Chromium with the switch and without the portal waits for minutes for its list of cameras.
@@ -74,6 +70,14 @@ def check_pipewire_camera(system: System) -> Check:
         "reads v4l2loopback only. A dialog once refused: `flatpak permission-remove devices camera`"
     )
     return Check("ok", name, detail)
+
+
+def pipewire_runs(system: System) -> bool:
+    """Whether PipeWire's library is installed and its daemon runs."""
+    places = ("/usr/lib/*", "/usr/lib", "/usr/lib64", "/lib64", "/lib/*")
+    runtime = system.environ.get("XDG_RUNTIME_DIR", "")
+    found = any(system.glob(f"{place}/libpipewire-0.3.so.0") for place in places)
+    return found and bool(runtime) and system.path(f"{runtime}/pipewire-0").exists()
 
 
 def check_flatpaks(system: System) -> Check:

@@ -9,6 +9,10 @@ import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from vcam_relight.vcam.doctor.system import System
 
 _UNIT = """\
 # The camera filter vcam for one user; made by `vcam setup --unit`.
@@ -62,7 +66,7 @@ sudo usermod -aG video "$USER"
 # signs modules built here. This asks for a password, which the blue menu at the next start wants:
 #   sudo mokutil --import {key}
 
-# Check it all.
+# Check it all; with --watch it goes on, and ticks off what you mend.
 {command} doctor
 
 {service}"""
@@ -100,8 +104,38 @@ Check it all:    {command} doctor
 """
 
 
+_PIPEWIRE = """\
+# A camera for {use}, by PipeWire: nothing to install, no administrator.
+
+# 1. Start vcam; its camera is called vcam.
+{command} --sink pipewire
+
+# 2. Let {use} read it, once.
+{switch}
+
+# What is still missing is said, and ticked off while you mend it:
+{command} doctor --watch
+
+# Other programs (Zoom's own, for one) need v4l2loopback:   {command} setup --for zoom
+"""
+_SWITCHES = {
+    "browser": """\
+#    Firefox: about:config, media.webrtc.camera.allow-pipewire, true
+#    Chromium, Chrome, Edge: chrome://flags/#enable-webrtc-pipewire-camera, Enabled""",
+    "obs": "#    OBS Studio: Sources, +, Video Capture Device (PipeWire), vcam",
+}
+USES = ("zoom", "browser", "obs")
+"""What may read the camera."""
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """`--unit`."""
+    """What reads the camera, and `--unit`."""
+    parser.add_argument(
+        "--for",
+        dest="use",
+        choices=USES,
+        help="what is to read the camera; in a terminal you are asked (Linux)",
+    )
     parser.add_argument(
         "--unit", action="store_true", help="print the systemd user unit alone, for a file"
     )
@@ -120,8 +154,37 @@ def run(args: argparse.Namespace) -> int:
     else:
         from vcam_relight.vcam.doctor.system import System
 
-        print(linux(command, System().text("/etc/os-release")), end="")
+        system = System()
+        use = args.use or _asked()
+        print(steps(use, command, system), end="")
     return 0
+
+
+def steps(use: str | None, command: str, system: "System") -> str:
+    """What to do on Linux so that a use of `USES` (None: any) sees the camera."""
+    from vcam_relight.vcam.doctor.desktop import check_pipewire_camera, pipewire_runs
+
+    if use in _SWITCHES and pipewire_runs(system):
+        text = _PIPEWIRE.format(
+            use="OBS Studio" if use == "obs" else "your browser",
+            command=command,
+            switch=_SWITCHES[use],
+        )
+        check = check_pipewire_camera(system)
+        return text if check.level == "ok" or use == "obs" else f"# {check}\n\n{text}"
+    return linux(command, system.text("/etc/os-release"))
+
+
+def _asked() -> str | None:
+    """What somebody at a terminal says; None for no terminal, or no word."""
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        return None
+    print(f"What is to read the camera? {', '.join(USES)} (Enter: any)", flush=True)
+    try:
+        word = input("> ").strip().lower()
+    except EOFError:
+        return None
+    return next((use for use in USES if word and use.startswith(word)), None)
 
 
 def linux(command: str, os_release: str) -> str:
