@@ -46,7 +46,7 @@ from vcam_relight.web.webrtc.peer import PeerHub, PeerPort
 
 log = logging.getLogger(__name__)
 
-PAGES = {"/": "index.html", "/peer": "peer.html"}
+PAGES = {"/": "index.html", "/peer": "peer.html", "/screen-light": "screen-light.html"}
 MODE = VideoMode((1280, 720), 30.0)
 CAMERA = CameraInfo(width=1280, height=720, fps=30)
 """What browsers are asked for."""

@@ -70,3 +70,23 @@ async def test_who_is_in(browser: Any) -> None:
     async with serving(places=1) as house, opened(browser, house.server.house_url) as page:
         await see(page, "$('places').innerText")
         assert not await violations(page)
+
+
+async def test_the_screen_as_a_lamp(browser: Any) -> None:
+    async with running() as served:
+        page = await browser.new_page()
+        try:
+            await page.goto(f"{served.server.origin}/screen-light")
+            assert not await violations(page)
+            await page.set_viewport_size({"width": 1000, "height": 800})
+            await page.get_by_label("Width").fill("20")
+            await page.get_by_label("Colour temperature").fill("2700")
+            await page.get_by_label("Brightness").fill("50")
+            lit = "getComputedStyle(document.body).backgroundColor"
+            assert await page.evaluate(lit) == "rgb(128, 85, 44)"
+            room = await page.locator("main").bounding_box()
+            assert (room["x"], room["y"]) == (160, 160), "a frame of 20% of the shorter side is lit"
+            await page.reload()
+            assert await page.get_by_label("Brightness").input_value() == "50"
+        finally:
+            await page.close()
