@@ -186,6 +186,19 @@ class SourceWish(TypedDict):
     fps: float
 
 
+class BackdropPicture(TypedDict):
+    """The body of `POST /api/backdrop`."""
+
+    picture: str
+    """A picture's file in base64."""
+
+
+class RecordingWish(TypedDict):
+    """The body of `POST /api/recording`."""
+
+    on: bool
+
+
 class RecordingState(TypedDict):
     """The answer to `POST /api/recording`."""
 

@@ -34,6 +34,7 @@ from vcam_relight.web.ice import IceServers
 from vcam_relight.web.listener import Listener
 from vcam_relight.web.messages import MAX_MESSAGE, CameraInfo, ServerState
 from vcam_relight.web.metrics import Metrics
+from vcam_relight.web.openapi import document
 from vcam_relight.web.osc import OscControl
 from vcam_relight.web.panel.preview import PreviewSink
 from vcam_relight.web.panel.socket import PanelSocket
@@ -171,13 +172,14 @@ class WebServer:
 
     def _application(self) -> web.Application:
         files = static_files() | {route: STATIC / name for route, name in PAGES.items()}
-        open_paths = frozenset(files) | {"/healthz"}
+        open_paths = frozenset(files) | {"/healthz", "/openapi.json"}
         hosts = allowed_hosts(self.config.host)
         guard = Guard(self._admit, hosts, open_paths, frozenset(PAGES))
         app = web.Application(middlewares=[guard.middleware], client_max_size=MAX_PICTURE)
         for route, path in files.items():
             app.router.add_get(route, page(path))
         app.router.add_get("/healthz", self._health)
+        app.router.add_get("/openapi.json", self._openapi)
         app.router.add_get("/api/state", self._state)
         app.router.add_post("/api/settings", self._change)
         app.router.add_post("/api/offer", self._offer)
@@ -197,6 +199,9 @@ class WebServer:
     async def _health(self, request: web.Request) -> web.Response:
         state = self._control.loop.status().state  # without the reason: anyone may ask
         return web.json_response({"state": state}, status=503 if state == "stopped" else 200)
+
+    async def _openapi(self, request: web.Request) -> web.Response:
+        return web.json_response(document())
 
     async def _state(self, request: web.Request) -> web.Response:
         state = ServerState(

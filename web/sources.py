@@ -71,8 +71,14 @@ class SourceControl:
         if self._loop.source.is_page:
             raise UsageError("the picture comes from a browser", "start without --source peer")
         match wish:
-            case {"source": str(name), "size": [int(width), int(height)], "fps": int() | float()}:
-                mode = VideoMode((width, height), float(str(wish["fps"])))
-                if mode.size in (*SIZES, self._mode.size) and mode.fps in (*RATES, self._mode.fps):
-                    return name, mode
+            case {
+                "source": str(name),
+                "size": [int(width), int(height)],
+                "fps": int(fps) | float(fps),
+            }:
+                if not isinstance(fps, bool):
+                    mode = VideoMode((width, height), float(fps))
+                    offered = mode.size in (*SIZES, self._mode.size)
+                    if offered and mode.fps in (*RATES, self._mode.fps):
+                        return name, mode
         raise UsageError("a choice has a source, and a size and frame rate of those offered")

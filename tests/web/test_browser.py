@@ -210,7 +210,7 @@ async def test_a_look_is_saved_renamed_and_deleted(browser: Any, tmp_path: Path)
         saved = served.store.presets["my-1st-cm"]
         assert saved.controls.warmth == 0.5
         assert saved.lights == served.store.presets["window"].lights
-        await see(other, "document.querySelector('[data-preset=my-1st-cm] canvas').width > 90")
+        await see(other, "document.querySelector('[data-preset=my-1st-cm] canvas')?.width > 90")
         await page.get_by_role("button", name="Save look").click()
         await page.get_by_label("Name", exact=True).fill("Rim")
         await page.keyboard.press("Enter")

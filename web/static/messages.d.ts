@@ -204,6 +204,16 @@ export interface SourceWish {
   fps: number;
 }
 
+/** The body of `POST /api/backdrop`. */
+export interface BackdropPicture {
+  picture: string;
+}
+
+/** The body of `POST /api/recording`. */
+export interface RecordingWish {
+  on: boolean;
+}
+
 /** The answer to `POST /api/recording`. */
 export interface RecordingState {
   on: boolean;
