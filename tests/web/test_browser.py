@@ -114,6 +114,22 @@ async def test_presets_and_sliders_change_the_image(browser: Any) -> None:
         assert "fps" in numbers and "dropped" in numbers and "640 × 360" in numbers
 
 
+async def test_the_first_steps_are_shown_once(browser: Any) -> None:
+    async with running() as served:
+        async with opened(browser, served.server.url, "localStorage.clear()") as page:
+            tour = page.get_by_role("region", name="First steps")
+            await see(page, "$('tour-count').innerText === '1 of 4'")
+            assert await page.locator("#presets.toured").count() == 1
+            for _ in range(3):
+                await page.get_by_role("button", name="Next").click()
+            assert await page.locator("#route.toured").count() == 1
+            await page.get_by_role("button", name="Done").click()
+            assert not await tour.is_visible() and not await page.locator(".toured").count()
+        async with opened(browser, served.server.url) as page:
+            await new_frames(page, "picture")
+            assert not await page.locator("#tour").is_visible()
+
+
 async def test_the_camera_is_chosen_in_the_panel(browser: Any) -> None:
     async with running() as served, opened(browser, served.server.url) as page:
         await new_frames(page, "picture")

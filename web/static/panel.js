@@ -18,6 +18,7 @@ import { wireSource } from "./source.js";
 import { decode, parsePictures, Stage } from "./stage.js";
 import { numbers, REFUSED, route, showNotice, showState, STOPPED } from "./status.js";
 import { wireTheme } from "./theme.js";
+import { wireTour } from "./tour.js";
 import { wireTwoLooks } from "./two-looks.js";
 
 const RETRY_MS = [250, 500, 1000, 2000, 4000, 8000];
@@ -109,6 +110,7 @@ wireTwoLooks(settings);
 wireRecord(settings);
 wireLightEditor(settings, $("stage"), $("aim"));
 wireTheme(byId("theme", HTMLButtonElement));
+wireTour();
 wireLanguage($("nav"));
 byId("peer-link", HTMLAnchorElement).href = withToken("/peer");
 document.addEventListener("visibilitychange", sendView);
