@@ -18,7 +18,9 @@ UNDEFINED = ("-fsanitize=undefined", "-fno-sanitize-recover=undefined", "-O1")
 """What no C++ program may do ends it."""
 SUMS_8 = "shared[8];\n  const int i = blockIdx.x * 256 + threadIdx.x;\n  float values[3]"
 
-NEEDS = {"triplane": ["convolution"], "shading": ["convolution", "triplane"]}
+NEEDS = {
+    "triplane": ["convolution"], "shading": ["convolution", "triplane"], "frame": ["light"],
+}  # fmt: skip
 """Whose kernels a file's case runs as well."""
 
 FAULTS: dict[str, list[tuple[str, str, str]]] = {
