@@ -57,3 +57,7 @@ def test_a_source_that_rests_or_is_lost_is_left_at_once() -> None:
         wait_for(lambda: loop.status().state == "running")
     finally:
         loop.stop()
+    late = NumberedSource()
+    with pytest.raises(SourceError, match="the program ends"):
+        loop.switch(late).result(PATIENCE_S)
+    assert late.opened == 0

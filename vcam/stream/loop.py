@@ -153,6 +153,9 @@ class FrameLoop:
             What is done when its first frame can be read; or has the `SourceError`.
         """
         switch = _NextSource(source, Future())
+        if self._stop.is_set() or self.finished.is_set():
+            switch.refuse(SourceError("the program ends"))
+            return switch.done
         with self._change:
             before, self._next = self._next, switch
         if before is not None:
