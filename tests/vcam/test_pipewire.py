@@ -28,8 +28,13 @@ SIZE = (640, 360)
 
 PAGE = """
 async () => {
-  const cameras = (await navigator.mediaDevices.enumerateDevices())
+  const listed = async () => (await navigator.mediaDevices.enumerateDevices())
     .filter(({ kind }) => kind === "videoinput").map(({ label }) => label);
+  let cameras = await listed();
+  for (let i = 0; !cameras.length && i < 80; i++) { // the portal tells of a new one after a second
+    await new Promise((later) => setTimeout(later, 250));
+    cameras = await listed();
+  }
   const video = document.createElement("video");
   video.srcObject = await navigator.mediaDevices.getUserMedia({ video: true });
   video.muted = true;
